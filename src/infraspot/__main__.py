@@ -1,0 +1,7 @@
+"""``python -m infraspot`` is the command ``infraspot``."""
+
+import sys
+
+from infraspot.cli.main import main
+
+sys.exit(main())

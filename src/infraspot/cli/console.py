@@ -1,0 +1,48 @@
+"""What the commands show: results on standard output, everything else on standard error."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+
+
+def say(text: str = "") -> None:
+    """One line of result; never wrapped, so that other programs can read it."""
+    click.echo(text)
+
+
+def warn(text: str) -> None:
+    """One line about something that is not as it should be, on standard error."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def fail(text: str) -> None:
+    """One line about something that could not be done, on standard error."""
+    click.echo(f"error: {text}", err=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table of results; the first column is text, the others are numbers."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        grid.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*("" if cell is None else str(cell) for cell in row))
+    console.print(grid)
+
+
+def progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    """Pass ``items`` through, with a bar and the time left on standard error when a person looks on."""
+    if not sys.stderr.isatty() or total < 2:
+        yield from items
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield from bar.track(items, total=total)

@@ -1,0 +1,40 @@
+"""Errors that a person can act on.
+
+Every message says what was expected, what came, which item, and what to do. The command line prints the
+message alone, without a traceback, and exits with ``exit_code``.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InfraspotError(Exception):
+    """Something went wrong that the message explains and the user can mend."""
+
+    exit_code = 1
+
+
+class InputError(InfraspotError):
+    """One input (an image, a mask, a points file) cannot be used; others may still be."""
+
+
+class DataError(InfraspotError):
+    """A folder or a data set is not what it should be."""
+
+
+class UsageError(InfraspotError):
+    """An option or an argument is wrong; nothing was done."""
+
+    exit_code = 2
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Error for a name that is not in a family, with the nearest known name.
+
+    >>> str(unknown_name("network", "dnant", ["acm", "dnanet"]))
+    "unknown network 'dnant': did you mean 'dnanet'? Known: acm, dnanet"
+    """
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(known)}")

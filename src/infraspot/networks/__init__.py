@@ -1,0 +1,9 @@
+"""One file per network; :data:`NETWORKS` is the list of all of them."""
+
+from collections.abc import Callable
+
+from infraspot.networks.base import SegmentationNetwork, SegOutput
+
+__all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
+
+NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {}

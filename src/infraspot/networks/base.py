@@ -1,0 +1,62 @@
+"""What every segmentation network takes and returns."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SegOutput(NamedTuple):
+    """The same in training and in evaluation; everything is a logit or in the unit of the image, never a sigmoid.
+
+    Attributes
+    ----------
+    logits
+        (N, 1, H, W), the answer at the size of the input.
+    aux
+        Deep supervision: further logits, (N, 1, h, w) each, finest first; h and w may be smaller than H and W.
+    edge
+        (N, 1, H, W) logits of the targets' edges, where a network predicts them.
+    background
+        (N, 1, H, W) reconstructed image without targets, where a network estimates it.
+    """
+
+    logits: Tensor
+    aux: tuple[Tensor, ...] = ()
+    edge: Tensor | None = None
+    background: Tensor | None = None
+
+
+class SegmentationNetwork(nn.Module):
+    """A network from (N, 1, H, W) grey images in [0, 1], of any size, to :class:`SegOutput`.
+
+    Subclasses write :meth:`segment`, which may rely on H and W being multiples of ``stride``. Frames are padded
+    at the bottom and at the right by repeating the border, and outputs are cropped: never resized.
+    """
+
+    stride: int = 1
+
+    def segment(self, image: Tensor) -> SegOutput:
+        """Logits for (N, 1, H, W) images whose sides are multiples of ``stride``."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> SegOutput:
+        height, width = image.shape[-2:]
+        down, right = -height % self.stride, -width % self.stride
+        if not (down or right):
+            return self.segment(image)
+        output = self.segment(F.pad(image, (0, right, 0, down), mode="replicate"))
+        full = (height + down, width + right)
+        return SegOutput(
+            _crop(output.logits, full, height, width),
+            tuple(_crop(map_, full, height, width) for map_ in output.aux),
+            None if output.edge is None else _crop(output.edge, full, height, width),
+            None if output.background is None else _crop(output.background, full, height, width),
+        )
+
+
+def _crop(map_: Tensor, full: tuple[int, int], height: int, width: int) -> Tensor:
+    """Cut the padding off a full-size map; a smaller map keeps the share of it that shows the image."""
+    rows = -(-height * map_.shape[-2] // full[0])
+    columns = -(-width * map_.shape[-1] // full[1])
+    return map_[..., :rows, :columns]

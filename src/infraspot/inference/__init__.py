@@ -1,0 +1,6 @@
+"""Running trained networks and classical detectors on frames of any size."""
+
+from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine, packaged_models
+from infraspot.inference.frames import score_frame, stretch
+
+__all__ = ["DEFAULT_MODEL", "Engine", "open_engine", "packaged_models", "score_frame", "stretch"]

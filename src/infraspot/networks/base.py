@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 
 class SegOutput(NamedTuple):
-    """The same in training and in evaluation; everything is a logit or in the unit of the image, never a sigmoid.
+    """The same in training and in evaluation: logits, or the unit of the image; never a sigmoid.
 
     Attributes
     ----------
     logits
         (N, 1, H, W), the answer at the size of the input.
     aux
-        Deep supervision: further logits, (N, 1, h, w) each, finest first; h and w may be smaller than H and W.
+        Deep supervision: further logits, (N, 1, h, w) each, finest first; they may be smaller than the
+        image.
     edge
         (N, 1, H, W) logits of the targets' edges, where a network predicts them.
     background
@@ -30,8 +31,8 @@ class SegOutput(NamedTuple):
 class SegmentationNetwork(nn.Module):
     """A network from (N, 1, H, W) grey images in [0, 1], of any size, to :class:`SegOutput`.
 
-    Subclasses write :meth:`segment`, which may rely on H and W being multiples of ``stride``. Frames are padded
-    at the bottom and at the right by repeating the border, and outputs are cropped: never resized.
+    Subclasses write :meth:`segment`, which may rely on H and W being multiples of ``stride``. Frames are
+    padded at the bottom and at the right by repeating the border, and outputs are cropped: never resized.
     """
 
     stride: int = 1

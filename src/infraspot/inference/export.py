@@ -1,0 +1,103 @@
+"""Export to ONNX, with the answer checked on real frames before the file is kept."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from infraspot.core.errors import InfraspotError
+from infraspot.core.files import replacing
+from infraspot.inference.engines import CARD, OnnxEngine, TorchEngine
+from infraspot.networks import SegmentationNetwork
+
+TOLERANCE = 1e-4
+
+
+class _Scores(nn.Module):
+    """The part of a network that is deployed: padded image in, scores in [0, 1] out."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.sigmoid(self.network.segment(image).logits)
+
+
+def export_onnx(
+    network: SegmentationNetwork,
+    card: dict[str, Any],
+    path: Path | str,
+    *,
+    frames: Iterable[NDArray[np.float32]] = (),
+) -> float:
+    """Write a network as ONNX with free height and width, and compare it with torch.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode or not; it is exported in evaluation mode.
+    card
+        Goes into the file, together with the network's stride.
+    path
+        The ``.onnx`` file; written only if the check passes.
+    frames
+        (H, W) float32 images in [0, 1] for the check; two noisy frames of odd sizes are always checked.
+
+    Returns
+    -------
+    The largest difference of a score that was seen.
+
+    Raises
+    ------
+    InfraspotError
+        If a score differs from torch by more than 1e-4.
+    """
+    network = network.eval()
+    with replacing(path) as temporary:
+        _write(network, {**card, "stride": network.stride}, temporary)
+        difference = _difference(network, temporary, frames)
+        if difference > TOLERANCE:
+            raise InfraspotError(
+                f"{path}: the exported model differs from torch by {difference:.1e}, more than"
+                f" {TOLERANCE:.0e}; it was not written"
+            )
+    return difference
+
+
+def _write(network: SegmentationNetwork, card: dict[str, Any], path: Path) -> None:
+    import onnx
+
+    side = max(64, 4 * network.stride)
+    example = torch.rand(1, 1, side, side + network.stride)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Scores(network),
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_axes={"image": {2: "height", 3: "width"}, "scores": {2: "height", 3: "width"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {CARD: json.dumps(card)})
+    onnx.save(model, path)
+
+
+def _difference(network: SegmentationNetwork, path: Path, frames: Iterable[NDArray[np.float32]]) -> float:
+    rng = np.random.default_rng(0)
+    noise = [rng.random(shape, np.float32) for shape in ((97, 131), (64, 50))]
+    reference, exported = TorchEngine(network, {}, "torch"), OnnxEngine(path)
+    gaps = [np.abs(reference.score(frame) - exported.score(frame)).max() for frame in (*noise, *frames)]
+    return float(max(gaps))

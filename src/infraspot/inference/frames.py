@@ -1,0 +1,83 @@
+"""From a frame of any size and depth to its score map: stretch, tile, stitch."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from infraspot.inference.engines import Engine
+
+TILE = 1024
+OVERLAP = 128
+
+
+def score_frame(
+    engine: "Engine",
+    image: NDArray[np.float32],
+    bit_depth: int = 8,
+    *,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+) -> NDArray[np.float32]:
+    """Score a frame at its own size.
+
+    Frames with a side over ``tile`` pixels are cut into tiles that share ``overlap`` pixels; of each tile
+    only the part further than half the overlap from a cut is kept, so that a network whose view is shorter
+    than that gives the same map as on the whole frame.
+
+    Parameters
+    ----------
+    engine
+        See :mod:`infraspot.inference.engines`.
+    image
+        (H, W) float32 in [0, 1].
+    bit_depth
+        Bits of the stored frame; deeper frames than 8 bits are stretched first (:func:`stretch`).
+
+    Returns
+    -------
+    (H, W) float32 in [0, 1].
+    """
+    height, width = image.shape
+    if bit_depth > 8:
+        image = stretch(image)
+    if max(height, width) <= tile:
+        return engine.score(image)
+    scores = np.empty((height, width), np.float32)
+    for rows, kept_rows in _cuts(height, tile, overlap):
+        for columns, kept_columns in _cuts(width, tile, overlap):
+            part = engine.score(np.ascontiguousarray(image[rows, columns]))
+            scores[kept_rows, kept_columns] = part[
+                kept_rows.start - rows.start : kept_rows.stop - rows.start,
+                kept_columns.start - columns.start : kept_columns.stop - columns.start,
+            ]
+    return scores
+
+
+def stretch(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring a deep frame to the contrast of an 8-bit display, as a camera's gain control would.
+
+    The 0.5th and 99.5th percentiles go to 0.1 and 0.7; the room above is for targets. Values outside [0, 1]
+    are clipped. A constant frame becomes 0.4.
+    """
+    low, high = np.percentile(image, (0.5, 99.5))
+    if high <= low:
+        low, high = float(image.min()), float(image.max())
+    if high <= low:
+        return np.full_like(image, 0.4)
+    return np.clip(0.1 + (image - low) * (0.6 / (high - low)), 0.0, 1.0).astype(np.float32)
+
+
+def _cuts(length: int, tile: int, overlap: int) -> Iterator[tuple[slice, slice]]:
+    """Slices to read and slices to keep along one axis."""
+    if length <= tile:
+        yield slice(0, length), slice(0, length)
+        return
+    count = -(-(length - overlap) // (tile - overlap))
+    # Even tiles: no last tile that is a sliver.
+    starts = np.linspace(0, length - tile, count).round().astype(int)
+    edges = [0, *((starts[1:] + starts[:-1] + tile) // 2).tolist(), length]
+    for start, first, last in zip(starts.tolist(), edges[:-1], edges[1:], strict=True):
+        yield slice(start, start + tile), slice(first, last)

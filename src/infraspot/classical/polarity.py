@@ -1,0 +1,45 @@
+"""Bright targets, dark targets, or both: every classical detector looks for bright ones, and this turns the frame."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import UsageError
+
+Polarity = Literal["bright", "dark", "both"]
+Response = NDArray[np.float32]
+
+
+def respond(
+    bright: Callable[[NDArray[np.float32]], NDArray[Any]], image: NDArray[Any], polarity: Polarity
+) -> Response:
+    """Run a detector of bright targets for the wanted polarity.
+
+    A dark target in ``image`` is a bright one in ``1 - image``; for ``"both"`` the larger response counts.
+
+    Parameters
+    ----------
+    bright
+        From a frame (H, W) float32 in [0, 1] to a response (H, W); negative values are clipped to 0.
+    image
+        (H, W) in [0, 1].
+
+    Returns
+    -------
+    (H, W) float32, >= 0, in the detector's own unit.
+
+    Raises
+    ------
+    UsageError
+        If ``polarity`` is none of the three.
+    """
+    if polarity not in ("bright", "dark", "both"):
+        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {polarity!r} came")
+    frame = np.ascontiguousarray(image, np.float32)
+    if not frame.size:
+        return np.zeros(frame.shape, np.float32)
+    frames = {"bright": (frame,), "dark": (1 - frame,), "both": (frame, 1 - frame)}[polarity]
+    response = np.maximum.reduce([bright(one) for one in frames])
+    return np.maximum(response, 0).astype(np.float32, copy=False)

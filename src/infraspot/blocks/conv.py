@@ -1,0 +1,47 @@
+"""The two or three layers that every other block is written in."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution, batch norm and ReLU at the same size (for stride 1); ``act=False`` leaves the ReLU out.
+
+    The convolution has no bias: the norm has one.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ):
+        sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        padding = (dilation * (sides[0] - 1) // 2, dilation * (sides[1] - 1) // 2)
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, out_channels, sides, stride, padding, dilation, groups, bias=False),
+            nn.BatchNorm2d(out_channels),
+        ]
+        if act:
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def resize_to(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Bilinear resize of ``x`` to the height and width of ``like``; nothing is done when they are equal."""
+    size = like.shape[-2:]
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)

@@ -1,3 +1,52 @@
-"""infraspot: infrared small-target detection, from one click per target to a deployed detector."""
+"""infraspot: infrared small-target detection, from one click per target to a deployed detector.
+
+The names below are loaded when they are first used, so that importing infraspot costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infraspot.annotators import annotate
+    from infraspot.core.prediction import Prediction, Target
+    from infraspot.core.sample import Sample
+    from infraspot.data import open_dataset, read_image, read_mask
+    from infraspot.inference import detect
+    from infraspot.synth import generate
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Prediction": "infraspot.core.prediction",
+    "Sample": "infraspot.core.sample",
+    "Target": "infraspot.core.prediction",
+    "annotate": "infraspot.annotators",
+    "detect": "infraspot.inference",
+    "generate": "infraspot.synth",
+    "open_dataset": "infraspot.data",
+    "read_image": "infraspot.data",
+    "read_mask": "infraspot.data",
+}
+
+__all__ = [
+    "Prediction",
+    "Sample",
+    "Target",
+    "__version__",
+    "annotate",
+    "detect",
+    "generate",
+    "open_dataset",
+    "read_image",
+    "read_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'infraspot' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

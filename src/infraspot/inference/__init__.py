@@ -1,6 +1,7 @@
 """Running trained networks and classical detectors on frames of any size."""
 
+from infraspot.inference.detector import detect
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine, packaged_models
 from infraspot.inference.frames import score_frame, stretch
 
-__all__ = ["DEFAULT_MODEL", "Engine", "open_engine", "packaged_models", "score_frame", "stretch"]
+__all__ = ["DEFAULT_MODEL", "Engine", "detect", "open_engine", "packaged_models", "score_frame", "stretch"]

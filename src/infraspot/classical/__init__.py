@@ -4,8 +4,17 @@ Each is a function ``(image, *, polarity="bright", ...) -> response``; :mod:`inf
 turns a response into a score map.
 """
 
+from infraspot.classical.admd import admd
+from infraspot.classical.directional import max_mean, max_median
+from infraspot.classical.lcm import lcm
+from infraspot.classical.mpcm import mpcm
 from infraspot.classical.top_hat import top_hat
 
 CLASSICAL = {
     "tophat": top_hat,
+    "maxmean": max_mean,
+    "maxmedian": max_median,
+    "lcm": lcm,
+    "mpcm": mpcm,
+    "admd": admd,
 }

@@ -1,4 +1,4 @@
-"""Bright targets, dark targets, or both: every classical detector looks for bright ones, and this turns the frame."""
+"""Bright targets, dark targets, or both: detectors look for bright ones, and this turns the frame."""
 
 from collections.abc import Callable
 from typing import Any, Literal

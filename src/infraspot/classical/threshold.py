@@ -42,9 +42,10 @@ def cfar(response: FloatArray, fa_per_mpx: float = 10.0) -> float:
     A false alarm is a local maximum (of a 5x5 window) above the threshold. The rate of peaks above t is
     modelled by a generalised Pareto tail, fitted in closed form through the values that 50, 10 and 2 % of
     the peaks exceed (J. Pickands, "Statistical inference using extreme order statistics", 1975), and
-    extrapolated to the wanted rate. Quantiles do not see how high the highest peaks are, so targets leave the
-    threshold alone as long as they are fewer than about one peak in a hundred. Where a response has too few peaks
-    for that (low-rank methods give zero almost everywhere), an exponential tail goes through their median.
+    extrapolated to the wanted rate. Quantiles do not see how high the highest peaks are, so targets leave
+    the threshold alone as long as they are fewer than about one peak in a hundred. Where a response has too
+    few peaks for that (low-rank methods give zero almost everywhere), an exponential tail goes through their
+    median.
 
     Parameters
     ----------

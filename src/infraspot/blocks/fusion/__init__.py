@@ -1,0 +1,28 @@
+"""Fusion of local details and high-level semantics: every row of the survey's Table 1."""
+
+from collections.abc import Callable
+
+from infraspot.blocks.fusion.base import Add, Concat, Fusion
+from infraspot.blocks.fusion.one_way import BLAM, FAMCA, MCAF, OCDF, SBAM, TOAA
+from infraspot.blocks.fusion.two_way import AAFM, ACM, AFM, EDIG, MFFM, PGA, TCFM
+
+__all__ = ["FUSION", "Fusion"]
+
+FUSION: dict[str, Callable[[int, int, int], Fusion]] = {
+    "aaf": AFM,
+    "aafm": AAFM,
+    "acm": ACM,
+    "add": Add,
+    "afm": AFM,
+    "blam": BLAM,
+    "concat": Concat,
+    "edig": EDIG,
+    "famca": FAMCA,
+    "mcaf": MCAF,
+    "mffm": MFFM,
+    "ocdf": OCDF,
+    "pga": PGA,
+    "sbam": SBAM,
+    "tcfm": TCFM,
+    "toaa": TOAA,
+}

@@ -1,0 +1,149 @@
+"""Counts at many thresholds from one pass over a frame.
+
+Pixels join their components in descending order of score, so that every threshold is counted exactly while the
+components grow: area, centroid and first pixel are sums and minima that unions keep (Tarjan's union-find, 1975).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.metrics.compiled import kernels
+from infraspot.metrics.frame import count_frame
+from infraspot.metrics.protocols import Protocol
+from infraspot.metrics.regions import find_regions
+
+GUESS_BINS = 1024
+
+DEFAULT_THRESHOLDS: NDArray[np.float64] = np.concatenate(
+    [
+        [0.0, 1e-6, 1e-5, 1e-4, 1e-3],
+        np.linspace(0.01, 0.99, 99),
+        [0.999, 0.9999, 0.99999, 0.999999, 1.0],
+    ]
+)
+"""Even steps of 0.01, and tails where networks that are sure of themselves put their scores."""
+
+COLUMNS = ("common", "predicted", "components", "hits", "false", "false_area")
+
+
+@dataclass(frozen=True, eq=False)
+class SweepCounts:
+    """Counts at every threshold, of one frame or, added up, of many.
+
+    Attributes
+    ----------
+    thresholds
+        (L,) float64, ascending.
+    table
+        (L, 6) int64; the columns are ``COLUMNS``: pixels in common with the truth, predicted pixels, predicted
+        components, targets hit, false components, pixels of false alarms.
+    frames, pixels, true_pixels, targets
+        Totals that do not depend on the threshold.
+    """
+
+    thresholds: NDArray[np.float64]
+    table: NDArray[np.int64]
+    frames: int
+    pixels: int
+    true_pixels: int
+    targets: int
+
+    @classmethod
+    def empty(cls, thresholds: NDArray[np.float64]) -> "SweepCounts":
+        """Nothing counted yet."""
+        return cls(thresholds, np.zeros((len(thresholds), len(COLUMNS)), np.int64), 0, 0, 0, 0)
+
+    def __add__(self, other: "SweepCounts") -> "SweepCounts":
+        if not np.array_equal(self.thresholds, other.thresholds):
+            raise ValueError("two sweeps can only be added when their thresholds are equal")
+        return SweepCounts(
+            self.thresholds,
+            self.table + other.table,
+            self.frames + other.frames,
+            self.pixels + other.pixels,
+            self.true_pixels + other.true_pixels,
+            self.targets + other.targets,
+        )
+
+    def column(self, name: str) -> NDArray[np.int64]:
+        """(L,) int64, one of ``COLUMNS``."""
+        return self.table[:, COLUMNS.index(name)]
+
+
+def check_thresholds(thresholds: Any) -> NDArray[np.float64]:
+    """(L,) float64, ascending, in [0, 1], without repetition.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    levels = np.asarray(thresholds, np.float64)
+    rising = levels.ndim == 1 and levels.size > 0 and bool(np.all(np.diff(levels) > 0))
+    if not rising or not (levels[0] >= 0 and levels[-1] <= 1):
+        raise ValueError("thresholds must be ascending numbers in [0, 1] without repetition")
+    return levels
+
+
+def sweep_frame(
+    scores: NDArray[np.floating[Any]],
+    truth: NDArray[np.bool_],
+    pixels: int,
+    protocol: Protocol,
+    thresholds: NDArray[np.float64] = DEFAULT_THRESHOLDS,
+) -> SweepCounts:
+    """Count one prepared frame (see :func:`infraspot.metrics.frame.prepare`) at every threshold.
+
+    The distance rule runs compiled, for all thresholds at once; the other rules, and all where numba is
+    missing, threshold by threshold.
+    """
+    compiled = kernels()
+    if compiled is None or protocol.rule != "distance":
+        return _sweep_one_by_one(scores, truth, pixels, protocol, thresholds)
+    targets, true_pixels = find_regions(truth, connectivity=protocol.connectivity)
+    cuts = thresholds.astype(scores.dtype)
+    guess = np.searchsorted(cuts, np.arange(GUESS_BINS + 1, dtype=scores.dtype) / GUESS_BINS, side="left")
+    flat = scores.ravel()
+    levels, order, starts = compiled.sort_by_level(flat, cuts, protocol.inclusive, guess, truth.shape[1])
+    found = compiled.sweep_levels(
+        order,
+        starts,
+        truth.shape,
+        targets.centroids,
+        protocol.limit,
+        protocol.assignment == "greedy",
+        protocol.connectivity == 8,
+        protocol.bookkeeping == "by_value",
+    )
+    predicted, components, hits, matched, twins = found.T
+    passed = np.bincount(levels[true_pixels.index], minlength=len(thresholds) + 1)
+    common = passed[::-1].cumsum()[::-1][1:]
+    forgiven = twins if protocol.bookkeeping == "by_value" else matched
+    table = np.stack([common, predicted, components, hits, components - hits, predicted - forgiven], axis=1)
+    return SweepCounts(thresholds, table, 1, pixels, true_pixels.index.size, len(targets))
+
+
+def _sweep_one_by_one(
+    scores: NDArray[np.floating[Any]],
+    truth: NDArray[np.bool_],
+    pixels: int,
+    protocol: Protocol,
+    thresholds: NDArray[np.float64],
+) -> SweepCounts:
+    """The plain way, and the reference of the compiled one."""
+    table = np.zeros((len(thresholds), len(COLUMNS)), np.int64)
+    for row, threshold in zip(table, thresholds, strict=True):
+        record = count_frame(scores, truth, pixels, protocol.at(threshold))
+        row[:] = (
+            record.common_pixels,
+            record.predicted_pixels,
+            len(record.detections),
+            np.count_nonzero(record.hit),
+            np.count_nonzero(record.false),
+            record.false_area,
+        )
+    lowest = count_frame(scores, truth, pixels, protocol.at(1.0))
+    return SweepCounts(thresholds, table, 1, pixels, lowest.true_pixels, len(lowest.targets))

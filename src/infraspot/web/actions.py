@@ -1,0 +1,127 @@
+"""What a person can do to an image, and what the image's annotation is after it.
+
+The annotation of an image is never stored: it is the sum of the actions in the journal. Undo takes the last
+action off, redo puts it back, and a new action forgets what was undone.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from infraspot.web.runs import Patch
+
+Status = Literal["open", "done", "empty", "doubtful", "rejected"]
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MarkedTarget(_Action):
+    """One target: where it was clicked, in pixels, how its mask was made, and the mask."""
+
+    id: int = Field(ge=1)
+    x: float = Field(ge=0)
+    y: float = Field(ge=0)
+    method: str = Field(max_length=40)
+    level: float | None = None
+    confidence: float | None = None
+    doubtful: bool = False
+    patch: Patch
+
+
+class PutTarget(_Action):
+    """Add a target, or replace the one with the same id."""
+
+    kind: Literal["put"] = "put"
+    target: MarkedTarget
+
+
+class DropTarget(_Action):
+    """Take a target away."""
+
+    kind: Literal["drop"] = "drop"
+    id: int
+
+
+class SetStatus(_Action):
+    """Say where the image stands; ``empty`` means that there is no target in it."""
+
+    kind: Literal["status"] = "status"
+    status: Status
+
+
+class SetSky(_Action):
+    """Set the region that is sky; None means not annotated."""
+
+    kind: Literal["sky"] = "sky"
+    patch: Patch | None
+
+
+class Undo(_Action):
+    kind: Literal["undo"] = "undo"
+
+
+class Redo(_Action):
+    kind: Literal["redo"] = "redo"
+
+
+Action = Annotated[PutTarget | DropTarget | SetStatus | SetSky | Undo | Redo, Field(discriminator="kind")]
+
+
+class State(BaseModel):
+    """The annotation of one image as the page shows it."""
+
+    status: Status = "open"
+    targets: list[MarkedTarget] = []
+    sky: Patch | None = None
+    can_undo: bool = False
+    can_redo: bool = False
+
+
+@dataclass
+class History:
+    """The actions of one image, and those that were undone."""
+
+    done: list[Action] = field(default_factory=list)
+    undone: list[Action] = field(default_factory=list)
+    version: int = 0
+
+    def apply(self, action: Action) -> None:
+        """Take one action in; an undo or redo with nothing to work on changes nothing."""
+        self.version += 1
+        if isinstance(action, Undo):
+            if self.done:
+                self.undone.append(self.done.pop())
+        elif isinstance(action, Redo):
+            if self.undone:
+                self.done.append(self.undone.pop())
+        else:
+            self.done.append(action)
+            self.undone.clear()
+
+    def state(self) -> State:
+        """The sum of the actions."""
+        targets: dict[int, MarkedTarget] = {}
+        status: Status = "open"
+        sky: Patch | None = None
+        for action in self.done:
+            if isinstance(action, PutTarget):
+                targets[action.target.id] = action.target
+                status = "open" if status == "empty" else status
+            elif isinstance(action, DropTarget):
+                targets.pop(action.id, None)
+            elif isinstance(action, SetSky):
+                sky = action.patch
+            elif isinstance(action, SetStatus):
+                status = action.status
+                if status == "empty":
+                    targets.clear()
+        return State(
+            status=status,
+            targets=list(targets.values()),
+            sky=sky,
+            can_undo=bool(self.done),
+            can_redo=bool(self.undone),
+        )

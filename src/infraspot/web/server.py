@@ -1,0 +1,251 @@
+"""The local server: loopback only, a token in the address, every request checked before it is read."""
+
+import hmac
+import io
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from infraspot.core.errors import InfraspotError
+from infraspot.inference import stretch
+from infraspot.web.actions import Action
+from infraspot.web.proposals import METHODS, Click, Uncertainty, detector_rings, mask_of_click
+from infraspot.web.session import Refused, Session
+from infraspot.web.transfer import EXPORTS
+
+STATIC = Path(__file__).parent / "static"
+FILES = {"page.js", "view.js", "masks.js", "api.js", "page.css"}
+COOKIE = "infraspot-token"
+MAX_BODY = 4 << 20
+THUMBNAIL = 112
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    window: str = Field(min_length=1, max_length=64)
+
+
+class ActBody(_Body):
+    """One action, on the version of the image that the window has seen."""
+
+    version: int
+    action: Action = Field(discriminator="kind")
+    seconds: float | None = Field(default=None, ge=0, le=86_400)
+
+
+class ExportBody(_Body):
+    """A key of :data:`infraspot.web.transfer.EXPORTS`."""
+
+    format: str
+
+
+class Guard:
+    """Lets a request through that comes from this machine's page and from nowhere else.
+
+    The token arrives once in the address and then in a cookie that no other site can send; the host must be
+    the loopback address (no other name may resolve to us); a request that changes something must come from
+    our own origin; and a body must not be larger than ``MAX_BODY``.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+        self.app, self.token = app, token
+        self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := self._refusal(Request(scope))):
+            status, reason = refusal
+            await JSONResponse({"error": reason}, status)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> tuple[int, str] | None:
+        headers: Headers = request.headers
+        if headers.get("host") not in self.hosts:
+            return 403, "this server answers on the loopback address only"
+        given = request.query_params.get("token") or request.cookies.get(COOKIE) or ""
+        if not hmac.compare_digest(given.encode(), self.token.encode()):
+            return 403, "wrong or missing token; open the address that `infraspot annotate` printed"
+        origin = headers.get("origin")
+        if request.method != "GET" and origin not in {f"http://{host}" for host in self.hosts}:
+            return 403, "this request comes from another site"
+        length = headers.get("content-length")
+        if request.method != "GET" and (length is None or not length.isdigit() or int(length) > MAX_BODY):
+            return 413, f"expected a body of at most {MAX_BODY >> 20} MiB with its length"
+        return None
+
+
+def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) -> ASGIApp:
+    """The application; ``uncertainty`` orders the images and fills in while the page is in use."""
+    at = "/api/images/{image}"
+    routes = [
+        Route("/", partial(_page, token=token)),
+        Route("/static/{name}", _static),
+        Route("/api/images", partial(_images, session, uncertainty)),
+        Route(at + "/thumbnail", _answer(session, _thumbnail)),
+        Route(at + "/pixels", _answer(session, _pixels)),
+        Route(at + "/proposals", _answer(session, _proposals)),
+        Route(at + "/open", _answer(session, _open, _Body), methods=["POST"]),
+        Route(at + "/keep", _answer(session, _keep, _Body), methods=["POST"]),
+        Route(at + "/close", _answer(session, _close, _Body), methods=["POST"]),
+        Route(at + "/act", _answer(session, _act, ActBody), methods=["POST"]),
+        Route(at + "/click", _answer(session, _click, Click), methods=["POST"]),
+        Route("/api/export", partial(_export, session), methods=["POST"]),
+    ]
+    return Guard(Starlette(routes=routes), token, port)
+
+
+async def _page(request: Request, *, token: str) -> Response:
+    page = FileResponse(STATIC / "index.html")
+    page.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+    page.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' blob:"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    page.headers["Cache-Control"] = "no-store"
+    return page
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in FILES:
+        raise HTTPException(404, "there is no such file")
+    return FileResponse(STATIC / name, headers={"Cache-Control": "no-store"})
+
+
+def _answer(
+    session: Session, work: Callable[..., Any], body: type[BaseModel] | None = None
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint on one image: find the image, read the body, do the work in a thread, say what went wrong."""
+
+    async def endpoint(request: Request) -> Response:
+        image = request.path_params["image"]
+        if image not in session.images:
+            return JSONResponse({"error": f"there is no image {image!r} in this folder"}, 404)
+        arguments: list[Any] = [session, image]
+        if body is not None:
+            read = await _read(request, body)
+            if isinstance(read, Response):
+                return read
+            arguments.append(read)
+        return await _guarded(work, *arguments)
+
+    return endpoint
+
+
+async def _read(request: Request, model: type[Model]) -> Model | Response:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            return JSONResponse({"error": "the body is too large"}, 413)
+    try:
+        return model.model_validate_json(bytes(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"cannot use this request: {where}: {first['msg']}"}, 400)
+
+
+async def _guarded(work: Callable[..., Any], *arguments: Any) -> Response:
+    try:
+        result = await run_in_threadpool(work, *arguments)
+    except Refused as error:
+        return JSONResponse({"error": str(error)}, 409)
+    except InfraspotError as error:
+        return JSONResponse({"error": str(error)}, 422)
+    return result if isinstance(result, Response) else JSONResponse(result)
+
+
+async def _images(session: Session, uncertainty: Uncertainty, request: Request) -> Response:
+    rows = []
+    for image in session.images:
+        state, _ = session.state(image)
+        rows.append(
+            {
+                "image": image,
+                "status": state.status,
+                "targets": len(state.targets),
+                "doubtful": sum(target.doubtful for target in state.targets),
+                "uncertainty": uncertainty.values.get(image),
+            }
+        )
+    methods, formats = list(METHODS), list(EXPORTS)
+    return JSONResponse({"images": rows, "methods": methods, "formats": formats, "name": session.folder.name})
+
+
+async def _export(session: Session, request: Request) -> Response:
+    body = await _read(request, ExportBody)
+    if isinstance(body, Response):
+        return body
+    if body.format not in EXPORTS:
+        return JSONResponse({"error": f"unknown format {body.format!r}; known: {', '.join(EXPORTS)}"}, 400)
+
+    def work() -> dict[str, str]:
+        target = session.out / "export" / body.format
+        return {"message": f"{EXPORTS[body.format](session, target)} -> {target}"}
+
+    return await _guarded(work)
+
+
+def _thumbnail(session: Session, image: str) -> Response:
+    grey = Image.fromarray((stretch(session.frame(image).image) * 255).astype(np.uint8))
+    grey.thumbnail((THUMBNAIL, THUMBNAIL))
+    png = io.BytesIO()
+    grey.save(png, format="PNG")
+    return Response(png.getvalue(), media_type="image/png")
+
+
+def _pixels(session: Session, image: str) -> Response:
+    """The whole frame as little-endian uint16, so that the page sets window and level on real values."""
+    frame = session.frame(image)
+    height, width = frame.image.shape
+    values = np.round(frame.image * 65535).astype("<u2")
+    shape = {"X-Width": str(width), "X-Height": str(height), "X-Depth": str(frame.bit_depth)}
+    return Response(values.tobytes(), media_type="application/octet-stream", headers=shape)
+
+
+def _open(session: Session, image: str, body: _Body) -> dict[str, Any]:
+    return _shown(*session.open(image, body.window))
+
+
+def _keep(session: Session, image: str, body: _Body) -> dict[str, Any]:
+    session.keep(image, body.window)
+    return {}
+
+
+def _close(session: Session, image: str, body: _Body) -> dict[str, Any]:
+    session.close(image, body.window)
+    return {}
+
+
+def _act(session: Session, image: str, body: ActBody) -> dict[str, Any]:
+    return _shown(*session.act(image, body.window, body.version, body.action, body.seconds))
+
+
+def _click(session: Session, image: str, body: Click) -> dict[str, Any]:
+    state, _ = session.state(image)
+    target = mask_of_click(session.frame(image), body, state.targets)
+    shown: dict[str, Any] = json.loads(target.model_dump_json())
+    return shown
+
+
+def _proposals(session: Session, image: str) -> dict[str, Any]:
+    return {"rings": detector_rings(session.frame(image))}
+
+
+def _shown(state: BaseModel, version: int) -> dict[str, Any]:
+    return {"state": json.loads(state.model_dump_json()), "version": version}

@@ -1,0 +1,139 @@
+"""One folder under annotation: its frames, its journal, and who has which image open."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError, InfraspotError
+from infraspot.data import Frame, list_images, read_image
+from infraspot.web.actions import Action, History, State
+from infraspot.web.journal import Journal
+
+# A window says every few seconds that it still looks at its image; silent for this long, it has gone.
+LEASE_SECONDS = 20.0
+CACHED_FRAMES = 16
+
+
+class Refused(InfraspotError):
+    """The request makes sense, and cannot be granted as things stand."""
+
+
+@dataclass
+class Lease:
+    """The right of one window to change one image."""
+
+    window: str
+    until: float
+
+
+@dataclass
+class Session:
+    """Everything that the page works on.
+
+    Parameters
+    ----------
+    folder
+        Images to annotate; nothing is written there.
+    out
+        Folder for the journal and the exports.
+
+    Raises
+    ------
+    DataError
+        If the folder has no image, two images share a stem, or the journal cannot be used.
+    """
+
+    folder: Path
+    out: Path
+    clock: Callable[[], float] = time.monotonic
+    images: dict[str, Path] = field(init=False)
+    journal: Journal = field(init=False)
+    _leases: dict[str, Lease] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.images = {}
+        for path in list_images(self.folder):
+            if path.stem in self.images:
+                raise DataError(
+                    f"{path} and {self.images[path.stem]} share the name {path.stem}; rename one of them"
+                )
+            self.images[path.stem] = path
+        self.journal = Journal(self.out / "journal.jsonl")
+        self.frame = lru_cache(maxsize=CACHED_FRAMES)(self._read)
+
+    def _read(self, image: str) -> Frame:
+        return read_image(self.images[image])
+
+    def state(self, image: str) -> tuple[State, int]:
+        """The annotation of an image and its version."""
+        history = self.journal.history(image)
+        return history.state(), history.version
+
+    def open(self, image: str, window: str) -> tuple[State, int]:
+        """Give an image to a window, unless another window has it.
+
+        Raises
+        ------
+        Refused
+            If another window has it open.
+        """
+        with self._lock:
+            lease = self._leases.get(image)
+            if lease and lease.window != window and lease.until > self.clock():
+                raise Refused(f"{image} is open in another window; close it there, or choose another image")
+            for other in [name for name, held in self._leases.items() if held.window == window]:
+                del self._leases[other]
+            self._leases[image] = Lease(window, self.clock() + LEASE_SECONDS)
+        return self.state(image)
+
+    def keep(self, image: str, window: str) -> None:
+        """Renew the lease of a window that is still there."""
+        with self._lock:
+            self._check(image, window).until = self.clock() + LEASE_SECONDS
+
+    def close(self, image: str, window: str) -> None:
+        """Give an image back."""
+        with self._lock:
+            lease = self._leases.get(image)
+            if lease and lease.window == window:
+                del self._leases[image]
+
+    def act(
+        self, image: str, window: str, version: int, action: Action, seconds: float | None
+    ) -> tuple[State, int]:
+        """Do something to an image, on disk before this returns.
+
+        Raises
+        ------
+        Refused
+            If the window does not have the image, or has seen an older version of it.
+        """
+        with self._lock:
+            self._check(image, window).until = self.clock() + LEASE_SECONDS
+            seen = self.journal.history(image).version
+            if version != seen:
+                raise Refused(f"{image} has changed since this window read it; open it again")
+            history: History = self.journal.add(image, window, action, seconds)
+            return history.state(), history.version
+
+    def mask(self, image: str) -> NDArray[np.bool_]:
+        """(H, W) bool: the union of the targets of an image."""
+        from infraspot.web.runs import to_mask
+
+        state, _ = self.state(image)
+        shape: Any = self.frame(image).image.shape
+        return to_mask([target.patch for target in state.targets], shape)
+
+    def _check(self, image: str, window: str) -> Lease:
+        lease = self._leases.get(image)
+        if lease is None or lease.window != window or lease.until <= self.clock():
+            raise Refused(f"this window no longer has {image}; open it again")
+        return lease

@@ -1,0 +1,98 @@
+"""Adding targets to background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from scipy import ndimage
+
+from infraspot.core.geometry import find_components
+from infraspot.core.sample import BoolArray, FloatArray, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyPaste:
+    """Add targets of other frames, or of the frame itself, to background.
+
+    What a target adds to its surroundings is cut out with a soft edge, turned, weakened or strengthened, and
+    added elsewhere. It is left out where it would saturate, drown in the clutter (its peak is below two
+    standard deviations of the place) or touch a target.
+
+    Attributes
+    ----------
+    donors
+        Frames with masks to take targets from; where there are none, the frame's own targets are repeated.
+    count
+        Least and largest number of targets to try.
+    gain
+        Range of the factor on a target's contrast.
+    """
+
+    donors: Sequence[Sample] = ()
+    count: tuple[int, int] = (1, 2)
+    gain: tuple[float, float] = (0.6, 1.3)
+    p: float = 0.3
+
+    def __call__(self, sample: Sample, rng: Generator) -> Sample:
+        if sample.mask is None or rng.random() >= self.p:
+            return sample
+        for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
+            donor = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else sample
+            cut = _cut_target(donor, rng)
+            if cut is not None:
+                excess, shape = cut
+                sample = _add_target(sample, excess * np.float32(rng.uniform(*self.gain)), shape, rng)
+        return sample
+
+
+def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatArray, BoolArray] | None:
+    """What one target adds to its surroundings, and its shape, turned at random; None where there is none."""
+    if donor.mask is None or not donor.mask.any():
+        return None
+    components = find_components(donor.mask)
+    x0, y0, x1, y1 = components.boxes[int(rng.integers(len(components)))]
+    place = slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
+    patch, shape = donor.image[place], donor.mask[place]
+    if shape.all():
+        return None
+    edge = ndimage.gaussian_filter(shape.astype(np.float32), 1.0, mode="constant")
+    excess = (patch - np.median(patch[~shape])) * np.maximum(edge, shape)
+    quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
+    excess, shape = np.rot90(excess, quarters), np.rot90(shape, quarters)
+    return (excess.T, shape.T) if mirrored else (excess, shape)
+
+
+def _add_target(
+    sample: Sample, excess: FloatArray, shape: BoolArray, rng: Generator, attempts: int = 8
+) -> Sample:
+    """The sample with one more target at the first suitable place; unchanged where none is found."""
+    assert sample.mask is not None
+    room = np.array(sample.shape) - shape.shape
+    if (room < 0).any():
+        return sample
+    for _ in range(attempts):
+        y, x = (int(rng.integers(free + 1)) for free in room)
+        place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
+        if not sample.mask[place].any() and _stands_out(float(excess.max()), sample.image[place]):
+            image, mask = sample.image.copy(), sample.mask.copy()
+            image[place] = np.clip(image[place] + excess, 0.0, 1.0)
+            mask[place] |= shape
+            return _annotated(sample.replace(image=image, mask=mask), shape, y, x)
+    return sample
+
+
+def _stands_out(peak: float, ground: FloatArray) -> bool:
+    return bool(ground.mean() + peak <= 1.0 and peak >= 2.0 * ground.std())
+
+
+def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:
+    """The sample with a further point and box, where it has such, for a target of ``shape`` at (y, x)."""
+    ys, xs = np.nonzero(shape)
+    points, boxes = sample.points, sample.boxes
+    if points is not None:
+        points = np.concatenate([points, [[y + ys.mean(), x + xs.mean()]]])
+    if boxes is not None:
+        box = [x + xs.min(), y + ys.min(), x + xs.max() + 1, y + ys.max() + 1]
+        boxes = np.concatenate([boxes, [box]])
+    return sample.replace(points=points, boxes=boxes)

@@ -1,0 +1,107 @@
+"""Contexts by non-local attention, in regions and across levels."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infraspot.blocks.attention import NonLocalAttention
+from infraspot.blocks.conv import ConvNormAct
+
+
+class AGCB(nn.Module):
+    """Attention-guided context at one scale: local NLA, guided by a global view (AGPCNet, 2023).
+
+    The map is cut into ``scale`` x ``scale`` regions. Locally, one NLA, shared by all regions, gathers inside
+    each; globally, NLA over the grid of region maxima and a sigmoid give each region its weights. Then 3x3,
+    norm, a learnt scale from 0, the residual and a ReLU. As in the authors' program the last row and column
+    of regions take the remainder. Regions of one shape are handled in one call.
+    """
+
+    def __init__(self, channels: int, scale: int, reduction: int = 8):
+        super().__init__()
+        self.scale = scale
+        self.local = NonLocalAttention(channels, reduction)
+        self.guide = NonLocalAttention(channels, reduction)
+        self.merge = ConvNormAct(channels, channels, act=False)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = min(self.scale, *x.shape[-2:])
+        guide = torch.sigmoid(self.guide(F.adaptive_max_pool2d(x, side)))
+        context = self.merge(self._in_regions(x, guide))
+        return F.relu(torch.addcmul(x, self.gamma, context))
+
+    def _in_regions(self, x: Tensor, guide: Tensor) -> Tensor:
+        """Local NLA times guide: the regions of one size together, the larger last row and column apart."""
+        side = guide.shape[-1]
+        if side == 1:
+            return self._equal_regions(x, guide)
+        row, column = ((side - 1) * (length // side) for length in x.shape[-2:])
+        bands = []
+        for rows, cells in ((slice(row), slice(-1)), (slice(row, None), slice(-1, None))):
+            left = self._equal_regions(x[..., rows, :column], guide[..., cells, :-1])
+            right = self._equal_regions(x[..., rows, column:], guide[..., cells, -1:])
+            bands.append(torch.cat([left, right], dim=3))
+        return torch.cat(bands, dim=2)
+
+    def _equal_regions(self, x: Tensor, guide: Tensor) -> Tensor:
+        """Local NLA in the equal regions of ``x``, one for each cell of ``guide``, times that cell."""
+        count, channels, height, width = x.shape
+        down, across = guide.shape[-2:]
+        grid = x.reshape(count, channels, down, height // down, across, width // across)
+        regions = grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, height // down, width // across)
+        out = self.local(regions).reshape(count, down, across, channels, height // down, width // across)
+        return out.permute(0, 3, 1, 4, 2, 5).reshape(x.shape) * _spread(guide, height, width)
+
+
+def _spread(guide: Tensor, height: int, width: int) -> Tensor:
+    """Repeat each cell over its equal region."""
+    down, across = guide.shape[-2:]
+    return guide.repeat_interleave(height // down, dim=2).repeat_interleave(width // across, dim=3)
+
+
+class ContextPyramid(nn.Module):
+    """AGCB at several scales, side by side: AGPCNet's context pyramid module (Zhang et al., 2023).
+
+    1x1 to ``channels / reduction``; AGCB with each number of regions; concatenation with the 1x1's result;
+    1x1. The authors' settings are the defaults, but for a floor of 16 on the inner width.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        scales: Sequence[int] = (10, 6, 5, 3),
+        *,
+        reduction: int = 16,
+        region_reduction: int = 4,
+    ):
+        super().__init__()
+        width = min(max(channels // reduction, 16), channels)
+        self.reduce = ConvNormAct(channels, width, 1)
+        self.blocks = nn.ModuleList(AGCB(width, scale, region_reduction) for scale in scales)
+        self.merge = ConvNormAct(width * (1 + len(scales)), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
+        return self.merge(torch.cat([x, *(block(x) for block in self.blocks)], dim=1))
+
+
+class CFAR(nn.Module):
+    """NLA, then a cross-layer NLA (AFENet, 2024).
+
+    ``forward`` takes another level as ``other``, as wide as ``x``. Judgement: without one, the next coarser
+    level is made from ``x`` by a strided 3x3.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.own = NonLocalAttention(channels)
+        self.coarser = ConvNormAct(channels, channels, stride=2)
+        self.cross = NonLocalAttention(channels)
+        self.merge = ConvNormAct(channels, channels)
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        own = self.own(x)
+        return self.merge(self.cross(own, self.coarser(own) if other is None else other))

@@ -25,7 +25,7 @@ from infraspot.metrics.sweep import sweep_frame
 
 PROTOCOL = PROTOCOLS["basicirstd"]
 THRESHOLDS = np.linspace(0, 1, 101, endpoint=False)
-WORKLOADS = {"A": (256, 256, 60, 12), "B": (1024, 1280, 12, 3)}
+WORKLOADS = {"A": (256, 256, 200, 24), "B": (1024, 1280, 16, 4)}
 
 Frame = tuple[np.ndarray, np.ndarray]
 
@@ -35,12 +35,12 @@ def make_frame(height: int, width: int, rng: np.random.Generator) -> Frame:
     truth = np.zeros((height, width), bool)
     logits = gaussian_filter(rng.normal(size=(height, width)), 3.0)
     logits = -9.0 + 1.5 * logits / logits.std()
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(1, 7))):
         y, x, reach = rng.integers(6, height - 6), rng.integers(6, width - 6), rng.integers(1, 4)
         truth[y - reach : y + reach + 1, x - reach : x + reach + 1] = True
         dy, dx = rng.integers(-1, 2, size=2)
         logits[y + dy - reach : y + dy + reach + 1, x + dx - reach : x + dx + reach + 1] = rng.normal(4, 3)
-    for _ in range(int(rng.integers(0, 3))):
+    for _ in range(int(rng.integers(0, 7))):
         y, x = rng.integers(6, height - 6), rng.integers(6, width - 6)
         logits[y : y + 3, x : x + 3] = rng.normal(0, 2)
     return (1 / (1 + np.exp(-gaussian_filter(logits, 0.6)))).astype(np.float32), truth
@@ -89,23 +89,28 @@ def peer_at_many(scores: np.ndarray, truth: np.ndarray) -> list[tuple[int, int]]
 
 
 def seconds(function: Callable[..., Any], frame: Frame, repeats: int) -> tuple[float, Any]:
-    """Least of ``repeats`` times, and what the function said."""
+    """Median of ``repeats`` times, and what the function said."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         answer = function(*frame)
         times.append(time.perf_counter() - start)
-    return min(times), answer
+    return float(np.median(times)), answer
 
 
 def compare(
-    name: str, ours: Callable[..., Any], theirs: Callable[..., Any], frames: list[Frame], repeats: int
+    name: str,
+    ours: Callable[..., Any],
+    theirs: Callable[..., Any],
+    frames: list[Frame],
+    repeats: int,
+    their_repeats: int,
 ) -> float:
     """Median ratio over the frames; stops when the two programs disagree."""
     times = []
     for frame in frames:
         mine, answer = seconds(ours, frame, repeats)
-        other, expected = seconds(theirs, frame, 1)
+        other, expected = seconds(theirs, frame, their_repeats)
         if answer != expected:
             raise SystemExit(f"{name}: infraspot says {answer}, pyirstdmetrics says {expected}")
         times.append((mine, other))
@@ -122,8 +127,8 @@ def main() -> None:
     one, many = {}, {}
     for name, (height, width, count, curve_count) in WORKLOADS.items():
         frames = [make_frame(height, width, rng) for _ in range(count)]
-        one[name] = compare(f"{name} one threshold", ours_at_one, peer_at_one, frames, 3)
-        many[name] = compare(f"{name} 101 thresholds", ours_at_many, peer_at_many, frames[:curve_count], 3)
+        one[name] = compare(f"{name} one threshold", ours_at_one, peer_at_one, frames, 5, 3)
+        many[name] = compare(f"{name} 101 thresholds", ours_at_many, peer_at_many, frames[:curve_count], 5, 1)
     for name in WORKLOADS:
         print(f"one_threshold_ratio_{name}={one[name]:.1f}")
         print(f"curve_ratio_{name}={many[name]:.1f}")

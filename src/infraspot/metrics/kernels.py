@@ -9,10 +9,10 @@ from numba import njit
 
 FAR = np.int64(1) << 62
 
-# Columns of a component's state while the sweep runs: pixels, sum of padded rows, sum of padded flat indices,
-# smallest padded flat index; then what is counted on the way.
+# Columns of a run: first flat index, flat index after the last, level.
+START, STOP, LEVEL = 0, 1, 2
+# Columns of a component's state while the sweep runs: pixels, sum of rows, sum of flat indices, smallest index.
 AREA, SUM_Y, SUM_AT, FIRST = 0, 1, 2, 3
-SLOTS, LIVE = 0, 1
 
 
 @njit(cache=True, nogil=True)
@@ -90,6 +90,29 @@ def describe_regions(index, labels, count, width, values):
         sums[one, 0] /= areas[one]
         sums[one, 1] /= areas[one]
     return areas, sums, boxes, peaks
+
+
+@njit(cache=True, nogil=True)
+def shared_pixels(index, labels, other_index, other_labels, width):
+    """(K, 3) int64: label, other label and pixels in common; ``width`` is the number of other labels."""
+    codes = np.empty(min(index.size, other_index.size), np.int64)
+    count = 0
+    b = 0
+    for a in range(index.size):
+        while b < other_index.size and other_index[b] < index[a]:
+            b += 1
+        if b < other_index.size and other_index[b] == index[a]:
+            codes[count] = labels[a] * width + other_labels[b]
+            count += 1
+    codes = np.sort(codes[:count])
+    table = np.empty((count, 3), np.int64)
+    last = -1
+    for k in range(count):
+        if k == 0 or codes[k] != codes[k - 1]:
+            last += 1
+            table[last, 0], table[last, 1], table[last, 2] = codes[k] // width, codes[k] % width, 0
+        table[last, 2] += 1
+    return table[: last + 1]
 
 
 @njit(cache=True, nogil=True)
@@ -175,52 +198,103 @@ def _augment(start, match, owner, at_row, at_column, via):
 
 
 @njit(cache=True, nogil=True)
-def sort_by_level(values, thresholds, inclusive, guess, width):
-    """Padded indices of the pixels above the lowest threshold, grouped by level, and where each group begins.
+def find_runs(values, thresholds, guess, width):
+    """Cut a frame into horizontal runs of equal level; level 0 (no threshold passed) is left out.
 
-    A pixel's level is the number of thresholds that it passes. ``guess`` (B + 1,) int64 holds the number of
-    thresholds below b / B, from which the level is found in a step or two.
+    A pixel's level is the number of thresholds below its value. ``thresholds`` end with infinity, and
+    ``guess`` (B + 1,) holds the number of thresholds below b / B, from which the level is a step or two away.
+
+    Returns (N, 3) int32 of first flat index, flat index after the last, and level, in raster order; and (H + 1,)
+    int64, the first run of each row.
     """
     bins = guess.size - 1
-    levels = np.empty(values.size, np.int32)
-    starts = np.zeros(thresholds.size + 2, np.int64)
-    for k in range(values.size):
-        value = values[k]
-        level = guess[int(value * bins)]
-        while level < thresholds.size and (
-            value > thresholds[level] or (inclusive and value == thresholds[level])
-        ):
-            level += 1
-        levels[k] = level
-        starts[level + 1] += 1
-    starts[1] = 0
-    for level in range(1, starts.size):
-        starts[level] += starts[level - 1]
-    order = np.empty(starts[-1], np.int32)
-    place = starts.copy()
-    k = 0
-    for row in range(values.size // width):
-        base = (row + 1) * (width + 2) + 1
-        for column in range(width):
-            level = levels[k]
-            if level > 0:
-                order[place[level]] = base + column
-                place[level] += 1
-            k += 1
-    return levels, order, starts
+    height = values.size // width
+    runs = np.empty((values.size // 16 + width, 3), np.int32)
+    rows = np.empty(height + 1, np.int64)
+    count = 0
+    level = 0
+    # While a value stays within (low, high] its level stays too: most pixels cost two comparisons.
+    low, high = -thresholds[-1], thresholds[0]
+    for row in range(height):
+        rows[row] = count
+        if count + width > runs.shape[0]:
+            runs = _grown(runs, count + width)
+        running = False
+        for k in range(row * width, (row + 1) * width):
+            value = values[k]
+            if value > high or value <= low:
+                if running:
+                    runs[count - 1, STOP] = k
+                    running = False
+                level = guess[int(value * bins)]
+                while value > thresholds[level]:
+                    level += 1
+                low = thresholds[level - 1] if level > 0 else -thresholds[-1]
+                high = thresholds[level]
+            if level > 0 and not running:
+                runs[count, START] = k
+                runs[count, LEVEL] = level
+                count += 1
+                running = True
+        if running:
+            runs[count - 1, STOP] = (row + 1) * width
+    rows[height] = count
+    return runs[:count], rows
 
 
 @njit(cache=True, nogil=True)
-def mark_surroundings(shape, centroids, reach):
-    """(H + 2, W + 2) bool, flat: the pixel lies within ``reach`` rows and columns of some centroid."""
-    height, width = shape
-    near = np.zeros((height + 2) * (width + 2), np.bool_)
+def _grown(runs, least):
+    """The same runs with room for at least twice as many."""
+    larger = np.empty((max(2 * runs.shape[0], least), runs.shape[1]), runs.dtype)
+    larger[: runs.shape[0]] = runs
+    return larger
+
+
+@njit(cache=True, nogil=True)
+def order_runs(runs, steps):
+    """Indices of the runs grouped by level, in raster order within a level, and where each group begins."""
+    starts = np.zeros(steps + 2, np.int64)
+    for k in range(runs.shape[0]):
+        starts[runs[k, LEVEL] + 1] += 1
+    for level in range(1, starts.size):
+        starts[level] += starts[level - 1]
+    place = starts.copy()
+    order = np.empty(runs.shape[0], np.int32)
+    for k in range(runs.shape[0]):
+        order[place[runs[k, LEVEL]]] = k
+        place[runs[k, LEVEL]] += 1
+    return order, starts
+
+
+@njit(cache=True, nogil=True)
+def link_rows(runs, rows, width, eight):
+    """(N, 2) int32: the first run above and the first run below that may touch each run."""
+    reach = 1 if eight else 0
+    first = np.empty((runs.shape[0], 2), np.int32)
+    height = rows.size - 1
+    for row in range(height):
+        for side in range(2):
+            other = row - 1 if side == 0 else row + 1
+            if other < 0 or other >= height:
+                first[rows[row] : rows[row + 1], side] = runs.shape[0]
+                continue
+            at = rows[other]
+            shift = (other - row) * width
+            for k in range(rows[row], rows[row + 1]):
+                while at < rows[other + 1] and runs[at, STOP] + reach <= runs[k, START] + shift:
+                    at += 1
+                first[k, side] = at
+    return first
+
+
+@njit(cache=True, nogil=True)
+def mark_surroundings(height, width, centroids, reach):
+    """(H * W,) bool: the pixel lies within ``reach`` rows and columns of some centroid."""
+    near = np.zeros(height * width, np.bool_)
     for t in range(centroids.shape[0]):
-        top = max(int(centroids[t, 0]) - reach, 0)
-        left = max(int(centroids[t, 1]) - reach, 0)
-        for y in range(top, min(int(centroids[t, 0]) + reach + 2, height)):
-            for x in range(left, min(int(centroids[t, 1]) + reach + 2, width)):
-                near[(y + 1) * (width + 2) + x + 1] = True
+        top, left = int(centroids[t, 0]) - reach, int(centroids[t, 1]) - reach
+        for y in range(max(top, 0), min(top + 2 * reach + 2, height)):
+            near[y * width + max(left, 0) : y * width + min(left + 2 * reach + 2, width)] = True
     return near
 
 
@@ -239,7 +313,10 @@ def pair_costs(centroids, areas, true_centroids, limit):
 
 @njit(cache=True, nogil=True)
 def _absorb(own, other, parent, state, tally):
-    """Unite two components; the larger one stays. Returns it."""
+    """Unite component ``own`` with that of a run; the larger one stays. Returns it, and 1 if there were two."""
+    other = _root(parent, other)
+    if other == own:
+        return own, 0
     if tally.size:
         tally[state[own, AREA]] -= 1
         tally[state[other, AREA]] -= 1
@@ -251,59 +328,51 @@ def _absorb(own, other, parent, state, tally):
     state[own, SUM_Y] += state[other, SUM_Y]
     state[own, SUM_AT] += state[other, SUM_AT]
     state[own, FIRST] = min(state[own, FIRST], state[other, FIRST])
-    return own
+    return own, 1
 
 
 @njit(cache=True, nogil=True)
-def _place(at, wide, eight, label, parent, state, tally, counts):
-    """Add one pixel, uniting the components that it touches. Returns its component."""
-    around = (-wide, 1, wide, -1)
-    corner = (1 - wide, wide + 1, wide - 1, -wide - 1)
-    own = -1
-    for side in range(4):
-        other = label[at + around[side]]
-        if other < 0:
-            # A corner matters only where neither edge neighbour beside it has joined it already.
-            if not eight or label[at + around[(side + 1) & 3]] >= 0:
-                continue
-            other = label[at + corner[side]]
-        if other < 0 or other == own:
-            continue
-        other = _root(parent, other)
-        if own < 0:
-            own = other
-        elif other != own:
-            own = _absorb(own, other, parent, state, tally)
-            counts[LIVE] -= 1
-    if own < 0:
-        own = counts[SLOTS]
-        counts[SLOTS] += 1
-        counts[LIVE] += 1
-        parent[own] = own
-        state[own, :] = 0
-        state[own, FIRST] = at
-    elif tally.size:
-        tally[state[own, AREA]] -= 1
-    label[at] = own
-    state[own, AREA] += 1
-    state[own, SUM_Y] += int((at + 0.5) / wide)
-    state[own, SUM_AT] += at
-    state[own, FIRST] = min(state[own, FIRST], at)
+def _place(k, runs, rows, first, width, reach, parent, state, tally):
+    """Add one run and unite it with the runs that it touches. Returns its component and how many vanished."""
+    start, stop = runs[k, START], runs[k, STOP]
+    size = stop - start
+    row = start // width
+    parent[k] = k
+    state[k, AREA] = size
+    state[k, SUM_Y] = np.int64(size) * row
+    state[k, SUM_AT] = (np.int64(start) + stop - 1) * size // 2
+    state[k, FIRST] = start
     if tally.size:
-        tally[state[own, AREA]] += 1
-    return own
+        tally[size] += 1
+    own, vanished = k, 0
+    for beside in range(max(k - 1, rows[row]), min(k + 2, rows[row + 1])):
+        if beside != k and parent[beside] >= 0:
+            if runs[beside, STOP] == start or runs[beside, START] == stop:
+                own, united = _absorb(own, beside, parent, state, tally)
+                vanished += united
+    for other_row in range(row - 1, row + 2, 2):
+        if other_row < 0 or other_row >= rows.size - 1:
+            continue
+        end = stop + (other_row - row) * width + reach
+        at = first[k, (other_row - row + 1) // 2]
+        while at < rows[other_row + 1] and runs[at, START] < end:
+            if parent[at] >= 0:
+                own, united = _absorb(own, at, parent, state, tally)
+                vanished += united
+            at += 1
+    return own, vanished
 
 
 @njit(cache=True, nogil=True)
-def _centroid(state, one, wide):
-    """(y, x) of a component, from sums over padded indices."""
-    y = state[one, SUM_Y] / state[one, AREA] - 1.0
-    x = (state[one, SUM_AT] - wide * state[one, SUM_Y]) / state[one, AREA] - 1.0
+def _centroid(state, one, width):
+    """(y, x) of a component."""
+    y = state[one, SUM_Y] / state[one, AREA]
+    x = (state[one, SUM_AT] - width * state[one, SUM_Y]) / state[one, AREA]
     return y, x
 
 
 @njit(cache=True, nogil=True)
-def _update_close(close, touched, stamp, step, parent, state, wide, near):
+def _update_close(close, touched, stamp, step, parent, state, width, near):
     """The components near some target, by first pixel, and whether any of them is new or changed."""
     merged = np.empty(close.size + touched.size, np.int32)
     count = 0
@@ -315,8 +384,8 @@ def _update_close(close, touched, stamp, step, parent, state, wide, near):
     for one in touched:
         if parent[one] != one:
             continue
-        y, x = _centroid(state, one, wide)
-        if near[(int(y + 0.5) + 1) * wide + int(x + 0.5) + 1]:
+        y, x = _centroid(state, one, width)
+        if near[int(y + 0.5) * width + int(x + 0.5)]:
             merged[count] = one
             count += 1
             fresh = True
@@ -327,11 +396,11 @@ def _update_close(close, touched, stamp, step, parent, state, wide, near):
 
 
 @njit(cache=True, nogil=True)
-def _match_close(close, state, wide, true_centroids, limit, greedy, tally):
+def _match_close(close, state, width, true_centroids, limit, greedy, tally):
     """Targets hit, area of the matched components, and area of all that are as large as a matched one."""
     centroids = np.empty((close.size, 2), np.float64)
     for k in range(close.size):
-        centroids[k, 0], centroids[k, 1] = _centroid(state, close[k], wide)
+        centroids[k, 0], centroids[k, 1] = _centroid(state, close[k], width)
     areas = state[close, AREA]
     cost = pair_costs(centroids, areas, true_centroids, limit)
     match = greedy_pairs(cost) if greedy else best_pairs(cost)
@@ -344,37 +413,41 @@ def _match_close(close, state, wide, true_centroids, limit, greedy, tally):
 
 
 @njit(cache=True, nogil=True)
-def sweep_levels(order, starts, shape, true_centroids, limit, greedy, eight, by_value):
-    """Components at every threshold at once: pixels join in descending order of their level.
+def sweep_levels(runs, rows, steps, width, true_centroids, limit, greedy, eight, by_value):
+    """Components at every threshold at once: runs join in descending order of their level.
 
     Returns, for each threshold, an int64 row of (predicted pixels, components, targets hit, area of the
     matched components, area of the components that are as large as a matched one).
     """
-    steps = starts.size - 2
     table = np.zeros((steps + 1, 5), np.int64)
-    wide = shape[1] + 2
-    label = np.full((shape[0] + 2) * wide, -1, np.int32)
-    parent = np.empty(order.size, np.int32)
+    order, starts = order_runs(runs, steps)
+    first = link_rows(runs, rows, width, eight)
+    parent = np.full(order.size, -1, np.int32)
     state = np.empty((order.size, 4), np.int64)
     stamp = np.full(order.size, -1, np.int32)
     touched = np.empty(order.size, np.int32)
-    tally = np.zeros(order.size + 1 if by_value else 0, np.int64)
-    near = mark_surroundings(shape, true_centroids, int(limit) + 1)
+    tally = np.zeros((rows.size - 1) * width + 1 if by_value else 0, np.int64)
+    near = mark_surroundings(rows.size - 1, width, true_centroids, int(limit) + 1)
     close = np.empty(0, np.int32)
-    counts = np.zeros(2, np.int64)
+    pixels, components = 0, 0
     for step in range(steps - 1, -1, -1):
         changed = 0
-        for k in range(starts[step + 1], starts[step + 2]):
-            own = _place(order[k], wide, eight, label, parent, state, tally, counts)
+        for k in order[starts[step + 1] : starts[step + 2]]:
+            own, vanished = _place(k, runs, rows, first, width, 1 if eight else 0, parent, state, tally)
+            pixels += runs[k, STOP] - runs[k, START]
+            components += 1 - vanished
             if stamp[own] != step:
                 stamp[own] = step
                 touched[changed] = own
                 changed += 1
-        table[step, 0] = order.size - starts[step + 1]
-        table[step, 1] = counts[LIVE]
-        close, fresh = _update_close(close, touched[:changed], stamp, step, parent, state, wide, near)
+        if changed == 0:
+            table[step] = table[step + 1]
+            continue
+        table[step, 0] = pixels
+        table[step, 1] = components
+        close, fresh = _update_close(close, touched[:changed], stamp, step, parent, state, width, near)
         if fresh or by_value:
-            table[step, 2:] = _match_close(close, state, wide, true_centroids, limit, greedy, tally)
+            table[step, 2:] = _match_close(close, state, width, true_centroids, limit, greedy, tally)
         else:
             table[step, 2:] = table[step + 1, 2:]
     return table[:steps]

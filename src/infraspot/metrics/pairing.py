@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.matching import best_matching, greedy_matching
+from infraspot.metrics.compiled import kernels
 from infraspot.metrics.protocols import Protocol
 from infraspot.metrics.regions import Regions
 
@@ -40,6 +41,13 @@ def match_regions(targets: Regions, found: Regions, shared: IntArray, protocol: 
     """(T,) int64: the detection of each target under the protocol's gate and assignment, or -1."""
     if not len(targets) or not len(found):
         return np.full(len(targets), -1, np.int64)
+    compiled = kernels()
+    if compiled is not None and protocol.rule == "distance":
+        cost = compiled.pair_costs(found.centroids, found.areas, targets.centroids, protocol.limit)
+        match: IntArray = (
+            compiled.greedy_pairs(cost) if protocol.assignment == "greedy" else compiled.best_pairs(cost)
+        )
+        return match
     distances = centroid_distances(targets, found)
     if protocol.rule == "overlap":
         ious = pair_ious(targets, found, shared)

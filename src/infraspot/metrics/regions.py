@@ -80,6 +80,12 @@ def shared_pixels(truth: ActivePixels, found: ActivePixels) -> NDArray[np.int64]
     """(K, 3) int64: target, detection and the number of pixels they share, for every pair that shares any."""
     if not truth.index.size or not found.index.size:
         return np.zeros((0, 3), np.int64)
+    compiled = kernels()
+    if compiled is not None:
+        pairs: NDArray[np.int64] = compiled.shared_pixels(
+            truth.index, truth.labels, found.index, found.labels, int(found.labels.max()) + 1
+        )
+        return pairs
     place = np.minimum(np.searchsorted(found.index, truth.index), found.index.size - 1)
     common = found.index[place] == truth.index
     width = int(found.labels.max()) + 1

@@ -105,13 +105,16 @@ def sweep_frame(
         return _sweep_one_by_one(scores, truth, pixels, protocol, thresholds)
     targets, true_pixels = find_regions(truth, connectivity=protocol.connectivity)
     cuts = thresholds.astype(scores.dtype)
-    guess = np.searchsorted(cuts, np.arange(GUESS_BINS + 1, dtype=scores.dtype) / GUESS_BINS, side="left")
-    flat = scores.ravel()
-    levels, order, starts = compiled.sort_by_level(flat, cuts, protocol.inclusive, guess, truth.shape[1])
+    if protocol.inclusive:  # at or above a number is above the next smaller one
+        cuts = np.nextafter(cuts, scores.dtype.type(-1))
+    guess = np.searchsorted(cuts, np.arange(GUESS_BINS + 1, dtype=scores.dtype) / GUESS_BINS)
+    flat, width = scores.ravel(), scores.shape[1]
+    runs, rows = compiled.find_runs(flat, np.append(cuts, scores.dtype.type(np.inf)), guess, width)
     found = compiled.sweep_levels(
-        order,
-        starts,
-        truth.shape,
+        runs,
+        rows,
+        len(thresholds),
+        width,
         targets.centroids,
         protocol.limit,
         protocol.assignment == "greedy",
@@ -119,7 +122,8 @@ def sweep_frame(
         protocol.bookkeeping == "by_value",
     )
     predicted, components, hits, matched, twins = found.T
-    passed = np.bincount(levels[true_pixels.index], minlength=len(thresholds) + 1)
+    levels = np.searchsorted(cuts, flat[true_pixels.index])
+    passed = np.bincount(levels, minlength=len(thresholds) + 1)
     common = passed[::-1].cumsum()[::-1][1:]
     forgiven = twins if protocol.bookkeeping == "by_value" else matched
     table = np.stack([common, predicted, components, hits, components - hits, predicted - forgiven], axis=1)

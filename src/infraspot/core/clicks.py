@@ -23,8 +23,8 @@ def clicks_from_mask(
     """One click per 8-connected target, in raster order of the targets.
 
     ``centroid`` is the floor of the target's centroid (on a concave target it may lie beside it). ``coarse``
-    is the floor of the centroid moved by half the box times N(0, 0.25) on each axis, drawn again until it lies
-    on the target (LESPS, Ying et al., 2023).
+    is the floor of the centroid moved by half the box times N(0, 0.25) on each axis, drawn again until it
+    lies on the target (LESPS, Ying et al., 2023).
 
     Parameters
     ----------
@@ -64,5 +64,5 @@ def _coarse_click(targets: Components, index: int, rng: np.random.Generator) -> 
         y, x = click.astype(int)
         if y0 <= y < y1 and x0 <= x < x1 and targets.labels[y, x] == index + 1:
             return click
-    pixels = np.argwhere(targets.mask(index)) + (y0, x0)
+    pixels = np.argwhere(targets.mask(index)) + np.array([y0, x0])
     return rng.choice(pixels).astype(np.float64)

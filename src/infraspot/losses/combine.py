@@ -1,0 +1,96 @@
+"""Losses made of losses: sums by weight, and deep supervision."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from infraspot.core.errors import UsageError
+from infraspot.losses.base import Loss, SegLike, logits_of
+
+
+class Weighted(Loss):
+    """Sum of losses, each times its weight.
+
+    Parameters
+    ----------
+    terms
+        Pairs of a weight and a loss.
+    """
+
+    def __init__(self, terms: Sequence[tuple[float, Loss]]) -> None:
+        if not terms:
+            raise UsageError("a sum of losses needs at least one term, and there is none")
+        self.terms = tuple(terms)
+
+    def begin_epoch(self, epoch: int) -> None:
+        for _, loss in self.terms:
+            loss.begin_epoch(epoch)
+
+    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+        (weight, first), *others = self.terms
+        total = weight * first(output, target)
+        for weight, loss in others:
+            total = total + weight * loss(output, target)
+        return total
+
+
+class DeepSupervision(Loss):
+    """The same loss on a network's answer and on its auxiliary maps.
+
+    Parameters
+    ----------
+    loss
+        Compared with each map.
+    weights
+        First the weight of the answer, then those of ``output.aux``, finest first.
+    size
+        How a smaller map meets the target: ``"pool"`` brings the target to the map's size by its largest
+        value, so that no target vanishes; ``"upsample"`` brings the logits to the target's size (bilinear).
+    normalise
+        Divide by the sum of the weights, as programs do that average over heads.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        weights: Sequence[float],
+        *,
+        size: Literal["pool", "upsample"] = "pool",
+        normalise: bool = False,
+    ) -> None:
+        self.loss, self.size = loss, size
+        total = sum(weights) if normalise else 1.0
+        self.weights = tuple(weight / total for weight in weights)
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.loss.begin_epoch(epoch)
+
+    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+        """Weighted sum over the maps.
+
+        Raises
+        ------
+        UsageError
+            If the number of weights is not one more than the number of auxiliary maps.
+        """
+        aux: tuple[Tensor, ...] = getattr(output, "aux", ())
+        if len(self.weights) != 1 + len(aux):
+            raise UsageError(
+                f"deep supervision has {len(self.weights)} weights, and the network gives {1 + len(aux)} maps"
+                f" (its answer and {len(aux)} auxiliary ones); give one weight for each"
+            )
+        total = self.weights[0] * self.loss(output, target)
+        for weight, logits in zip(self.weights[1:], aux, strict=True):
+            total = total + weight * self._compare(logits, target)
+        return total
+
+    def _compare(self, logits: Tensor, target: Tensor) -> Tensor:
+        if logits.shape[-2:] == target.shape[-2:]:
+            return self.loss(logits, target)
+        if self.size == "pool":
+            height, width = logits.shape[-2:]
+            return self.loss(logits, F.adaptive_max_pool2d(target, (height, width)))
+        full = F.interpolate(logits_of(logits), size=target.shape[-2:], mode="bilinear", align_corners=False)
+        return self.loss(full, target)

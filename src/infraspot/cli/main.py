@@ -19,6 +19,8 @@ COMMANDS = {
     "calibrate": "infraspot.cli.calibrate",
     "annotate": "infraspot.cli.annotate",
     "train": "infraspot.cli.train",
+    "export": "infraspot.cli.export",
+    "convert-weights": "infraspot.cli.convert_weights",
     "models": "infraspot.cli.models",
 }
 

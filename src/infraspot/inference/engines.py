@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,8 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 DEFAULT_MODEL = "compact-sirst1"
 CARD = "infraspot"
 SIGMAS = 5.0
+
+Detector = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Engine(Protocol):
@@ -106,7 +109,7 @@ class ClassicalEngine:
 
     def __init__(self, method: str, *, sigmas: float = SIGMAS, fa_per_mpx: float | None = None) -> None:
         self.name = method
-        self._detector = find("classical method", method, CLASSICAL)
+        self._detector: Detector = find("classical method", method, CLASSICAL)
         self._rule = (
             partial(k_sigma, k=sigmas) if fa_per_mpx is None else partial(cfar, fa_per_mpx=fa_per_mpx)
         )
@@ -137,7 +140,7 @@ def open_engine(spec: str = DEFAULT_MODEL, *, engine: str = "auto", threads: int
     InputError
         If the file is damaged or was not written by infraspot.
     """
-    path = _locate(spec, engine)
+    path = locate(spec, engine)
     if path.suffix == ".onnx":
         if engine == "torch":
             raise UsageError(f"{path}: an ONNX file cannot run in torch; give the .safetensors file")
@@ -157,7 +160,8 @@ def packaged_models() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
-def _locate(spec: str, engine: str) -> Path:
+def locate(spec: str, engine: str = "auto") -> Path:
+    """The file that a packaged name, a path or a run folder stands for (see :func:`open_engine`)."""
     if spec in packaged_models():
         onnx = WEIGHTS / f"{spec}.onnx"
         return onnx if engine != "torch" and onnx.is_file() else WEIGHTS / f"{spec}.safetensors"

@@ -12,7 +12,7 @@ from infraspot.web.actions import Action, History
 
 
 class Entry(BaseModel):
-    """One line: when (seconds since 1970), in which window, on which image, what, and the work it took (s)."""
+    """One line: when (s since 1970), in which window, on which image, what, and the seconds of work."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: TextIO = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise DataError(f"cannot write the journal {path}: {error.strerror}; give another --out") from error
+            raise DataError(
+                f"cannot write the journal {path}: {error.strerror}; give another --out"
+            ) from error
         self._lock()
         self._replay()
 
@@ -55,7 +57,9 @@ class Journal:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise DataError(f"cannot write the journal {self.path}: {error.strerror}; free the disk") from error
+            raise DataError(
+                f"cannot write the journal {self.path}: {error.strerror}; free the disk"
+            ) from error
         return self._take(entry)
 
     def history(self, image: str) -> History:
@@ -97,6 +101,6 @@ class Journal:
             except ValidationError as error:
                 self._file.close()
                 raise DataError(
-                    f"{self.path}, line {number}: expected one action, and it is damaged; restore the file from"
-                    f" a copy, or delete that line ({error.errors()[0]['msg']})"
+                    f"{self.path}, line {number}: expected one action, and it is damaged; restore the file"
+                    f" from a copy, or delete that line ({error.errors()[0]['msg']})"
                 ) from error

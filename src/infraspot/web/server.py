@@ -24,11 +24,11 @@ from infraspot.core.errors import InfraspotError
 from infraspot.inference import stretch
 from infraspot.web.actions import Action
 from infraspot.web.proposals import METHODS, Click, Uncertainty, detector_rings, mask_of_click
-from infraspot.web.session import Refused, Session
+from infraspot.web.session import RefusedError, Session
 from infraspot.web.transfer import EXPORTS
 
 STATIC = Path(__file__).parent / "static"
-FILES = {"page.js", "view.js", "masks.js", "api.js", "page.css"}
+FILES = {"api.js", "list.js", "masks.js", "page.css", "page.js", "view.js"}
 COOKIE = "infraspot-token"
 MAX_BODY = 4 << 20
 THUMBNAIL = 112
@@ -129,7 +129,7 @@ async def _static(request: Request) -> Response:
 def _answer(
     session: Session, work: Callable[..., Any], body: type[BaseModel] | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint on one image: find the image, read the body, do the work in a thread, say what went wrong."""
+    """An endpoint on one image: find it, read the body, work in a thread, say what went wrong."""
 
     async def endpoint(request: Request) -> Response:
         image = request.path_params["image"]
@@ -163,7 +163,7 @@ async def _read(request: Request, model: type[Model]) -> Model | Response:
 async def _guarded(work: Callable[..., Any], *arguments: Any) -> Response:
     try:
         result = await run_in_threadpool(work, *arguments)
-    except Refused as error:
+    except RefusedError as error:
         return JSONResponse({"error": str(error)}, 409)
     except InfraspotError as error:
         return JSONResponse({"error": str(error)}, 422)

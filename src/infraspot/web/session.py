@@ -21,7 +21,7 @@ LEASE_SECONDS = 20.0
 CACHED_FRAMES = 16
 
 
-class Refused(InfraspotError):
+class RefusedError(InfraspotError):
     """The request makes sense, and cannot be granted as things stand."""
 
 
@@ -82,13 +82,15 @@ class Session:
 
         Raises
         ------
-        Refused
+        RefusedError
             If another window has it open.
         """
         with self._lock:
             lease = self._leases.get(image)
             if lease and lease.window != window and lease.until > self.clock():
-                raise Refused(f"{image} is open in another window; close it there, or choose another image")
+                raise RefusedError(
+                    f"{image} is open in another window; close it there, or choose another image"
+                )
             for other in [name for name, held in self._leases.items() if held.window == window]:
                 del self._leases[other]
             self._leases[image] = Lease(window, self.clock() + LEASE_SECONDS)
@@ -113,14 +115,14 @@ class Session:
 
         Raises
         ------
-        Refused
+        RefusedError
             If the window does not have the image, or has seen an older version of it.
         """
         with self._lock:
             self._check(image, window).until = self.clock() + LEASE_SECONDS
             seen = self.journal.history(image).version
             if version != seen:
-                raise Refused(f"{image} has changed since this window read it; open it again")
+                raise RefusedError(f"{image} has changed since this window read it; open it again")
             history: History = self.journal.add(image, window, action, seconds)
             return history.state(), history.version
 
@@ -135,5 +137,5 @@ class Session:
     def _check(self, image: str, window: str) -> Lease:
         lease = self._leases.get(image)
         if lease is None or lease.window != window or lease.until <= self.clock():
-            raise Refused(f"this window no longer has {image}; open it again")
+            raise RefusedError(f"this window no longer has {image}; open it again")
         return lease

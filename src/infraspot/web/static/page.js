@@ -2,18 +2,20 @@
 
 import * as api from "./api.js";
 import { area, decode, encode, has, resized, withPixel, withRegion } from "./masks.js";
+import { ImageList } from "./list.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), $("loupe"));
+const list = new ImageList($("images"), $("tally"), openImage);
 const LEVEL_STEP = 0.04;
 const KEEP_MS = 5000;
 const LIST_MS = 4000;
 const LONGEST_PAUSE = 120;
 
 const page = {
-  images: [], order: "name", current: null, state: null, version: 0, tool: "target", method: null,
-  masks: new Map(), stroke: null, since: 0, queue: Promise.resolve(), opened: 0,
+  current: null, state: null, version: 0, tool: "target", method: null, masks: new Map(), stroke: null, since: 0,
+  queue: Promise.resolve(), opened: 0,
 };
 
 // Messages -------------------------------------------------------------------------------------------------
@@ -37,7 +39,7 @@ function inTurn(work) {
 
 async function refreshList() {
   const { images, methods, formats, name } = await api.images();
-  page.images = images;
+  list.images = images;
   if (!page.method) {
     page.method = methods[0];
     $("method").replaceChildren(...methods.map((method, index) => new Option(`${index + 1} ${method}`, method)));
@@ -45,55 +47,11 @@ async function refreshList() {
     $("name").textContent = name;
     document.title = `${name} – infraspot annotate`;
   }
-  drawList();
-}
-
-const ORDERS = {
-  name: () => 0,
-  uncertainty: (a, b) => (b.uncertainty ?? -1) - (a.uncertainty ?? -1),
-  open: (a, b) => (a.status !== "open") - (b.status !== "open"),
-};
-
-const ordered = () => [...page.images].sort(ORDERS[page.order]);
-
-const rows = new Map();
-function drawList() {
-  const worked = page.images.filter((row) => row.status !== "open").length;
-  $("tally").textContent = `${worked} of ${page.images.length}`;
-  const list = ordered().map((row) => {
-    if (!rows.has(row.image)) rows.set(row.image, makeRow(row.image));
-    const item = rows.get(row.image);
-    const status = item.querySelector(".status");
-    const count = row.status === "empty" ? "" : ` · ${row.targets} target${row.targets === 1 ? "" : "s"}`;
-    const text = row.status + count + (row.doubtful ? ` (${row.doubtful} doubtful)` : "");
-    if (status.textContent !== text) status.textContent = text;
-    status.className = `status ${row.status}`;
-    item.setAttribute("aria-current", row.image === page.current);
-    return item;
-  });
-  const shown = [...$("images").children];
-  if (list.length !== shown.length || list.some((item, index) => item !== shown[index]))
-    $("images").replaceChildren(...list);
-}
-
-function makeRow(image) {
-  const item = document.createElement("li");
-  item.dataset.image = image;
-  const picture = Object.assign(new Image(), { src: api.thumbnail(image), loading: "lazy", alt: "" });
-  const text = document.createElement("div");
-  const name = document.createElement("b");
-  const status = document.createElement("span");
-  name.textContent = image;
-  text.append(name, status);
-  status.className = "status";
-  item.append(picture, text);
-  item.onclick = () => openImage(image);
-  return item;
+  list.draw();
 }
 
 function step(by) {
-  const names = ordered().map((row) => row.image);
-  const next = names[names.indexOf(page.current) + by];
+  const next = list.neighbour(by);
   if (next) openImage(next);
 }
 
@@ -111,8 +69,9 @@ function openImage(image) {
     $("title").textContent = image;
     tell("");
     showContrast();
-    drawList();
-    rows.get(image)?.scrollIntoView({ block: "nearest" });
+    list.current = image;
+    list.draw();
+    list.reveal();
     loadRings(image, page.opened);
   });
 }
@@ -164,9 +123,9 @@ async function send(action) {
     take(await api.act(page.current, page.version, action, seconds));
   }
   page.since = performance.now();
-  const row = page.images.find(({ image }) => image === page.current);
-  Object.assign(row, { status: page.state.status, targets: page.state.targets.length });
-  drawList();
+  const { status, targets } = page.state;
+  const doubtful = targets.filter((target) => target.doubtful).length;
+  list.update(page.current, { status, targets: targets.length, doubtful });
 }
 
 const freeId = () => 1 + Math.max(0, ...page.state.targets.map((target) => target.id));
@@ -400,7 +359,7 @@ function listen() {
   canvas.addEventListener("wheel", wheel, { passive: false });
   addEventListener("keydown", key);
   addEventListener("pagehide", () => page.current && api.close(page.current));
-  $("order").onchange = (event) => { page.order = event.target.value; drawList(); };
+  $("order").onchange = (event) => { list.order = event.target.value; list.draw(); };
   $("method").onchange = (event) => useMethod(event.target.value);
   for (const button of $("statuses").children) button.onclick = () => setStatus(button.dataset.status);
   for (const button of $("tools").children) button.onclick = () => useTool(button.dataset.tool);
@@ -421,6 +380,6 @@ function listen() {
 listen();
 inTurn(async () => {
   await refreshList();
-  const first = ordered().find((row) => row.status === "open") ?? page.images[0];
-  if (first) openImage(first.image);
+  const first = list.firstOpen();
+  if (first) openImage(first);
 });

@@ -1,0 +1,91 @@
+"""``infraspot annotate``: the annotation page in the browser of this machine."""
+
+import secrets
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infraspot.cli.console import say
+from infraspot.core.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from infraspot.web.session import Session
+
+
+@click.command()
+@click.argument("folder")
+@click.option("--out", help="Folder for the journal and exports; beside the images as NAME.annotation.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
+@click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
+@click.option(
+    "--import", "imported", help="First take targets in from a data set, a points file or an export."
+)
+@click.option("--export", "formats", help="Comma-separated formats to write, without starting the page.")
+def command(
+    folder: str, out: str | None, port: int, open_browser: bool, imported: str | None, formats: str | None
+) -> int:
+    """Mark targets with one click each; every action is on disk before it is shown.
+
+    The page answers on this machine only. Nothing is written into FOLDER. Stop with Ctrl-C and go on at any
+    time; the journal keeps everything.
+    """
+    from infraspot.web.session import Session
+
+    images = Path(folder)
+    session = Session(images, Path(out) if out else images.with_name(f"{images.resolve().name}.annotation"))
+    if imported:
+        from infraspot.web.transfer import take_in
+
+        say(take_in(session, Path(imported)))
+    if formats:
+        return _export(session, formats)
+    if imported and not open_browser:
+        return 0
+    return _serve(session, port, open_browser)
+
+
+def _export(session: "Session", formats: str) -> int:
+    from infraspot.web.transfer import EXPORTS
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    for name in wanted:
+        if name not in EXPORTS:
+            raise unknown_name("export format", name, EXPORTS)
+    for name in wanted:
+        target = session.out / "export" / name
+        say(f"{EXPORTS[name](session, target)} -> {target}")
+    return 0
+
+
+def _serve(session: "Session", port: int, open_browser: bool) -> int:
+    import socket
+
+    import uvicorn
+
+    from infraspot.web.proposals import Uncertainty
+    from infraspot.web.server import make_app
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} is taken ({error.strerror}); choose another one with --port"
+            ) from error
+        token = secrets.token_urlsafe(16)
+        uncertainty = Uncertainty(session)
+        app = make_app(session, token, port, uncertainty)
+        config = uvicorn.Config(
+            app, log_level="warning", timeout_keep_alive=30, h11_max_incomplete_event_size=65536
+        )
+        address = f"http://127.0.0.1:{port}/?token={token}"
+        say(f"{len(session.images)} images; journal in {session.out}")
+        say(f"annotate at {address}   (Ctrl-C stops)")
+        uncertainty.start()
+        if open_browser:
+            webbrowser.open(address)
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0

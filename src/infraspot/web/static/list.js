@@ -1,0 +1,73 @@
+// The images at the left: their order, their state, and which one is open.
+
+import { thumbnail } from "./api.js";
+
+const ORDERS = {
+  name: () => 0,
+  uncertainty: (a, b) => (b.uncertainty ?? -1) - (a.uncertainty ?? -1),
+  open: (a, b) => (a.status !== "open") - (b.status !== "open"),
+};
+
+export class ImageList {
+  constructor(list, tally, choose) {
+    Object.assign(this, { list, tally, choose, images: [], order: "name", current: null });
+    this.items = new Map();
+  }
+
+  ordered() {
+    return [...this.images].sort(ORDERS[this.order]).map((row) => row.image);
+  }
+
+  neighbour(by) {
+    const names = this.ordered();
+    return names[names.indexOf(this.current) + by];
+  }
+
+  firstOpen() {
+    const open = new Set(this.images.filter((row) => row.status === "open").map((row) => row.image));
+    const names = this.ordered();
+    return names.find((name) => open.has(name)) ?? names[0];
+  }
+
+  update(image, changes) {
+    Object.assign(this.images.find((row) => row.image === image), changes);
+    this.draw();
+  }
+
+  draw() {
+    const worked = this.images.filter((row) => row.status !== "open").length;
+    this.tally.textContent = `${worked} of ${this.images.length}`;
+    const rows = new Map(this.images.map((row) => [row.image, row]));
+    const items = this.ordered().map((name) => this.item(rows.get(name)));
+    const shown = [...this.list.children];
+    if (items.length !== shown.length || items.some((item, index) => item !== shown[index]))
+      this.list.replaceChildren(...items);
+  }
+
+  item(row) {
+    if (!this.items.has(row.image)) this.items.set(row.image, this.makeItem(row.image));
+    const item = this.items.get(row.image);
+    const count = row.status === "empty" ? "" : ` · ${row.targets} target${row.targets === 1 ? "" : "s"}`;
+    const status = item.querySelector(".status");
+    status.textContent = row.status + count + (row.doubtful ? ` (${row.doubtful} doubtful)` : "");
+    status.className = `status ${row.status}`;
+    item.setAttribute("aria-current", row.image === this.current);
+    return item;
+  }
+
+  makeItem(image) {
+    const item = document.createElement("li");
+    const picture = Object.assign(new Image(), { src: thumbnail(image), loading: "lazy", alt: "" });
+    const text = document.createElement("div");
+    const name = Object.assign(document.createElement("b"), { textContent: image });
+    text.append(name, Object.assign(document.createElement("span"), { className: "status" }));
+    item.dataset.image = image;
+    item.append(picture, text);
+    item.onclick = () => this.choose(image);
+    return item;
+  }
+
+  reveal() {
+    this.items.get(this.current)?.scrollIntoView({ block: "nearest" });
+  }
+}

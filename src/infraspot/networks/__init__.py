@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 
+from infraspot.networks.acm import ACM, acm_port
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
 
-NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {}
+NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
+    "acm": ACM,
+    "acm-port": acm_port,
+}

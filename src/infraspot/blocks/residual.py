@@ -1,0 +1,70 @@
+"""The residual block of the survey's networks, and what encoders and decoders made of it share.
+
+Convolutions that a batch norm follows have no bias: the norm has one. Published programs keep both; a
+converted bias goes into the norm's running mean (:mod:`infraspot.networks.convert`).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infraspot.blocks.attention import ChannelAttention, SpatialAttention
+from infraspot.blocks.conv import ConvNormAct
+
+
+class ResidualBlock(nn.Module):
+    """ReLU(attention(3x3-BN-ReLU-3x3-BN) + skip); the skip is 1x1-BN where stride or width change.
+
+    ``attention`` is any module of the same width, or None (ResNet, 2016).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, attention: nn.Module | None = None
+    ):
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvNormAct(in_channels, out_channels, stride=stride),
+            ConvNormAct(out_channels, out_channels, act=False),
+        )
+        self.attention = attention or nn.Identity()
+        self.skip = (
+            nn.Identity()
+            if stride == 1 and in_channels == out_channels
+            else ConvNormAct(in_channels, out_channels, 1, stride=stride, act=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.attention(self.body(x)) + self.skip(x), inplace=True)
+
+
+class AttentiveResidualBlock(ResidualBlock):
+    """The node of DNANet and MSHNet: channel (reduction 16, mean and maximum) then spatial attention (7x7)
+    before the addition: "CSAM" in the survey's Table 5."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        channel = ChannelAttention(out_channels, 16, pools=("mean", "max"), bias=False)
+        attention = nn.Sequential(channel, SpatialAttention())
+        super().__init__(in_channels, out_channels, attention=attention)
+
+
+def stage(
+    block: type[nn.Module], in_channels: int, out_channels: int, depth: int, **first: int
+) -> nn.Sequential:
+    """``depth`` blocks; the first one changes the width and takes the further options (``stride=2``)."""
+    rest = (block(out_channels, out_channels) for _ in range(depth - 1))
+    return nn.Sequential(block(in_channels, out_channels, **first), *rest)
+
+
+def enlarge(x: Tensor, factor: float, *, align_corners: bool = True) -> Tensor:
+    """Bilinear resize by ``factor``; with aligned corners, as most of these programs do it."""
+    return F.interpolate(
+        x, scale_factor=factor, mode="bilinear", align_corners=align_corners, recompute_scale_factor=True
+    )
+
+
+class SegmentationHead(nn.Sequential):
+    """3x3 to C/4, BN, ReLU, dropout .1, 1x1 to one logit: the head of ACM, ALCNet and AGPCNet (FCN, 2015)."""
+
+    def __init__(self, channels: int):
+        super().__init__(
+            ConvNormAct(channels, channels // 4), nn.Dropout(0.1), nn.Conv2d(channels // 4, 1, 1)
+        )

@@ -1,0 +1,30 @@
+"""Reading and writing infrared frames, masks, points, boxes and whole data sets."""
+
+from infraspot.data.decoding import MAX_PIXELS
+from infraspot.data.images import Frame, read_frames, read_image, read_mask, stray_mask_values
+from infraspot.data.layouts import LAYOUTS
+from infraspot.data.listing import list_images, natural_key
+from infraspot.data.points import read_points, write_points
+from infraspot.data.reader import Reader, open_dataset
+from infraspot.data.store import write_dataset, write_sample
+from infraspot.data.writing import write_grey, write_mask
+
+__all__ = [
+    "LAYOUTS",
+    "MAX_PIXELS",
+    "Frame",
+    "Reader",
+    "list_images",
+    "natural_key",
+    "open_dataset",
+    "read_frames",
+    "read_image",
+    "read_mask",
+    "read_points",
+    "stray_mask_values",
+    "write_dataset",
+    "write_grey",
+    "write_mask",
+    "write_points",
+    "write_sample",
+]

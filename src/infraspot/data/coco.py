@@ -1,0 +1,126 @@
+"""COCO data sets and Anti-UAV sequences: annotation that lies in JSON files."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError, InputError
+from infraspot.data.boxes import checked_boxes
+from infraspot.data.entries import Entry, unique_ids
+from infraspot.data.listing import images_in, natural_key
+from infraspot.data.points import read_text
+from infraspot.data.segments import Segments
+
+SEQUENCE_LABELS = ("IR_label.json", "infrared.json")
+
+
+def find_coco_files(root: Path) -> list[Path]:
+    """The COCO files of a folder: JSON files in it or in ``annotations`` that hold images and annotations."""
+    if root.is_file():
+        return [root]
+    paths = [*root.glob("*.json"), *root.glob("annotations/*.json")]
+    return [path for path in sorted(paths, key=natural_key) if _is_coco(path)]
+
+
+def coco_entries(root: Path) -> list[Entry]:
+    """The images of every COCO file; an image without annotation has none, as COCO does not tell them apart.
+
+    Raises
+    ------
+    DataError, InputError
+        If a file is not COCO, or an image that it names is absent.
+    """
+    base = root.parent if root.is_file() else root
+    files = find_coco_files(root)
+    entries = [
+        entry for path in files for entry in _file_entries(base, path, "" if len(files) == 1 else path.stem)
+    ]
+    return unique_ids(entries, root)
+
+
+def sequence_entries(root: Path) -> list[Entry]:
+    """The frames of Anti-UAV sequences; ``exist`` 0 or an empty box means that there is no target."""
+    labels = sorted((path for name in SEQUENCE_LABELS for path in root.rglob(name)), key=natural_key)
+    return [entry for label in labels for entry in _sequence(root, label)]
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        found = json.loads(read_text(path))
+    except (InputError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("images"), list) and "annotations" in found
+
+
+def _file_entries(base: Path, path: Path, section: str) -> Iterator[Entry]:
+    found = _load(path)
+    try:
+        notes = defaultdict(list)
+        for note in found["annotations"]:
+            notes[note["image_id"]].append(note)
+        for image in found["images"]:
+            mine = notes[image["id"]]
+            yield Entry(
+                Path(image["file_name"]).stem,
+                _located(base, path, str(image["file_name"])),
+                mask=_segments(path, mine),
+                boxes=_corners([note["bbox"] for note in mine], f"{path}, image {image['file_name']}"),
+                section=section,
+            )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not a COCO file (at fault: {error}); export it again") from error
+
+
+def _segments(path: Path, notes: list[dict[str, Any]]) -> Segments | None:
+    """A mask where every annotation has a segmentation; an image without targets has an empty one."""
+    items = tuple(note.get("segmentation") for note in notes)
+    return Segments(str(path), items) if all(items) else None
+
+
+def _located(base: Path, path: Path, name: str) -> Path:
+    split = path.stem.removeprefix("instances_")
+    for folder in (base, base / "images", base / split, base / "images" / split, path.parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{path} names the image {name}, which is neither in {base} nor in its images folder")
+
+
+def _corners(boxes: list[Any], source: str) -> NDArray[np.float64]:
+    try:
+        corners = np.array(boxes, np.float64).reshape(len(boxes), 4)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: a box is not [x, y, width, height]; export it again") from error
+    corners[:, 2:] += corners[:, :2]
+    return checked_boxes(corners, source)
+
+
+def _sequence(root: Path, label: Path) -> Iterator[Entry]:
+    folder = label.parent if label.name == SEQUENCE_LABELS[0] else label.parent / label.stem
+    frames = images_in(folder)
+    found = _load(label)
+    rectangles = found.get("gt_rect") if isinstance(found, dict) else None
+    if not isinstance(rectangles, list) or len(rectangles) != len(frames):
+        count = len(rectangles) if isinstance(rectangles, list) else 0
+        raise DataError(
+            f"{label} has {count} boxes and {folder} has {len(frames)} frames; "
+            "extract every frame of the video, and no other image, into that folder"
+        )
+    exist = found.get("exist", [1] * len(frames))
+    name = folder.relative_to(root).as_posix()
+    section = name.partition("/")[0]
+    for frame, there, rectangle in zip(frames, exist, rectangles, strict=False):
+        seen = bool(there) and isinstance(rectangle, list) and len(rectangle) == 4 and min(rectangle[2:]) > 0
+        boxes = _corners([rectangle] if seen else [], f"{label}, frame {frame.name}")
+        yield Entry(f"{name}/{frame.stem}".replace("/", "_"), frame, boxes=boxes, section=section)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); restore it from its source") from error

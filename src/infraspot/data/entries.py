@@ -1,0 +1,132 @@
+"""From a folder and a layout to the list of its images, each with the files that annotate it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError
+from infraspot.data.layouts import Layout, Part
+from infraspot.data.listing import images_in, natural_key
+from infraspot.data.segments import Segments
+
+MASK_ENDING = re.compile(r"(_pixels0|\.mask|_mask)$")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One image of a data set: where it lies, and where its annotation lies or what it is.
+
+    ``section`` is the folder or split that it was found in, such as ``train``; empty where there are none.
+    """
+
+    id: str
+    image: Path
+    mask: Path | Segments | None = None
+    boxes: Path | NDArray[np.float64] | None = None
+    points: Path | NDArray[np.float64] | None = None
+    sky: Path | None = None
+    section: str = ""
+
+
+def plain_stem(path: Path) -> str:
+    """The name that an image and its mask share: ``Misc_1`` for ``Misc_1_pixels0.png``, ``Misc_1.mask.png``."""
+    return MASK_ENDING.sub("", path.stem)
+
+
+def folder_entries(root: Path, layout: Layout) -> list[Entry]:
+    """Every image of a layout made of folders, in natural order within each section.
+
+    Ids are the names of the images; where sections share names, all ids carry their section in front.
+
+    Raises
+    ------
+    DataError
+        If a folder may not be read, or two images of one section share a name.
+    """
+    entries = [
+        entry
+        for label, part in layout.parts.items()
+        if (root / part.images).is_dir()
+        for section, inner in _sections(root, label, part)
+        for entry in _part_entries(root, section, inner)
+    ]
+    return unique_ids(entries, root)
+
+
+def unique_ids(entries: list[Entry], root: Path) -> list[Entry]:
+    """Put the section before every id when names repeat between sections."""
+    if len({entry.id for entry in entries}) < len(entries):
+        entries = [replace(entry, id=f"{entry.section.replace('/', '_')}_{entry.id}") for entry in entries]
+    repeated = [name for name, count in Counter(entry.id for entry in entries).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{root} holds {len(repeated)} names twice, such as {repeated[0]} with two suffixes; "
+            "rename one of each"
+        )
+    return entries
+
+
+def _sections(root: Path, label: str, part: Part) -> Iterator[tuple[str, Part]]:
+    """The part itself, or, where its images lie in subfolders, one part for each of them."""
+    folder = root / part.images
+    if images_in(folder) or part.images == ".":
+        yield label, part
+        return
+    for inner in sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key):
+        name = inner.name
+        below = {
+            key: f"{value}/{name}"
+            for key in ("images", "masks", "boxes", "points", "sky")
+            if (value := getattr(part, key)) is not None
+        }
+        yield f"{label}/{name}" if label else name, replace(part, **below)
+
+
+def _part_entries(root: Path, section: str, part: Part) -> list[Entry]:
+    shared = part.masks == part.images
+    masks = _index(root, part.masks, part.mask_ending, images=True)
+    boxes = _index(root, part.boxes, "", images=False)
+    points = _index(root, part.points, "", images=False)
+    skies = _index(root, part.sky, "", images=True)
+    entries = []
+    for path in images_in(root / part.images):
+        stem = path.stem
+        if part.image_ending:
+            if not stem.endswith(part.image_ending):
+                continue
+            stem = stem.removesuffix(part.image_ending)
+        elif shared and MASK_ENDING.search(stem):
+            continue
+        mask = masks.get(stem)
+        entries.append(
+            Entry(
+                stem,
+                path,
+                mask=None if mask == path else mask,
+                boxes=boxes.get(stem),
+                points=points.get(stem),
+                sky=skies.get(stem),
+                section=section,
+            )
+        )
+    return entries
+
+
+def _index(root: Path, folder: str | None, ending: str, *, images: bool) -> dict[str, Path]:
+    """The files of an annotation folder by the name of their image; an exact name wins over an ending."""
+    if folder is None or not (root / folder).is_dir():
+        return {}
+    if images:
+        paths = images_in(root / folder)
+    else:
+        paths = [path for path in (root / folder).iterdir() if path.suffix.lower() in (".xml", ".txt")]
+    if ending:
+        return {path.stem.removesuffix(ending): path for path in paths if path.stem.endswith(ending)}
+    found = {plain_stem(path): path for path in paths}
+    found.update({path.stem: path for path in paths})
+    return found

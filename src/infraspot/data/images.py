@@ -1,0 +1,131 @@
+"""Image files of any common kind as (H, W) float32 frames and (H, W) bool masks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import InputError
+from infraspot.data.decoding import MAX_PIXELS, Raster, decode, decode_pages
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_FULL_SCALES = (1, 255, 65535)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame: ``image`` (H, W) float32 in [0, 1], and the bits per pixel and channel of its file."""
+
+    image: NDArray[np.float32]
+    bit_depth: int
+
+
+def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
+    """The frame in a PNG, BMP, JPEG or TIFF file (the first page of a TIFF).
+
+    Grey values are divided by the largest value of the stored depth: 1, 255, 65535, or 4095 for TIFF pages
+    packed to 12 bits. Values of 12 or 14 bits kept in 16 are divided by 65535 like all others. Signed and
+    32-bit integers are divided by 65535 when they lie in 0..65535; floating-point values stay as they are when
+    they lie in [0, 1]; both are otherwise stretched from their smallest value (0) to their largest (1).
+
+    A colour image whose three channels are equal becomes that channel exactly, any other its luma (BT.601).
+    Transparency is dropped, palettes are looked up, and white-is-zero TIFFs are inverted.
+
+    Parameters
+    ----------
+    max_pixels
+        Refuse larger images before decoding them; the default is 100 million.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, unreadable, damaged, no image, empty, too large, or holds NaN or infinity.
+    """
+    return _frame(decode(Path(path), max_pixels), Path(path))
+
+
+def read_frames(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
+    """Each page of a TIFF in turn, or the one frame of any other file (see :func:`read_image`).
+
+    Pages are decoded one at a time, so that a long recording does not fill the memory.
+    """
+    for raster in decode_pages(Path(path), max_pixels):
+        yield _frame(raster, Path(path))
+
+
+def read_mask(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.bool_]:
+    """The (H, W) bool mask in an image file: True where the value is above half of the range.
+
+    The range is the smallest of 0..1, 0..255 and 0..65535 that holds the largest value, so that masks written
+    as 0 and 1 read like masks written as 0 and 255. A palette mask with indices 0 and 1 is read by index.
+    See :func:`stray_mask_values` for masks that are not binary.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_image`.
+    """
+    values, full = _mask_values(Path(path), max_pixels)
+    return values > full / 2
+
+
+def stray_mask_values(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> list[float]:
+    """The values of a mask file that are neither 0 nor its full scale, ascending; empty for a binary mask."""
+    values, full = _mask_values(Path(path), max_pixels)
+    return [float(value) for value in np.unique(values) if value not in (0, full)]
+
+
+def _frame(raster: Raster, path: Path) -> Frame:
+    values = _grey(raster)
+    if raster.full_scale is None:
+        return Frame(_stretched(values, path), raster.bits)
+    image = np.divide(values, raster.full_scale, dtype=np.float32)
+    return Frame(np.minimum(image, 1, out=image), raster.bits)
+
+
+def _grey(raster: Raster) -> NDArray[Any]:
+    """One channel of stored values: colours become luma (float32) unless their channels are equal."""
+    values = raster.values
+    if raster.palette is not None:
+        return _luma(raster.palette)[np.minimum(values, len(raster.palette) - 1)]
+    if values.ndim == 2:
+        return values
+    return _luma(values) if values.shape[2] >= 3 else values[..., 0]
+
+
+def _luma(colours: NDArray[Any]) -> NDArray[Any]:
+    red, green, blue = (colours[..., channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+
+
+def _stretched(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """Values without a full scale (see :func:`read_image`) brought into [0, 1]."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        count = int(values.size - np.isfinite(values).sum())
+        raise InputError(f"{path} holds {count} pixels that are NaN or infinite; replace them and try again")
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1 and values.dtype.kind == "f":
+        return values.astype(np.float32)
+    if low >= 0 and high <= 65535 and values.dtype.kind in "iu":
+        return np.divide(values, 65535, dtype=np.float32)
+    span = high - low or 1.0
+    return ((values / span) - (low / span)).clip(0, 1).astype(np.float32)
+
+
+def _mask_values(path: Path, max_pixels: int) -> tuple[NDArray[Any], float]:
+    """The stored values of a mask and the full scale that they are read against."""
+    raster = decode(path, max_pixels)
+    if raster.palette is not None and raster.values.max() <= 1:
+        return raster.values, 1
+    values = _grey(raster)
+    if values.dtype.kind == "f" and raster.full_scale is not None:
+        values = values.round()  # the luma of white may miss 255 by a rounding error
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(f"the mask {path} holds NaN or infinite values; write it anew with 0 and 255")
+    top = float(values.max())
+    return values, next((scale for scale in _FULL_SCALES if top <= scale), top)

@@ -1,0 +1,144 @@
+"""Points files: the clicks of a data set as JSON ``{stem: [[x, y], ...]}`` or CSV ``image,x,y``."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import InputError, UsageError
+from infraspot.core.files import write_text
+from infraspot.data.listing import IMAGE_SUFFIXES
+
+Points = dict[str, NDArray[np.float64]]
+_HEADER = ["image", "x", "y"]
+
+
+def read_points(path: Path | str) -> Points:
+    """The points of each image, (N, 2) float64 as (y, x) in pixels; on disk they are x, y.
+
+    The file is JSON ``{stem: [[x, y], ...]}`` or CSV with the header ``image,x,y``. Names may carry an image
+    suffix, which is dropped. An image with an empty list, or in CSV a row without x and y, is annotated and
+    has no target.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, unreadable, of another form, or holds a value that is not a finite number.
+    """
+    path = Path(path)
+    text = read_text(path)
+    pairs = _from_json(path, text) if text.lstrip().startswith("{") else _from_csv(path, text)
+    return {stem: _as_array(path, stem, values) for stem, values in pairs.items()}
+
+
+def write_points(path: Path | str, points: Mapping[str, NDArray[Any]]) -> None:
+    """Write the points of each image, given as (N, 2) of (y, x), as JSON or, for a ``.csv`` name, as CSV.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is neither ``.json`` nor ``.csv``.
+    DataError
+        If the file cannot be written; what was there before is kept.
+    """
+    path = Path(path)
+    pairs = {stem: [[float(x), float(y)] for y, x in values] for stem, values in points.items()}
+    if path.suffix.lower() == ".csv":
+        text = _to_csv(pairs)
+    elif path.suffix.lower() == ".json":
+        rows = (
+            f"  {json.dumps(stem)}: {json.dumps(values, allow_nan=False)}" for stem, values in pairs.items()
+        )
+        text = "{\n" + ",\n".join(rows) + "\n}\n"
+    else:
+        raise UsageError(f"cannot write points to {path}; end its name in .json or .csv")
+    write_text(path, text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, unreadable or not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file; save it as UTF-8") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check its name and permissions") from error
+
+
+def drop_image_suffix(name: str) -> str:
+    """``a.b.png`` becomes ``a.b``; a name without an image suffix stays."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+
+
+def _from_json(path: Path, text: str) -> dict[str, list[Any]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not valid JSON ({error}); write it as {{stem: [[x, y], ...]}}"
+        ) from error
+    pairs: dict[str, list[Any]] = {}
+    for name, values in found.items():
+        if not isinstance(values, list):
+            raise InputError(f"{path}: {name!r} holds {_shown(values)}; expected a list of [x, y] pairs")
+        pairs.setdefault(drop_image_suffix(name), []).extend(values)
+    return pairs
+
+
+def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error as error:
+        raise InputError(f"{path} is not valid CSV ({error}); write it with the header image,x,y") from error
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if header[:3] != _HEADER:
+        raise InputError(
+            f"{path} is not a points file; expected JSON {{stem: [[x, y], ...]}} or CSV image,x,y"
+        )
+    pairs: dict[str, list[Any]] = {}
+    for name, *values in rows[1:]:
+        points = pairs.setdefault(drop_image_suffix(name.strip()), [])
+        if any(value.strip() for value in values):
+            points.append(values[:2])
+    return pairs
+
+
+def _to_csv(pairs: Mapping[str, list[list[float]]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_HEADER)
+    for stem, values in pairs.items():
+        writer.writerows([stem, *pair] for pair in values or [["", ""]])
+    return buffer.getvalue()
+
+
+def _as_array(path: Path, stem: str, values: list[Any]) -> NDArray[np.float64]:
+    points = np.empty((len(values), 2))
+    for index, pair in enumerate(values):
+        try:
+            x, y = pair
+            points[index] = float(y), float(x)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"{path}: point {index + 1} of {stem!r} is {_shown(pair)}; expected two numbers x and y"
+            ) from error
+    if not np.isfinite(points).all():
+        raise InputError(f"{path}: {stem!r} holds a point that is NaN or infinite; remove it")
+    return points
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

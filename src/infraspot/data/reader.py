@@ -1,0 +1,247 @@
+"""Opening a data set: a lazy sequence of samples, whatever its layout."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.geometry import find_components
+from infraspot.core.sample import Sample
+from infraspot.data.boxes import read_boxes, read_point_lines
+from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
+from infraspot.data.decoding import MAX_PIXELS
+from infraspot.data.entries import Entry, folder_entries
+from infraspot.data.images import read_image, read_mask
+from infraspot.data.layouts import LAYOUTS, Layout
+from infraspot.data.points import read_points
+from infraspot.data.segments import Segments
+from infraspot.data.splits import find_split_lists, pick_split_list, read_split_list, split_role
+
+
+class Reader(Sequence[Sample]):
+    """A data set, or a split of one: samples are read from disk when they are asked for.
+
+    A slice is a reader of those samples.
+
+    Attributes
+    ----------
+    name
+        The name of the data set's folder.
+    layout
+        The row of the table of layouts that it was read by (see :data:`infraspot.data.LAYOUTS`).
+    split
+        The split that was asked for, None for the whole set.
+    root
+        The folder that the layout's paths are relative to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layout: str,
+        split: str | None,
+        root: Path,
+        entries: Sequence[Entry],
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.name, self.layout, self.split, self.root = name, layout, split, root
+        self._entries, self._max_pixels = tuple(entries), max_pixels
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Reader": ...
+    def __getitem__(self, index: int | slice) -> "Sample | Reader":
+        if isinstance(index, slice):
+            return self._with(self._entries[index], self.split)
+        return _read(self._entries[index], LAYOUTS[self.layout], self._max_pixels)
+
+    def __repr__(self) -> str:
+        split = f", split {self.split!r}" if self.split else ""
+        return f"<Reader {self.name!r}, layout {self.layout!r}{split}: {len(self)} images>"
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of every sample, in order."""
+        return [entry.id for entry in self._entries]
+
+    @property
+    def sections(self) -> list[str]:
+        """The folder or split that each sample was found in; empty where the set has none."""
+        return [entry.section for entry in self._entries]
+
+    def image_path(self, index: int) -> Path:
+        """The file of one image."""
+        return self._entries[index].image
+
+    def mask_path(self, index: int) -> Path | None:
+        """The file of one mask; None where there is none, or where it is drawn from outlines."""
+        mask = self._entries[index].mask
+        return mask if isinstance(mask, Path) else None
+
+    def select(self, ids: Sequence[str], split: str | None = None) -> "Reader":
+        """The samples with these ids, in this order.
+
+        Raises
+        ------
+        DataError
+            If an id has no image.
+        """
+        known = {entry.id: entry for entry in self._entries}
+        absent = [name for name in ids if name not in known]
+        if absent:
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            raise DataError(
+                f"{self.root}: {split or 'the selection'} names {len(absent)} images that are not there "
+                f"({shown}); add them, or take them out of the list ('infraspot data check' lists all)"
+            )
+        return self._with([known[name] for name in ids], split)
+
+    def _with(self, entries: Sequence[Entry], split: str | None) -> "Reader":
+        return Reader(self.name, self.layout, split, self.root, entries, max_pixels=self._max_pixels)
+
+
+def open_dataset(
+    path: Path | str, *, split: str | None = None, layout: str = "auto", max_pixels: int = MAX_PIXELS
+) -> Reader:
+    """Open a data set for reading.
+
+    Parameters
+    ----------
+    path
+        Its folder, or a COCO file.
+    split
+        ``train``, ``val``, ``test``, ``trainval``, the name of a list such as ``50_50/train``, the path of a
+        list file, or None for every image.
+    layout
+        A key of :data:`infraspot.data.LAYOUTS`, or ``auto`` to recognise it.
+
+    Raises
+    ------
+    DataError
+        If the folder is absent, holds no image, or a split names images that are not there.
+    UsageError
+        If the layout or the split is unknown.
+    """
+    path = Path(path)
+    root, layout = _recognised(path, layout)
+    entries = _entries(root, layout)
+    if not entries:
+        raise DataError(f"{path} holds no image that the layout {layout!r} describes; check the folder")
+    if (points := root / "points.json").is_file():
+        clicks = read_points(points)
+        entries = [replace(entry, points=clicks.get(entry.id, entry.points)) for entry in entries]
+    name = path.resolve().name if path.is_dir() else path.stem
+    reader = Reader(name, layout, None, root, entries, max_pixels=max_pixels)
+    return reader if split is None else _split(reader, split)
+
+
+def _recognised(path: Path, layout: str) -> tuple[Path, str]:
+    """The folder that holds the set, which may be the only one inside ``path``, and its layout."""
+    if layout != "auto" and layout not in LAYOUTS:
+        raise UsageError(f"unknown layout {layout!r}; known: auto, {', '.join(LAYOUTS)}")
+    if path.is_file() and path.suffix.lower() == ".json" and layout in ("auto", "coco"):
+        return path, "coco"
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}; expected the folder of a data set")
+    try:
+        inner = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+        for root in [path, *inner[: len(inner) == 1]]:
+            for name in LAYOUTS if layout == "auto" else (layout,):
+                if LAYOUTS[name].fits(root) and _holds(root, name):
+                    return root, name
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; change its permissions") from error
+    described = "images in it or in images/" if layout == "auto" else LAYOUTS[layout].title
+    raise DataError(f"{path} holds no data set; expected {described}")
+
+
+def _holds(root: Path, layout: str) -> bool:
+    if layout == "coco":
+        return bool(find_coco_files(root))
+    names = LAYOUTS[layout].names
+    entries = _entries(root, layout)
+    return bool(entries) and (names is None or all(re.fullmatch(names, entry.id) for entry in entries))
+
+
+def _entries(root: Path, layout: str) -> list[Entry]:
+    if layout == "coco":
+        return coco_entries(root)
+    if layout == "anti-uav":
+        return sequence_entries(root)
+    return folder_entries(root, LAYOUTS[layout])
+
+
+def _split(reader: Reader, split: str) -> Reader:
+    if split.endswith(".txt"):
+        return reader.select(_known_names(reader, read_split_list(Path(split))), split)
+    inside = [
+        entry_id
+        for entry_id, section in zip(reader.ids, reader.sections, strict=True)
+        if split in section.split("/") or split in map(split_role, section.split("/"))
+    ]
+    if inside:
+        return reader.select(inside, split)
+    lists = find_split_lists(reader.root)
+    if not lists:
+        raise UsageError(
+            f"{reader.root} has no split lists, so that there is no split {split!r}; "
+            "leave the split out, or make lists with 'infraspot data split'"
+        )
+    return reader.select(_known_names(reader, read_split_list(pick_split_list(lists, split))), split)
+
+
+def _known_names(reader: Reader, names: list[str]) -> list[str]:
+    """Ids for the names of a list, which may carry the ending that the layout drops (MDvsFA's ``_1``)."""
+    known = set(reader.ids)
+    endings = [part.image_ending for part in LAYOUTS[reader.layout].parts.values()]
+    shorter = {name + ending: name for name in known for ending in endings if ending}
+    return [shorter.get(name, name) for name in names]
+
+
+def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
+    frame = read_image(entry.image, max_pixels=max_pixels)
+    height, width = frame.image.shape
+    mask = _layer(entry.mask, entry, (height, width), max_pixels)
+    sky = _layer(entry.sky, entry, (height, width), max_pixels)
+    boxes = entry.boxes
+    if isinstance(boxes, Path):
+        boxes = read_boxes(boxes, layout.box_format, (height, width))
+    if layout.boxes_from_masks and mask is not None:
+        boxes = find_components(mask).boxes.astype(np.float64)
+    points = read_point_lines(entry.points) if isinstance(entry.points, Path) else entry.points
+    return Sample(
+        entry.id,
+        frame.image,
+        mask=mask,
+        points=points,
+        boxes=boxes,
+        sky=None if sky is None else sky.astype(np.uint8),
+        bit_depth=frame.bit_depth,
+    )
+
+
+def _layer(
+    source: Path | Segments | None, entry: Entry, shape: tuple[int, int], max_pixels: int
+) -> NDArray[np.bool_] | None:
+    """A mask of the image's own size."""
+    if source is None:
+        return None
+    if isinstance(source, Segments):
+        return source.draw(shape)
+    layer = read_mask(source, max_pixels=max_pixels)
+    if layer.shape != shape:
+        raise InputError(
+            f"the mask {source} is {layer.shape[1]}x{layer.shape[0]}, and its image {entry.image} is "
+            f"{shape[1]}x{shape[0]}; replace one of them, or leave {entry.id} out"
+        )
+    return layer

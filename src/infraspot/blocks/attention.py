@@ -120,9 +120,9 @@ class SpatialAttention(Gate):
     ``channels`` is not used: it is there so that attentions are exchanged by name.
     """
 
-    def __init__(self, channels: int = 1, kernel_size: int = 7):
+    def __init__(self, channels: int = 1, kernel_size: int = 7, *, bias: bool = False):
         super().__init__()
-        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=bias)
 
     def weights(self, x: Tensor) -> Tensor:
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)

@@ -53,22 +53,22 @@ class WindowAttention(nn.Module):
         height, width = x.shape[-2:]
         side, shift = self.side, self.shift
         padded = F.pad(x, (shift, -(width + shift) % side, shift, -(height + shift) % side))
-        out = _from_windows(self.attention(_to_windows(padded, side)), padded.shape)
+        out = from_windows(self.attention(to_windows(padded, side)), padded.shape)
         return out[..., shift : shift + height, shift : shift + width]
 
 
-def _to_windows(x: Tensor, side: int) -> Tensor:
+def to_windows(x: Tensor, side: int) -> Tensor:
     """(N, C, H, W) -> (N H/side W/side, C, side, side)."""
     count, channels, height, width = x.shape
     blocks = x.reshape(count, channels, height // side, side, width // side, side)
     return blocks.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, side, side)
 
 
-def _from_windows(blocks: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The inverse of :func:`_to_windows` for maps of ``shape``."""
+def from_windows(windows: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The inverse of :func:`to_windows` for maps of ``shape``."""
     count, channels, height, width = shape
-    side = blocks.shape[-1]
-    grid = blocks.reshape(count, height // side, width // side, channels, side, side)
+    side = windows.shape[-1]
+    grid = windows.reshape(count, height // side, width // side, channels, side, side)
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(shape)
 
 

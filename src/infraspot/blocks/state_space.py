@@ -1,0 +1,105 @@
+"""Selective state spaces over feature maps, in plain torch (Mamba, 2023; VMamba's cross-scan, 2024)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infraspot.blocks.conv import LayerNorm2d
+
+DIRECTIONS = 4  # along the rows, along the columns, and both backwards
+LONGEST_LOOP = 256  # steps; a longer recurrence is cut into chunks
+
+
+class SelectiveScan2d(nn.Module):
+    """SS2D: a map is read along four paths by state spaces whose steps and matrices depend on what they read.
+
+    For each path and channel, with A < 0, a state h of ``state`` numbers goes
+
+        h_t = exp(s_t A) h_{t-1} + s_t B_t x_t,    y_t = C_t h_t + D x_t,
+
+    where the step s, B and C are linear in x_t. The four y are added, normalised, gated by SiLU(z) and
+    projected. (N, C, H, W) to the same shape; linear in H W, unlike attention. The scan runs in float32.
+    """
+
+    def __init__(self, channels: int, *, state: int = 16, expansion: int = 2):
+        super().__init__()
+        inner, rank = expansion * channels, math.ceil(channels / 16)
+        self.state, self.rank = state, rank
+        self.enter = nn.Conv2d(channels, 2 * inner, 1, bias=False)
+        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
+        self.read = nn.Parameter(torch.empty(DIRECTIONS, rank + 2 * state, inner))
+        self.step = nn.Parameter(torch.empty(DIRECTIONS, inner, rank))
+        self.step_bias = nn.Parameter(_step_bias(DIRECTIONS, inner))
+        self.log_decay = nn.Parameter(torch.arange(1.0, state + 1).log().repeat(DIRECTIONS, inner, 1))
+        self.direct = nn.Parameter(torch.ones(DIRECTIONS, inner))
+        self.norm = LayerNorm2d(inner)
+        self.leave = nn.Conv2d(inner, channels, 1, bias=False)
+        for weight in (self.read, self.step):
+            bound = weight.shape[-1] ** -0.5
+            nn.init.uniform_(weight, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, gate = self.enter(x).chunk(2, dim=1)
+        x = F.silu(self.mix(x))
+        return self.leave(self.norm(self._scan(x)) * F.silu(gate))
+
+    def _scan(self, x: Tensor) -> Tensor:
+        paths = _unroll(x)  # (L, N, 4, C)
+        read = torch.einsum("lnkc,krc->lnkr", paths, self.read).float()
+        rank, drive, output = read.split([self.rank, self.state, self.state], dim=-1)
+        step = F.softplus(torch.einsum("lnkr,kcr->lnkc", rank, self.step.float()) + self.step_bias)
+        paths = paths.float()
+        exponent = step.unsqueeze(-1) * -self.log_decay.exp()  # (L, N, 4, C, S)
+        states = linear_recurrence(exponent, (step * paths).unsqueeze(-1) * drive.unsqueeze(-2))
+        answers = torch.matmul(states, output.unsqueeze(-1)).squeeze(-1)
+        return _roll(torch.addcmul(answers, self.direct, paths), x)
+
+
+def _step_bias(*shape: int) -> Tensor:
+    """The inverse softplus of steps drawn log-uniformly from 0.001 to 0.1."""
+    steps = torch.exp(torch.rand(*shape) * math.log(100) + math.log(0.001))
+    return steps + torch.log(-torch.expm1(-steps))
+
+
+def _unroll(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (H W, N, 4, C): along rows, along columns, rows backwards, columns backwards."""
+    rows, columns = x.permute(2, 3, 0, 1).flatten(0, 1), x.permute(3, 2, 0, 1).flatten(0, 1)
+    return torch.stack([rows, columns, rows.flip(0), columns.flip(0)], dim=2)
+
+
+def _roll(paths: Tensor, like: Tensor) -> Tensor:
+    """The sum of the four paths, each brought back to (N, C, H, W)."""
+    height, width = like.shape[-2:]
+    rows, columns = (paths[:, :, :2] + paths[:, :, 2:].flip(0)).unbind(2)
+    rows = rows.unflatten(0, (height, width)).permute(2, 3, 0, 1)
+    return rows + columns.unflatten(0, (width, height)).permute(2, 3, 1, 0)
+
+
+def linear_recurrence(exponent: Tensor, drive: Tensor) -> Tensor:
+    """h_t = exp(exponent_t) h_{t-1} + drive_t along the first axis, h_{-1} = 0; ``exponent`` is at most 0.
+
+    A long axis is cut into about sqrt(L) chunks of sqrt(L): one short loop runs inside all chunks at once, a
+    second one carries the states from chunk to chunk, so that devices and exported graphs see few steps.
+    """
+    length = len(exponent)
+    if length <= LONGEST_LOOP:
+        return _loop(exponent.exp(), drive)
+    chunk = math.isqrt(length)
+    missing = (0, 0) * (exponent.dim() - 1) + (0, -length % chunk)
+    exponent = F.pad(exponent, missing).unflatten(0, (-1, chunk)).transpose(0, 1)
+    drive = F.pad(drive, missing).unflatten(0, (-1, chunk)).transpose(0, 1)
+    inside = _loop(exponent.exp(), drive)
+    faded = exponent.cumsum(0).exp()
+    ends = _loop(faded[-1], inside[-1])
+    carried = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]])
+    return torch.addcmul(inside, faded, carried).transpose(0, 1).flatten(0, 1)[:length]
+
+
+def _loop(decay: Tensor, drive: Tensor) -> Tensor:
+    decays, drives = decay.unbind(), drive.unbind()
+    states = [drives[0]]
+    for decay_now, drive_now in zip(decays[1:], drives[1:], strict=True):
+        states.append(torch.addcmul(drive_now, decay_now, states[-1]))
+    return torch.stack(states)

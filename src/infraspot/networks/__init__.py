@@ -3,11 +3,25 @@
 from collections.abc import Callable
 
 from infraspot.networks.acm import ACM, acm_port
+from infraspot.networks.alclnet import ALCLNet
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.gglnet import GGLNet
+from infraspot.networks.isnet import ISNet
+from infraspot.networks.mim_istd import MiMISTD
+from infraspot.networks.mlclnet import MLCLNet
+from infraspot.networks.msdanet import MSDANet
+from infraspot.networks.rpcanet import RPCANet
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
 
 NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "acm": ACM,
     "acm-port": acm_port,
+    "alclnet": ALCLNet,
+    "gglnet": GGLNet,
+    "isnet": ISNet,
+    "mim-istd": MiMISTD,
+    "mlclnet": MLCLNet,
+    "msdanet": MSDANet,
+    "rpcanet": RPCANet,
 }

@@ -18,30 +18,8 @@ from torch import Tensor, nn
 from infraspot.blocks.conv import ConvNormAct, resize_to
 from infraspot.blocks.fusion.one_way import TOAA
 from infraspot.blocks.gradient import gradient_magnitude
+from infraspot.blocks.residual import ResidualBlock, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
-
-
-class _Residual(nn.Module):
-    """3x3, norm, ReLU, 3x3, norm, added to the (projected) input; ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
-        super().__init__()
-        self.body = nn.Sequential(
-            ConvNormAct(in_channels, out_channels, stride=stride),
-            ConvNormAct(out_channels, out_channels, act=False),
-        )
-        same = in_channels == out_channels and stride == 1
-        self.skip: nn.Module = (
-            nn.Identity() if same else ConvNormAct(in_channels, out_channels, 1, stride=stride, act=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu_(self.body(x).add_(self.skip(x)))
-
-
-def _stage(in_channels: int, out_channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
-    rest = (_Residual(out_channels, out_channels) for _ in range(blocks - 1))
-    return nn.Sequential(_Residual(in_channels, out_channels, stride), *rest)
 
 
 class _Gate(nn.Module):
@@ -96,15 +74,15 @@ class ISNet(SegmentationNetwork):
             ConvNormAct(fine // 2, fine),
             nn.MaxPool2d(3, 2, 1),
         )
-        self.down1 = _stage(fine, fine, blocks)
-        self.down2 = _stage(fine, middle, blocks, stride=2)
-        self.down3 = _stage(middle, coarse, blocks, stride=2)
+        self.down1 = stage(ResidualBlock, fine, fine, blocks)
+        self.down2 = stage(ResidualBlock, fine, middle, blocks, stride=2)
+        self.down3 = stage(ResidualBlock, middle, coarse, blocks, stride=2)
         self.enlarge2 = nn.ConvTranspose2d(coarse, middle, 4, 2, 1)
         self.fusion2 = TOAA(middle, middle, middle)
-        self.up2 = _stage(middle, middle, blocks)
+        self.up2 = stage(ResidualBlock, middle, middle, blocks)
         self.enlarge1 = nn.ConvTranspose2d(middle, fine, 4, 2, 1)
         self.fusion1 = TOAA(fine, fine, fine)
-        self.up1 = _stage(fine, fine, blocks)
+        self.up1 = stage(ResidualBlock, fine, fine, blocks)
 
         self.sides = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in (coarse, middle, fine))
         self.edge_entry = nn.Conv2d(1, edge_channels, 1)

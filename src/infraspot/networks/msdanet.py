@@ -29,7 +29,7 @@ BANDS = 9  # the high bands of three equal channels, in the authors' program
 
 
 class _DirectionAttention(nn.Module):
-    """One spatial attention from each Haar band; their sum modulates the features; 3x3, norm, residual, ReLU."""
+    """One spatial attention a Haar band; their sum modulates the features; 3x3, norm, residual, ReLU."""
 
     def __init__(self, channels: int):
         super().__init__()

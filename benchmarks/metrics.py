@@ -1,10 +1,12 @@
 """Scoring speed against pyirstdmetrics: made data in memory, one thread, both programs in the same run.
 
 Workload A: many frames of 256x256; workload B: some of 1024x1280. Both programs count the same things: at one
-threshold, pooled and per-image IoU with Pd and Fa by the distance rule; at 101 thresholds, pixel curves with Pd
-and Fa. Frame by frame the two take turns, and the median of each frame's ratio is printed, so that another
+threshold, pooled and per-image IoU with Pd and Fa by the distance rule; at 101 thresholds, pixel curves with
+Pd and Fa. Frame by frame the two take turns, and the median of each frame's ratio is printed, so that another
 program on the same machine disturbs both alike. Lines ``name=value`` come last.
 """
+
+# ruff: noqa: E402 - the libraries read their number of threads when they are imported
 
 import os
 
@@ -31,7 +33,7 @@ Frame = tuple[np.ndarray, np.ndarray]
 
 
 def make_frame(height: int, width: int, rng: np.random.Generator) -> Frame:
-    """A float32 score map as a network gives it (sharp targets, faint clutter, a quiet floor) and its truth."""
+    """A float32 score map as a network gives it (targets, clutter, a quiet floor) and its truth."""
     truth = np.zeros((height, width), bool)
     logits = gaussian_filter(rng.normal(size=(height, width)), 3.0)
     logits = -9.0 + 1.5 * logits / logits.std()

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 NO_MATCH = -1
 
@@ -58,10 +57,13 @@ def best_matching(cost: NDArray[Any], allowed: NDArray[np.bool_]) -> NDArray[np.
     match[rows[alone]] = columns[alone]
     if alone.all():
         return match
+    from scipy.optimize import linear_sum_assignment  # slow to import, and seldom needed
+
     rows, columns = np.unique(rows[~alone]), np.unique(columns[~alone])
     window = np.ix_(rows, columns)
     gate, price = allowed[window], cost[window].astype(np.float64)
-    # A forbidden pair costs more than every allowed pair together, so it is used only when nothing else is left.
+    # A forbidden pair costs more than every allowed pair together, so it is used only when nothing else is
+    # left.
     forbidden = (price[gate].max() + 1.0) * (min(gate.shape) + 1)
     picked_rows, picked_columns = linear_sum_assignment(np.where(gate, price, forbidden))
     kept = gate[picked_rows, picked_columns]

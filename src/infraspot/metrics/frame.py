@@ -1,4 +1,4 @@
-"""Everything that one frame contributes to every number: counted once, kept as small tables, merged by listing."""
+"""What one frame contributes to every number: counted once, kept as small tables, merged by listing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,8 @@ class FrameRecord:
     shared
         (K, 3) int64: target, detection, pixels in common.
     match
-        (T,) int64: the detection of each target, -1 without one. Under the shooting rule, which pairs nothing,
+        (T,) int64: the detection of each target, -1 without one. Under the shooting rule, which pairs
+        nothing,
         -1 throughout.
     hit
         (T,) bool: the target counts as detected.
@@ -114,7 +115,9 @@ def count_frame(
     found, found_pixels = find_regions(predicted, scores, protocol.connectivity)
     shared = shared_pixels(true_pixels, found_pixels)
     if protocol.rule == "shooting":
-        hit, false, area = _shoot(truth, true_pixels, len(targets), predicted, found_pixels, len(found), protocol)
+        hit, false, area = _shoot(
+            truth, true_pixels, len(targets), predicted, found_pixels, len(found), protocol
+        )
         match = np.full(len(targets), -1, np.int64)
     else:
         match = match_regions(targets, found, shared, protocol)
@@ -165,7 +168,7 @@ def _shoot(
     found: int,
     protocol: Protocol,
 ) -> tuple[BoolArray, BoolArray, int]:
-    """Shooting rule: targets with a shot close by, detections wholly beyond the outer zone, pixels beyond it."""
+    """Shooting rule: targets shot at, detections wholly beyond the outer zone, pixels beyond it."""
     shots = grow(predicted, protocol.hit_reach).ravel()[true_pixels.index]
     hit = np.bincount(true_pixels.labels[shots], minlength=targets) > 0
     beyond = ~grow(truth, protocol.miss_reach).ravel()[found_pixels.index]

@@ -19,7 +19,9 @@ def as_score_map(score_map: Any, *, name: str = "the prediction") -> NDArray[np.
     """
     scores = np.asarray(score_map)
     if scores.ndim != 2 or not scores.size:
-        raise InputError(f"{name}: a score map must be (H, W) with at least one pixel, and it is {scores.shape}")
+        raise InputError(
+            f"{name}: a score map must be (H, W) with at least one pixel, and it is {scores.shape}"
+        )
     if scores.dtype == np.bool_ or scores.dtype.kind in "ui":
         scores = scores.astype(np.float32)
     elif scores.dtype not in (np.float32, np.float64):
@@ -29,8 +31,8 @@ def as_score_map(score_map: Any, *, name: str = "the prediction") -> NDArray[np.
         if np.isnan(low) or np.isnan(high):
             raise InputError(f"{name}: the score map holds NaN; give a number for every pixel")
         raise InputError(
-            f"{name}: scores must lie in [0, 1], and they span [{low:g}, {high:g}]; apply a sigmoid to logits, or "
-            "divide by the largest stored value"
+            f"{name}: scores must lie in [0, 1], and they span [{low:g}, {high:g}]; apply a sigmoid to "
+            "logits, or divide by the largest stored value"
         )
     return np.ascontiguousarray(scores)
 
@@ -38,7 +40,8 @@ def as_score_map(score_map: Any, *, name: str = "the prediction") -> NDArray[np.
 def as_truth(truth: Any, *, name: str = "the truth") -> NDArray[np.bool_]:
     """Binarise a truth mask: above half of full scale (8 bits: above 127) is target.
 
-    Grey values, such as a border of 128 around targets, give a warning. Values of at most 1 are taken as 0 and 1.
+    Grey values, such as a border of 128 around targets, give a warning. Values of at most 1 are taken as 0
+    and 1.
 
     Raises
     ------
@@ -47,17 +50,19 @@ def as_truth(truth: Any, *, name: str = "the truth") -> NDArray[np.bool_]:
     """
     mask = np.asarray(truth)
     if mask.ndim != 2 or not mask.size:
-        raise InputError(f"{name}: a truth mask must be (H, W) with at least one pixel, and it is {mask.shape}")
+        raise InputError(
+            f"{name}: a truth mask must be (H, W) with at least one pixel, and it is {mask.shape}"
+        )
     if mask.dtype == np.bool_:
         return np.ascontiguousarray(mask)
     high = mask.max()
     if mask.dtype.kind == "f" and np.isnan(high):
         raise InputError(f"{name}: the truth mask holds NaN; give 0 or 1 for every pixel")
-    full = 1 if high <= 1 else 255 if high <= 255 else 65535
+    full: int = 1 if high <= 1 else 255 if high <= 255 else 65535
     grey = int(np.count_nonzero((mask > 0) & (mask < full)))
     if grey:
         warnings.warn(
-            f"{name}: {grey} pixels are neither 0 nor {full}; above {full // 2 if full > 1 else 0.5} counts as target",
+            f"{name}: {grey} pixels are neither 0 nor {full}; above {full / 2:g} counts as target",
             stacklevel=2,
         )
     return np.ascontiguousarray(mask > full / 2)

@@ -1,22 +1,28 @@
 """The compiled inner loops: components of active pixels, and all thresholds in one descending sweep.
 
-Import this module only through :mod:`infraspot.metrics.compiled`, which does without it where numba is missing.
-Every function has a plain counterpart that the tests hold it to.
+Import this module only through :mod:`infraspot.metrics.compiled`, which does without it where numba is
+missing. Every function has a plain counterpart that the tests hold it to.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-FAR = np.int64(1) << 62
+Array = NDArray[Any]
+
+FAR = 1 << 62
 
 # Columns of a run: first flat index, flat index after the last, level.
 START, STOP, LEVEL = 0, 1, 2
-# Columns of a component's state while the sweep runs: pixels, sum of rows, sum of flat indices, smallest index.
+# Columns of a component's state while the sweep runs: pixels, sum of rows, sum of flat indices, smallest
+# index.
 AREA, SUM_Y, SUM_AT, FIRST = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
-def _root(parent, node):
+def _root(parent: Array, node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
         node = parent[node]
@@ -24,7 +30,7 @@ def _root(parent, node):
 
 
 @njit(cache=True, nogil=True)
-def _join(parent, a, b):
+def _join(parent: Array, a: int, b: int) -> None:
     """Unite two sets; the smaller index becomes the root, so that a root is its set's first pixel."""
     a, b = _root(parent, a), _root(parent, b)
     if a < b:
@@ -34,7 +40,7 @@ def _join(parent, a, b):
 
 
 @njit(cache=True, nogil=True)
-def label_pixels(index, width, eight):
+def label_pixels(index: Array, width: int, eight: bool) -> tuple[Array, int]:
     """Component number of each active pixel, in raster order of first pixels, and the number of components.
 
     ``index`` (N,) int64 holds the flat indices of the active pixels, ascending; ``width`` is the row length.
@@ -67,7 +73,9 @@ def label_pixels(index, width, eight):
 
 
 @njit(cache=True, nogil=True)
-def describe_regions(index, labels, count, width, values):
+def describe_regions(
+    index: Array, labels: Array, count: int, width: int, values: Array
+) -> tuple[Array, Array, Array, Array]:
     """Areas, centroid (y, x), half-open box (x0, y0, x1, y1) and highest value of each component."""
     areas = np.zeros(count, np.int64)
     sums = np.zeros((count, 2), np.float64)
@@ -93,7 +101,7 @@ def describe_regions(index, labels, count, width, values):
 
 
 @njit(cache=True, nogil=True)
-def shared_pixels(index, labels, other_index, other_labels, width):
+def shared_pixels(index: Array, labels: Array, other_index: Array, other_labels: Array, width: int) -> Array:
     """(K, 3) int64: label, other label and pixels in common; ``width`` is the number of other labels."""
     codes = np.empty(min(index.size, other_index.size), np.int64)
     count = 0
@@ -116,7 +124,7 @@ def shared_pixels(index, labels, other_index, other_labels, width):
 
 
 @njit(cache=True, nogil=True)
-def greedy_pairs(cost):
+def greedy_pairs(cost: Array) -> Array:
     """Greedy matching in raster order; ``cost`` (T, P) int64 is negative where a pair is not allowed."""
     match = np.full(cost.shape[0], -1, np.int64)
     taken = np.zeros(cost.shape[1], np.bool_)
@@ -130,7 +138,7 @@ def greedy_pairs(cost):
 
 
 @njit(cache=True, nogil=True)
-def best_pairs(cost):
+def best_pairs(cost: Array) -> Array:
     """Most allowed pairs, then least total cost; ``cost`` (T, P) int64 is negative where not allowed.
 
     Rows enter one by one along the cheapest alternating path (the Hungarian method by label correction).
@@ -172,7 +180,7 @@ def best_pairs(cost):
 
 
 @njit(cache=True, nogil=True)
-def _augment(start, match, owner, at_row, at_column, via):
+def _augment(start: int, match: Array, owner: Array, at_row: Array, at_column: Array, via: Array) -> None:
     """Take the cheapest path to a free column or, if there is none, to the row that is best left alone."""
     end, least = -1, FAR
     for column in range(owner.size):
@@ -198,14 +206,14 @@ def _augment(start, match, owner, at_row, at_column, via):
 
 
 @njit(cache=True, nogil=True)
-def find_runs(values, thresholds, guess, width):
+def find_runs(values: Array, thresholds: Array, guess: Array, width: int) -> tuple[Array, Array]:
     """Cut a frame into horizontal runs of equal level; level 0 (no threshold passed) is left out.
 
     A pixel's level is the number of thresholds below its value. ``thresholds`` end with infinity, and
     ``guess`` (B + 1,) holds the number of thresholds below b / B, from which the level is a step or two away.
 
-    Returns (N, 3) int32 of first flat index, flat index after the last, and level, in raster order; and (H + 1,)
-    int64, the first run of each row.
+    Returns (N, 3) int32 of first flat index, flat index after the last, and level, in raster order; and (H +
+    1,) int64, the first run of each row.
     """
     bins = guess.size - 1
     height = values.size // width
@@ -243,7 +251,7 @@ def find_runs(values, thresholds, guess, width):
 
 
 @njit(cache=True, nogil=True)
-def _grown(runs, least):
+def _grown(runs: Array, least: Array) -> Array:
     """The same runs with room for at least twice as many."""
     larger = np.empty((max(2 * runs.shape[0], least), runs.shape[1]), runs.dtype)
     larger[: runs.shape[0]] = runs
@@ -251,7 +259,7 @@ def _grown(runs, least):
 
 
 @njit(cache=True, nogil=True)
-def order_runs(runs, steps):
+def order_runs(runs: Array, steps: int) -> tuple[Array, Array]:
     """Indices of the runs grouped by level, in raster order within a level, and where each group begins."""
     starts = np.zeros(steps + 2, np.int64)
     for k in range(runs.shape[0]):
@@ -267,7 +275,7 @@ def order_runs(runs, steps):
 
 
 @njit(cache=True, nogil=True)
-def link_rows(runs, rows, width, eight):
+def link_rows(runs: Array, rows: Array, width: int, eight: bool) -> Array:
     """(N, 2) int32: the first run above and the first run below that may touch each run."""
     reach = 1 if eight else 0
     first = np.empty((runs.shape[0], 2), np.int32)
@@ -288,7 +296,7 @@ def link_rows(runs, rows, width, eight):
 
 
 @njit(cache=True, nogil=True)
-def mark_surroundings(height, width, centroids, reach):
+def mark_surroundings(height: int, width: int, centroids: Array, reach: int) -> Array:
     """(H * W,) bool: the pixel lies within ``reach`` rows and columns of some centroid."""
     near = np.zeros(height * width, np.bool_)
     for t in range(centroids.shape[0]):
@@ -299,12 +307,14 @@ def mark_surroundings(height, width, centroids, reach):
 
 
 @njit(cache=True, nogil=True)
-def pair_costs(centroids, areas, true_centroids, limit):
-    """(T, P) int64 matching costs under the distance gate; -1 beyond ``limit`` (see ``pairing.pair_cost``)."""
+def pair_costs(centroids: Array, areas: Array, true_centroids: Array, limit: float) -> Array:
+    """(T, P) int64 costs as in ``pairing.pair_cost``; -1 where the distance is not below ``limit``."""
     cost = np.full((true_centroids.shape[0], areas.size), -1, np.int64)
     for p in range(areas.size):
         for t in range(true_centroids.shape[0]):
-            distance = np.hypot(centroids[p, 0] - true_centroids[t, 0], centroids[p, 1] - true_centroids[t, 1])
+            distance = np.hypot(
+                centroids[p, 0] - true_centroids[t, 0], centroids[p, 1] - true_centroids[t, 1]
+            )
             if distance < limit:
                 steps = np.int64(np.rint(distance * 1048576.0))
                 cost[t, p] = steps * 65536 + 65535 - min(areas[p], 65535)
@@ -312,8 +322,8 @@ def pair_costs(centroids, areas, true_centroids, limit):
 
 
 @njit(cache=True, nogil=True)
-def _absorb(own, other, parent, state, tally):
-    """Unite component ``own`` with that of a run; the larger one stays. Returns it, and 1 if there were two."""
+def _absorb(own: int, other: int, parent: Array, state: Array, tally: Array) -> tuple[int, int]:
+    """Unite a component with that of a run; the larger one stays. Returns it, and 1 if there were two."""
     other = _root(parent, other)
     if other == own:
         return own, 0
@@ -332,7 +342,17 @@ def _absorb(own, other, parent, state, tally):
 
 
 @njit(cache=True, nogil=True)
-def _place(k, runs, rows, first, width, reach, parent, state, tally):
+def _place(
+    k: int,
+    runs: Array,
+    rows: Array,
+    first: Array,
+    width: int,
+    reach: int,
+    parent: Array,
+    state: Array,
+    tally: Array,
+) -> tuple[int, int]:
     """Add one run and unite it with the runs that it touches. Returns its component and how many vanished."""
     start, stop = runs[k, START], runs[k, STOP]
     size = stop - start
@@ -346,10 +366,10 @@ def _place(k, runs, rows, first, width, reach, parent, state, tally):
         tally[size] += 1
     own, vanished = k, 0
     for beside in range(max(k - 1, rows[row]), min(k + 2, rows[row + 1])):
-        if beside != k and parent[beside] >= 0:
-            if runs[beside, STOP] == start or runs[beside, START] == stop:
-                own, united = _absorb(own, beside, parent, state, tally)
-                vanished += united
+        touches = runs[beside, STOP] == start or runs[beside, START] == stop
+        if touches and parent[beside] >= 0:
+            own, united = _absorb(own, beside, parent, state, tally)
+            vanished += united
     for other_row in range(row - 1, row + 2, 2):
         if other_row < 0 or other_row >= rows.size - 1:
             continue
@@ -364,7 +384,7 @@ def _place(k, runs, rows, first, width, reach, parent, state, tally):
 
 
 @njit(cache=True, nogil=True)
-def _centroid(state, one, width):
+def _centroid(state: Array, one: int, width: int) -> tuple[float, float]:
     """(y, x) of a component."""
     y = state[one, SUM_Y] / state[one, AREA]
     x = (state[one, SUM_AT] - width * state[one, SUM_Y]) / state[one, AREA]
@@ -372,7 +392,16 @@ def _centroid(state, one, width):
 
 
 @njit(cache=True, nogil=True)
-def _update_close(close, touched, stamp, step, parent, state, width, near):
+def _update_close(
+    close: Array,
+    touched: Array,
+    stamp: Array,
+    step: int,
+    parent: Array,
+    state: Array,
+    width: int,
+    near: Array,
+) -> tuple[Array, bool]:
     """The components near some target, by first pixel, and whether any of them is new or changed."""
     merged = np.empty(close.size + touched.size, np.int32)
     count = 0
@@ -396,7 +425,9 @@ def _update_close(close, touched, stamp, step, parent, state, width, near):
 
 
 @njit(cache=True, nogil=True)
-def _match_close(close, state, width, true_centroids, limit, greedy, tally):
+def _match_close(
+    close: Array, state: Array, width: int, true_centroids: Array, limit: float, greedy: bool, tally: Array
+) -> tuple[int, int, int]:
     """Targets hit, area of the matched components, and area of all that are as large as a matched one."""
     centroids = np.empty((close.size, 2), np.float64)
     for k in range(close.size):
@@ -413,7 +444,17 @@ def _match_close(close, state, width, true_centroids, limit, greedy, tally):
 
 
 @njit(cache=True, nogil=True)
-def sweep_levels(runs, rows, steps, width, true_centroids, limit, greedy, eight, by_value):
+def sweep_levels(
+    runs: Array,
+    rows: Array,
+    steps: int,
+    width: int,
+    true_centroids: Array,
+    limit: float,
+    greedy: bool,
+    eight: bool,
+    by_value: bool,
+) -> Array:
     """Components at every threshold at once: runs join in descending order of their level.
 
     Returns, for each threshold, an int64 row of (predicted pixels, components, targets hit, area of the

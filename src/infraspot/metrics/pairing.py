@@ -1,4 +1,4 @@
-"""Which detection finds which target: the rules of the protocols, as pure functions over two region tables."""
+"""Which detection finds which target: the protocols' rules, as pure functions over two region tables."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,7 @@
 """What each published program computes, as one literal table; every result names its protocol.
 
-The numbers of two protocols are not comparable: the same predictions of one detector had Pd 1.000 at native size
-and 0.866 after a resize to 256x256.
+The numbers of two protocols are not comparable: the same predictions of one detector had Pd 1.000 at native
+size and 0.866 after a resize to 256x256.
 """
 
 from dataclasses import dataclass, replace
@@ -48,8 +48,8 @@ class Protocol:
     assignment
         ``best``: most pairs, then least distance. ``greedy``: in raster order.
     empty
-        Images without target and without prediction in nIoU: left out, 0 (as in the papers) or 1. With ``zero``
-        and ``one`` every image counts.
+        Images without target and without prediction in nIoU: left out, 0 (as in the papers) or 1. With
+        ``zero`` and ``one`` every image counts.
     bookkeeping
         ``matched``: pixels of unmatched components are false. ``by_value``: a component is forgiven when its
         *area* equals that of a matched one.
@@ -84,7 +84,7 @@ class Protocol:
 
     @property
     def limit(self) -> float:
-        """Distance below which two centroids match; a billionth of a pixel keeps 3 px from becoming 2.999...9."""
+        """Distance below which centroids match; a billionth of a pixel keeps 3 px from becoming 2.999...9."""
         return self.radius + (1e-9 if self.closed else -1e-9)
 
     def at(self, threshold: float) -> "Protocol":
@@ -97,14 +97,14 @@ _GREEDY = (
 )
 _FALSE = "Fa: pixels of unmatched components over all pixels. "
 _BY_VALUE = (
-    "Fa: pixels of components whose area differs from every matched component's area, over all pixels, so that a "
-    "false blob as large as a true one vanishes. "
+    "Fa: pixels of components whose area differs from every matched component's area, over all pixels, so "
+    "that a false blob as large as a true one vanishes. "
 )
 _ZERO = "IoU pooled; nIoU over all images, an empty image without prediction counts 0. "
 _SMALL_GRID = "Score map and truth resized to 256x256 (bilinear, nearest). "
 _BOXES = (
-    "Boxes of the 8-connected components of p > 0.5, scored by the highest p inside; exact coordinates; the other "
-    "numbers as in the protocol infraspot. "
+    "Boxes of the 8-connected components of p > 0.5, scored by the highest p inside; exact coordinates; the "
+    "other numbers as in the protocol infraspot. "
 )
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -112,9 +112,9 @@ PROTOCOLS: dict[str, Protocol] = {
     for protocol in (
         Protocol(
             "infraspot",
-            "p > 0.5 at native size. IoU pooled; nIoU over images with a target or a prediction. Pd: 8-connected "
-            "components, centroids strictly closer than 3 px, the largest one-to-one matching and among these the "
-            "one of least distance. fa_area: pixels of unmatched components over all pixels.",
+            "p > 0.5 at native size. IoU pooled; nIoU over images with a target or a prediction. Pd: "
+            "8-connected components, centroids strictly closer than 3 px, the largest one-to-one matching "
+            "and among these the one of least distance. fa_area: pixels of unmatched components over all pixels.",
         ),
         Protocol(
             "basicirstd",
@@ -167,7 +167,9 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "uiunet",
-            "Each score map stretched to [0, 1], then p > 0.22, native size. " + _ZERO + "The published program has "
+            "Each score map stretched to [0, 1], then p > 0.22, native size. "
+            + _ZERO
+            + "The published program has "
             "neither Pd nor Fa; here they follow basicirstd. ",
             threshold=0.22,
             normalise=True,
@@ -176,7 +178,11 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "pim",
-            "p > 0.5 at native size. " + _ZERO + _GREEDY + _FALSE + "hIoU with the released matching: assignment "
+            "p > 0.5 at native size. "
+            + _ZERO
+            + _GREEDY
+            + _FALSE
+            + "hIoU with the released matching: assignment "
             "before the gate, and a phantom target or detection in images without any. ",
             assignment="greedy",
             empty="zero",
@@ -184,7 +190,9 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "pim-shoot",
-            "p > 0.5 at native size. " + _ZERO + "Pd: a predicted pixel within 1 px (rows and columns) of the target. "
+            "p > 0.5 at native size. "
+            + _ZERO
+            + "Pd: a predicted pixel within 1 px (rows and columns) of the target. "
             "Fa: predicted pixels further than 4 px from every target, over all pixels. ",
             rule="shooting",
             empty="zero",
@@ -202,8 +210,9 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "coco",
-            _BOXES + "ap: mean over IoU 0.5, 0.55, ... 0.95 of the 101-point precision, at most 100 boxes an image. ",
-            boxes=BoxRule("101-point", tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), limit=100),
+            _BOXES
+            + "ap: mean over IoU 0.5, 0.55, ... 0.95 of the 101-point precision, at most 100 boxes an image.
+            ", boxes=BoxRule("101-point", tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), limit=100),
         ),
     )
 }

@@ -62,7 +62,9 @@ def find_regions(
         return _plain_regions(mask, index, values, connectivity)
     width = mask.shape[1]
     labels, count = compiled.label_pixels(index, width, connectivity == 8)
-    return Regions(*compiled.describe_regions(index, labels, count, width, values)), ActivePixels(index, labels)
+    return Regions(*compiled.describe_regions(index, labels, count, width, values)), ActivePixels(
+        index, labels
+    )
 
 
 def _plain_regions(

@@ -1,7 +1,8 @@
 """Counts at many thresholds from one pass over a frame.
 
-Pixels join their components in descending order of score, so that every threshold is counted exactly while the
-components grow: area, centroid and first pixel are sums and minima that unions keep (Tarjan's union-find, 1975).
+Pixels join their components in descending order of score, so that every threshold is counted exactly while
+the components grow: area, centroid and first pixel are sums and minima that unions keep (Tarjan's
+union-find, 1975).
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class SweepCounts:
     thresholds
         (L,) float64, ascending.
     table
-        (L, 6) int64; the columns are ``COLUMNS``: pixels in common with the truth, predicted pixels, predicted
-        components, targets hit, false components, pixels of false alarms.
+        (L, 6) int64; the columns are ``COLUMNS``: pixels in common with the truth, predicted pixels,
+        predicted components, targets hit, false components, pixels of false alarms.
     frames, pixels, true_pixels, targets
         Totals that do not depend on the threshold.
     """

@@ -1,0 +1,252 @@
+"""The accumulator: frames in, every number out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.catalog import find
+from infraspot.core.contrast import signal_to_clutter
+from infraspot.core.errors import InputError
+from infraspot.core.geometry import find_components
+from infraspot.core.prediction import Prediction
+from infraspot.core.sample import Sample
+from infraspot.metrics.average_precision import (
+    TARGET_CRITERIA,
+    BoxPrecision,
+    ScoredFrame,
+    criteria_of,
+    precision_at,
+    scored_boxes,
+)
+from infraspot.metrics.curves import operating_curve, operating_points
+from infraspot.metrics.frame import FrameRecord, count_frame, prepare
+from infraspot.metrics.pairing import centroid_distances, pair_ious
+from infraspot.metrics.protocols import PROTOCOLS, Protocol
+from infraspot.metrics.ranking import PixelRanking, count_scores
+from infraspot.metrics.reduction import REASONS, add_rows, bootstrap_intervals, count_row, frame_iou, ratios
+from infraspot.metrics.strata import stratify
+from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, check_thresholds, sweep_frame
+from infraspot.metrics.taxonomy import classify_targets, count_clutter, count_errors
+
+ScoreCounts = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameMeasure:
+    """One frame, measured: its record and, where wanted, its sweep and its distinct scores."""
+
+    record: FrameRecord
+    sweep: SweepCounts | None = None
+    scores: ScoreCounts | None = None
+
+
+class Evaluation:
+    """Scores a set under one protocol.
+
+    Parameters
+    ----------
+    protocol
+        A name out of ``PROTOCOLS`` or a :class:`Protocol` of your own.
+    threshold
+        Replaces the protocol's threshold.
+    thresholds
+        Thresholds of the operating curve, ascending in [0, 1]; None leaves the curve out.
+    pixel_ranking
+        Whether to rank pixels for ROC and precision-recall.
+
+    Examples
+    --------
+    >>> truth = np.zeros((8, 8), bool)
+    >>> truth[2:4, 2:4] = True
+    >>> evaluation = Evaluation("basicirstd")
+    >>> record = evaluation.update(truth, truth)
+    >>> evaluation.compute()["iou"]
+    1.0
+    """
+
+    def __init__(
+        self,
+        protocol: str | Protocol = "infraspot",
+        *,
+        threshold: float | None = None,
+        thresholds: Any = DEFAULT_THRESHOLDS,
+        pixel_ranking: bool = False,
+    ) -> None:
+        chosen = find("protocol", protocol, PROTOCOLS) if isinstance(protocol, str) else protocol
+        self.protocol = chosen if threshold is None else chosen.at(threshold)
+        self.thresholds = None if thresholds is None else check_thresholds(thresholds)
+        self.records: list[FrameRecord] = []
+        self.sweep = None if self.thresholds is None else SweepCounts.empty(self.thresholds)
+        self.ranking = PixelRanking() if pixel_ranking else None
+
+    def update(
+        self, prediction: Any, truth: Any, *, id: str | None = None, ignore: Any = None
+    ) -> FrameRecord:
+        """Measure one frame and add it.
+
+        Parameters
+        ----------
+        prediction
+            :class:`Prediction`, (H, W) score map in [0, 1], or (H, W) mask.
+        truth
+            :class:`Sample` with a mask (its image gives the signal-to-clutter ratios), or (H, W) mask.
+        ignore
+            (H, W) mask of pixels that do not count, or None.
+        """
+        image = truth.image if isinstance(truth, Sample) else None
+        measure = self.measure(
+            prediction.score_map if isinstance(prediction, Prediction) else prediction,
+            _mask_of(truth) if isinstance(truth, Sample) else truth,
+            id=id or getattr(truth, "id", None) or getattr(prediction, "id", None) or str(len(self.records)),
+            image=image,
+            ignore=ignore,
+        )
+        self.add(measure)
+        return measure.record
+
+    def measure(
+        self,
+        score_map: Any,
+        truth: Any,
+        *,
+        id: str,
+        image: NDArray[Any] | None = None,
+        ignore: Any = None,
+    ) -> FrameMeasure:
+        """Measure one frame without adding it; may run in many threads at once."""
+        scores, mask, pixels = prepare(score_map, truth, self.protocol, name=id, ignore=ignore)
+        contrast = None
+        if image is not None and image.shape == mask.shape:
+            contrast = signal_to_clutter(image, find_components(mask, self.protocol.connectivity))
+        record = count_frame(scores, mask, pixels, self.protocol, id=id, ratios=contrast)
+        sweep = None
+        if self.thresholds is not None:
+            sweep = sweep_frame(scores, mask, pixels, self.protocol, self.thresholds)
+        return FrameMeasure(record, sweep, None if self.ranking is None else count_scores(scores, mask))
+
+    def add(self, measure: FrameMeasure) -> None:
+        """Add a measured frame."""
+        self.records.append(measure.record)
+        if self.sweep is not None and measure.sweep is not None:
+            self.sweep = self.sweep + measure.sweep
+        if self.ranking is not None and measure.scores is not None:
+            self.ranking.add(*measure.scores)
+
+    def merge(self, other: "Evaluation") -> None:
+        """Add all frames of another evaluation under the same protocol."""
+        if self.protocol != other.protocol:
+            raise ValueError(f"cannot merge protocol {other.protocol.name} into {self.protocol.name}")
+        self.records += other.records
+        if self.sweep is not None and other.sweep is not None:
+            self.sweep = self.sweep + other.sweep
+        if self.ranking is not None and other.ranking is not None:
+            self.ranking.merge(other.ranking)
+
+    def compute(self, *, bootstrap: int = 0, seed: int = 0) -> dict[str, Any]:
+        """All numbers; fractions, NaN where a number does not exist, with the reason under ``reasons``.
+
+        ``bootstrap`` is the number of resampled sets for the intervals; 0 leaves them out.
+        """
+        records = sorted(self.records, key=lambda record: record.id)
+        rows = np.array([count_row(record, self.protocol) for record in records]).reshape(len(records), -1)
+        numbers = {name: float(value) for name, value in ratios(add_rows(rows)).items()}
+        numbers["ap"] = self._average_precision(records)
+        result: dict[str, Any] = {
+            "protocol": self.protocol.name,
+            "definition": self.protocol.definition.strip(),
+            "threshold": self.protocol.threshold,
+            **numbers,
+            "n_images": len(records),
+            "n_targets": sum(len(record.targets) for record in records),
+            "n_detections": sum(len(record.detections) for record in records),
+            "n_false_detections": sum(int(record.false.sum()) for record in records),
+            "n_images_niou": len([1 for record in records if self._counts_in_niou(record)]),
+        }
+        result["reasons"] = {
+            name: REASONS[name] for name, value in numbers.items() if np.isnan(value) and name in REASONS
+        }
+        result["box_ap"] = self._boxes(records).compute()
+        result["target_ap"] = _target_precision(records)
+        result["errors"] = count_errors(records, self.protocol)
+        result["strata"] = stratify(records)
+        result |= self._curves()
+        if bootstrap:
+            result["intervals"] = bootstrap_intervals(rows, draws=bootstrap, seed=seed)
+        return result
+
+    def per_image(self) -> list[dict[str, Any]]:
+        """One row a frame, in the order they came: counts, IoU (NaN where nothing is there), and errors."""
+        return [_frame_row(record, self.protocol) for record in self.records]
+
+    def _counts_in_niou(self, record: FrameRecord) -> bool:
+        return self.protocol.empty != "skip" or record.true_pixels + record.predicted_pixels > 0
+
+    def _boxes(self, records: list[FrameRecord]) -> BoxPrecision:
+        metric = BoxPrecision()
+        for record in records:
+            metric.update(record.detections.boxes, record.detections.peaks, record.targets.boxes)
+        return metric
+
+    def _average_precision(self, records: list[FrameRecord]) -> float:
+        frames = self._boxes(records).frames
+        return float(np.mean([precision_at(frames, one) for one in criteria_of(self.protocol.boxes)]))
+
+    def _curves(self) -> dict[str, Any]:
+        """The operating curve and the pixel curves, where asked for and where the predictions have scores."""
+        if self.sweep is not None and _is_binary(self.sweep):
+            return {"curve": None, "points": None, "curve_reason": "the predictions are masks without scores"}
+        parts: dict[str, Any] = {}
+        if self.sweep is not None:
+            curve = operating_curve(self.sweep)
+            parts |= {"curve": curve, "points": operating_points(curve)}
+        if self.ranking is not None:
+            parts |= {**self.ranking.compute(), "pixel_curves": self.ranking.curves()}
+        return parts
+
+
+def _mask_of(sample: Sample) -> NDArray[np.bool_]:
+    if sample.mask is None:
+        raise InputError(f"{sample.id}: the truth has no mask; convert its points or boxes to masks first")
+    return sample.mask
+
+
+def _is_binary(sweep: SweepCounts) -> bool:
+    """Whether every threshold strictly between 0 and 1 gives the same pixels."""
+    inside = sweep.table[(sweep.thresholds > 0) & (sweep.thresholds < 1)]
+    return len(inside) > 1 and bool((inside == inside[0]).all())
+
+
+def _target_precision(records: list[FrameRecord]) -> dict[str, float]:
+    """Average precision over targets; the score of a detection is the highest score inside it."""
+    frames = []
+    for record in records:
+        boxes = scored_boxes(record.detections.boxes, record.detections.peaks, record.targets.boxes)
+        qualities: Mapping[str, NDArray[np.float64]] = {
+            "centre": -centroid_distances(record.targets, record.detections).T,
+            "nwd": boxes.qualities["nwd"],
+            "mask": pair_ious(record.targets, record.detections, record.shared).T,
+        }
+        frames.append(ScoredFrame(boxes.scores, boxes.targets, dict(qualities)))
+    return {name: precision_at(frames, one) for name, one in TARGET_CRITERIA.items()}
+
+
+def _frame_row(record: FrameRecord, protocol: Protocol) -> dict[str, Any]:
+    words = classify_targets(record, protocol)
+    return {
+        "id": record.id,
+        "iou": frame_iou(record),
+        "targets": len(record.targets),
+        "hits": int(record.hit.sum()),
+        "detections": len(record.detections),
+        "false_detections": int(record.false.sum()),
+        "common_pixels": record.common_pixels,
+        "predicted_pixels": record.predicted_pixels,
+        "true_pixels": record.true_pixels,
+        "false_area": record.false_area,
+        "pixels": record.pixels,
+        "errors": ";".join(str(word) for word in words if word != "good"),
+        "clutter": count_clutter(record),
+    }

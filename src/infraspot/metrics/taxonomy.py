@@ -1,0 +1,66 @@
+"""What kind of error: every target gets one word, and so does every false detection."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.metrics.frame import FrameRecord
+from infraspot.metrics.pairing import centroid_distances, match_regions
+from infraspot.metrics.protocols import PROTOCOLS, Protocol
+
+KINDS = ("good", "too_small", "too_large", "merge", "split", "displaced", "miss")
+"""The words for targets; ``clutter`` is the word for a false detection that touches no target."""
+
+SIZE_RATIO = 2.0
+
+
+def classify_targets(record: FrameRecord, protocol: Protocol) -> NDArray[np.str_]:
+    """(T,) words out of ``KINDS``, the first that fits:
+
+    merge
+        a detection that touches the target touches another target too;
+    split
+        several detections touch the target;
+    displaced
+        unmatched, though a detection touches it or lies within twice the radius;
+    miss
+        unmatched otherwise;
+    too_small, too_large
+        matched, by a detection of less than half or more than twice the area;
+    good
+        matched otherwise.
+    """
+    targets, found = record.targets, record.detections
+    words = np.full(len(targets), "miss", dtype="<U9")
+    if not len(targets) or not len(found):
+        return words
+    match = record.match
+    if protocol.rule == "shooting":
+        match = match_regions(targets, found, record.shared, PROTOCOLS["infraspot"])
+    matched = match >= 0
+    touching = np.bincount(record.shared[:, 0], minlength=len(targets))
+    widespread = np.bincount(record.shared[:, 1], minlength=len(found)) > 1
+    merged = np.zeros(len(targets), np.bool_)
+    merged[record.shared[widespread[record.shared[:, 1]], 0]] = True
+    near = (centroid_distances(targets, found) < 2 * protocol.radius).any(axis=1)
+    ratio = found.areas[match] / targets.areas
+    words[~matched & ((touching > 0) | near)] = "displaced"
+    words[matched] = "good"
+    words[matched & (ratio < 1 / SIZE_RATIO)] = "too_small"
+    words[matched & (ratio > SIZE_RATIO)] = "too_large"
+    words[touching > 1] = "split"
+    words[merged] = "merge"
+    return words
+
+
+def count_clutter(record: FrameRecord) -> int:
+    """False detections that touch no target."""
+    touching = np.bincount(record.shared[:, 1], minlength=len(record.detections)) > 0
+    return int(np.count_nonzero(record.false & ~touching))
+
+
+def count_errors(records: list[FrameRecord], protocol: Protocol) -> dict[str, int]:
+    """Targets of each kind, which add up to all targets, and detections that are clutter."""
+    words = [classify_targets(record, protocol) for record in records]
+    counts = {kind: sum(int(np.count_nonzero(one == kind)) for one in words) for kind in KINDS}
+    counts["clutter"] = sum(count_clutter(record) for record in records)
+    return counts

@@ -165,17 +165,31 @@ def _detect_all(
 
 def _list(paths: Sequence[str]) -> tuple[list[Path], int]:
     """Every image that the arguments name, and how many arguments named none."""
-    from infraspot.data import list_images
-
     files: list[Path] = []
     failures = 0
     for path in paths:
         try:
-            files.extend(list_images(path))
+            files.extend(_images_at(path))
         except InfraspotError as error:
             fail(str(error))
             failures += 1
     return list(dict.fromkeys(files)), failures
+
+
+def _images_at(path: str) -> list[Path]:
+    """The images that one argument names; a data set's folder stands for its images, without the masks."""
+    from infraspot.data import list_images, open_dataset
+
+    try:
+        return list_images(path)
+    except DataError:
+        try:
+            reader = open_dataset(path)
+        except InfraspotError:
+            reader = None
+        if reader is None:
+            raise
+        return [reader.image_path(index) for index in range(len(reader))]
 
 
 def _detect(item: "StreamedFrame", engine: "Engine", threshold: float) -> tuple["Detection", float]:

@@ -211,8 +211,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "coco",
             _BOXES
-            + "ap: mean over IoU 0.5, 0.55, ... 0.95 of the 101-point precision, at most 100 boxes an image.
-            ", boxes=BoxRule("101-point", tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), limit=100),
+            + "ap: mean of the 101-point precision over IoU 0.5, 0.55, ... 0.95, at most 100 boxes a frame. ",
+            boxes=BoxRule("101-point", tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), limit=100),
         ),
     )
 }

@@ -16,7 +16,7 @@ class CopyPaste:
     """Add targets of other frames, or of the frame itself, to background.
 
     What a target adds to its surroundings is cut out with a soft edge, turned, weakened or strengthened, and
-    added elsewhere. It is left out where it would saturate, drown in the clutter (its peak is below two
+    added elsewhere. It is left out where it would saturate, drown in the clutter (its peak is below three
     standard deviations of the place) or touch a target.
 
     Attributes
@@ -31,7 +31,7 @@ class CopyPaste:
 
     donors: Sequence[Sample] = ()
     count: tuple[int, int] = (1, 2)
-    gain: tuple[float, float] = (0.6, 1.3)
+    gain: tuple[float, float] = (0.8, 1.3)
     p: float = 0.3
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
@@ -83,7 +83,7 @@ def _add_target(
 
 
 def _stands_out(peak: float, ground: FloatArray) -> bool:
-    return bool(ground.mean() + peak <= 1.0 and peak >= 2.0 * ground.std())
+    return bool(ground.mean() + peak <= 1.0 and peak >= 3.0 * ground.std())
 
 
 def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:

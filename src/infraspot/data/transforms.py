@@ -58,8 +58,7 @@ class Crop:
     zoom: Range = (1.0, 1.0)
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
-        low, high = np.log(self.zoom)
-        zoom = float(np.exp(rng.uniform(low, high)))
+        zoom = _log_uniform(self.zoom, rng)
         side = self.size / zoom
         centre = self._centre(sample, side, rng)
         corner = np.array([_window_start(c, side, n, rng) for c, n in zip(centre, sample.shape, strict=True)])
@@ -84,8 +83,7 @@ class Scale:
     zoom: Range = (0.7, 1.4)
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
-        low, high = np.log(self.zoom)
-        zoom = float(np.exp(rng.uniform(low, high)))
+        zoom = _log_uniform(self.zoom, rng)
         height, width = (max(1, round(side * zoom)) for side in sample.shape)
         return resample(sample, np.zeros(2), zoom, (height, width))
 
@@ -151,25 +149,34 @@ class Rot90:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """Change contrast about the frame's mean by a factor from ``gain``, and brightness by up to ``bias``."""
+    """Change contrast about the mean by a factor from ``gain``, and brightness by up to ``bias``.
+
+    It happens with the chance ``p``. The factor is drawn evenly in its logarithm, so that (0.05, 1) makes frames of very low contrast common.
+    """
 
     gain: Range = (0.7, 1.3)
     bias: float = 0.1
+    p: float = 1.0
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
-        gain, bias = rng.uniform(*self.gain), rng.uniform(-self.bias, self.bias)
+        if rng.random() >= self.p:
+            return sample
+        gain, bias = _log_uniform(self.gain, rng), rng.uniform(-self.bias, self.bias)
         mean = float(sample.image.mean())
         return _with_image(sample, (sample.image - mean) * np.float32(gain) + np.float32(mean + bias))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gamma:
-    """Raise the image to a power from ``gamma``, drawn evenly in its logarithm."""
+    """Raise the image to a power from ``gamma``, drawn evenly in its logarithm, with the chance ``p``."""
 
     gamma: Range = (0.7, 1.4)
+    p: float = 1.0
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
-        gamma = np.exp(rng.uniform(*np.log(self.gamma)))
+        if rng.random() >= self.p:
+            return sample
+        gamma = _log_uniform(self.gamma, rng)
         return _with_image(sample, sample.image ** np.float32(gamma))
 
 
@@ -215,6 +222,11 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "blur": Blur,
     "copy-paste": CopyPaste,
 }
+
+
+def _log_uniform(limits: Range, rng: Generator) -> float:
+    low, high = np.log(limits)
+    return float(np.exp(rng.uniform(low, high)))
 
 
 def _with_image(sample: Sample, image: FloatArray) -> Sample:

@@ -151,7 +151,8 @@ class Rot90:
 class Gain:
     """Change contrast about the mean by a factor from ``gain``, and brightness by up to ``bias``.
 
-    It happens with the chance ``p``. The factor is drawn evenly in its logarithm, so that (0.05, 1) makes frames of very low contrast common.
+    It happens with the chance ``p``. The factor is drawn evenly in its logarithm, so that (0.05, 1) makes
+    frames of very low contrast common.
     """
 
     gain: Range = (0.7, 1.3)

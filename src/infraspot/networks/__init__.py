@@ -5,6 +5,7 @@ from collections.abc import Callable
 from infraspot.networks.acm import ACM, acm_port
 from infraspot.networks.alclnet import ALCLNet
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.compact import Compact
 from infraspot.networks.gglnet import GGLNet
 from infraspot.networks.isnet import ISNet
 from infraspot.networks.mim_istd import MiMISTD
@@ -18,6 +19,7 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "acm": ACM,
     "acm-port": acm_port,
     "alclnet": ALCLNet,
+    "compact": Compact,
     "gglnet": GGLNet,
     "isnet": ISNet,
     "mim-istd": MiMISTD,

@@ -12,17 +12,25 @@ from infraspot.blocks.conv import ConvNormAct
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(attention(3x3-BN-ReLU-3x3-BN) + skip); the skip is 1x1-BN where stride or width change.
+    """act(attention(3x3-BN-act-3x3-BN) + skip); the skip is 1x1-BN where stride or width change.
 
-    ``attention`` is any module of the same width, or None (ResNet, 2016).
+    ``attention`` is any module of the same width, or None (ResNet, 2016). ``slope`` is that of a leaky ReLU.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int = 1, attention: nn.Module | None = None
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        slope: float = 0.0,
+        attention: nn.Module | None = None,
     ):
         super().__init__()
+        self.act = nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
         self.body = nn.Sequential(
-            ConvNormAct(in_channels, out_channels, stride=stride),
+            ConvNormAct(in_channels, out_channels, stride=stride, act=False),
+            self.act,
             ConvNormAct(out_channels, out_channels, act=False),
         )
         self.attention = attention or nn.Identity()
@@ -33,11 +41,11 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.attention(self.body(x)) + self.skip(x), inplace=True)
+        return self.act(self.attention(self.body(x)) + self.skip(x))
 
 
 class AttentiveResidualBlock(ResidualBlock):
-    """The node of DNANet and MSHNet: channel (reduction 16, mean and maximum) then spatial attention (7x7)
+    """The node of DNANet and MSHNet: channel (reduction 16, mean and maximum), then spatial attention (7x7),
     before the addition: "CSAM" in the survey's Table 5."""
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -46,8 +54,15 @@ class AttentiveResidualBlock(ResidualBlock):
         super().__init__(in_channels, out_channels, attention=attention)
 
 
+class LeakyResidualBlock(ResidualBlock):
+    """The residual block of MTU-Net and SCTransNet: leaky ReLUs of slope .01."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, slope=0.01)
+
+
 def stage(
-    block: type[nn.Module], in_channels: int, out_channels: int, depth: int, **first: int
+    block: type[nn.Module], in_channels: int, out_channels: int, depth: int = 1, **first: int
 ) -> nn.Sequential:
     """``depth`` blocks; the first one changes the width and takes the further options (``stride=2``)."""
     rest = (block(out_channels, out_channels) for _ in range(depth - 1))
@@ -65,6 +80,5 @@ class SegmentationHead(nn.Sequential):
     """3x3 to C/4, BN, ReLU, dropout .1, 1x1 to one logit: the head of ACM, ALCNet and AGPCNet (FCN, 2015)."""
 
     def __init__(self, channels: int):
-        super().__init__(
-            ConvNormAct(channels, channels // 4), nn.Dropout(0.1), nn.Conv2d(channels // 4, 1, 1)
-        )
+        hidden = channels // 4
+        super().__init__(ConvNormAct(channels, hidden), nn.Dropout(0.1), nn.Conv2d(hidden, 1, 1))

@@ -4,13 +4,16 @@ from collections.abc import Callable
 
 from infraspot.networks.acm import ACM, acm_port
 from infraspot.networks.alclnet import ALCLNet
+from infraspot.networks.alcnet import ALCNet, ALCNetPort
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 from infraspot.networks.compact import Compact
+from infraspot.networks.dnanet import DNANet
 from infraspot.networks.gglnet import GGLNet
 from infraspot.networks.isnet import ISNet
 from infraspot.networks.mim_istd import MiMISTD
 from infraspot.networks.mlclnet import MLCLNet
 from infraspot.networks.msdanet import MSDANet
+from infraspot.networks.mshnet import MSHNet
 from infraspot.networks.rpcanet import RPCANet
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
@@ -19,11 +22,15 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "acm": ACM,
     "acm-port": acm_port,
     "alclnet": ALCLNet,
+    "alcnet": ALCNet,
+    "alcnet-port": ALCNetPort,
     "compact": Compact,
+    "dnanet": DNANet,
     "gglnet": GGLNet,
     "isnet": ISNet,
     "mim-istd": MiMISTD,
     "mlclnet": MLCLNet,
     "msdanet": MSDANet,
+    "mshnet": MSHNet,
     "rpcanet": RPCANet,
 }

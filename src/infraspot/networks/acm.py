@@ -1,21 +1,21 @@
 """ACM: asymmetric contextual modulation for infrared small target detection (Dai et al., WACV 2021).
 
-The survey calls it fusion refinement: high-level features tell low-level ones *which channels* matter (channel
-attention, from the whole frame), low-level features tell high-level ones *where* (pixel attention, at each
-location), and both are added: 3x3(2 l CA(h) + 2 h PA(l)).
+The survey's "fusion refinement" by cross-modulation: high-level features tell low-level ones *which channels*
+matter (channel attention, from the whole frame), low-level features tell high-level ones *where* (pixel
+attention, at each location): 3x3(2 low CA(high) + 2 high PA(low)).
 
-Two networks go by this name. The authors' own (``acm``) works at full resolution with 4 residual blocks a stage.
-What later papers benchmark, the survey's Table 6 included, is a smaller port (``acm-port``): a stem that
-quarters the resolution and 3 blocks a stage, its answer enlarged four times.
+Two networks go by this name. The authors' own (``acm``) works at full resolution with 4 residual blocks a
+stage. What later papers benchmark, the survey's Table 6 included, is a smaller port (``acm-port``): a stem
+that quarters the resolution and 3 blocks a stage, its answer enlarged four times.
 
-Departures: grey instead of three equal channels; no bias before a batch norm; the port's batch norms keep the usual
-momentum (the port writes .9, the other framework's way of saying .1).
+Departures: one grey channel instead of three equal ones; no bias before a batch norm; the port's batch norms
+keep the usual momentum (the port writes .9, the other framework's way of saying .1).
 """
 
 from torch import Tensor, nn
 
-from infraspot.blocks.attention import ChannelAttention, PixelAttention
 from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.fusion.two_way import ACM as AsymmetricModulation
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 
@@ -43,10 +43,10 @@ class ACM(SegmentationNetwork):
         self.encode2 = stage(ResidualBlock, c1, c2, depth, stride=2)
         self.encode3 = stage(ResidualBlock, c2, c3, depth, stride=2)
         self.up2 = nn.ConvTranspose2d(c3, c2, 4, stride=2, padding=1)
-        self.fuse2 = AsymmetricFusion(c2)
+        self.fuse2 = AsymmetricModulation(c2, c2, c2)
         self.decode2 = stage(ResidualBlock, c2, c2, depth)
         self.up1 = nn.ConvTranspose2d(c2, c1, 4, stride=2, padding=1)
-        self.fuse1 = AsymmetricFusion(c1)
+        self.fuse1 = AsymmetricModulation(c1, c1, c1)
         self.decode1 = stage(ResidualBlock, c1, c1, depth)
         self.head = SegmentationHead(c1)
 
@@ -58,19 +58,6 @@ class ACM(SegmentationNetwork):
         y1 = self.decode1(self.fuse1(x1, self.up1(y2)))
         logits = self.head(y1)
         return SegOutput(enlarge(logits, 4, align_corners=False) if self.reduced else logits)
-
-
-class AsymmetricFusion(nn.Module):
-    """3x3(2 low CA(high) + 2 high PA(low)), both attentions with batch norms and reduction 4."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.which = ChannelAttention(channels, 4, norm=True)
-        self.where = PixelAttention(channels, 4, norm=True)
-        self.mix = ConvNormAct(channels, channels)
-
-    def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        return self.mix(2 * (low * self.which.weights(high) + high * self.where.weights(low)))
 
 
 def full_stem(channels: int) -> nn.Sequential:

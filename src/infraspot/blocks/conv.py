@@ -1,5 +1,6 @@
-"""The two or three layers that every other block is written in."""
+"""The few layers that every other block is written in."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -45,3 +46,17 @@ def resize_to(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def central_difference(x: Tensor, weight: Tensor, *, share: float = 1.0) -> Tensor:
+    """Depthwise central difference convolution: w * x - share sum(w) x, the border repeated.
+
+    ``weight`` is (C, 1, kh, kw) with odd sides. Folding the sum into the central tap makes it one
+    convolution.
+    """
+    height, width = weight.shape[-2:]
+    centre = torch.zeros_like(weight)
+    centre[..., height // 2, width // 2] = 1
+    weight = weight - share * weight.sum((-2, -1), keepdim=True) * centre
+    padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
+    return F.conv2d(padded, weight, groups=len(weight))

@@ -8,6 +8,7 @@ from infraspot.networks.alcnet import ALCNet, ALCNetPort
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 from infraspot.networks.compact import Compact
 from infraspot.networks.dnanet import DNANet
+from infraspot.networks.fddbanet import FDDBANet
 from infraspot.networks.gglnet import GGLNet
 from infraspot.networks.isnet import ISNet
 from infraspot.networks.mim_istd import MiMISTD
@@ -15,6 +16,7 @@ from infraspot.networks.mlclnet import MLCLNet
 from infraspot.networks.msdanet import MSDANet
 from infraspot.networks.mshnet import MSHNet
 from infraspot.networks.rpcanet import RPCANet
+from infraspot.networks.unet import UNet
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
 
@@ -26,6 +28,7 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "alcnet-port": ALCNetPort,
     "compact": Compact,
     "dnanet": DNANet,
+    "fddbanet": FDDBANet,
     "gglnet": GGLNet,
     "isnet": ISNet,
     "mim-istd": MiMISTD,
@@ -33,4 +36,5 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "msdanet": MSDANet,
     "mshnet": MSHNet,
     "rpcanet": RPCANet,
+    "unet": UNet,
 }

@@ -5,9 +5,9 @@ first), and a sentence is 4x4 "words". The inner Mamba scans the words inside ea
 information), whose sum enters the sentence; the outer Mamba scans the sentences (global information). Four
 levels of both, merged two by two, feed a residual decoder with patch expansion.
 
-Parameters: 4.86 M. Departures from the authors' program: it reshapes (locations, channels) to (channels, H, W)
-without a transpose before each feed-forward, which scrambles the map; here the map stays a map. Its unused relative
-positions, whose number depends on the image, are left out, and the scan is plain torch.
+Parameters: 4.86 M. Departures from the authors' program: it reshapes (locations, channels) to (channels, H,
+W) without a transpose before each feed-forward, which scrambles the map; here the map stays a map. Its unused
+relative positions, whose number depends on the image, are left out, and the scan is plain torch.
 """
 
 import torch.nn.functional as F

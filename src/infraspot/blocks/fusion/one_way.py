@@ -1,11 +1,10 @@
 """Fusions with modulation in one direction: one level says where, or what, to look at in the other."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.attention import ChannelAttention, PixelAttention, SqueezeExcitation
-from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.conv import ConvNormAct, central_difference
 from infraspot.blocks.deformable import DeformableConv2d
 from infraspot.blocks.fusion.base import Concat, Fusion
 
@@ -107,17 +106,3 @@ class OCDF(Fusion):
         rows = torch.sigmoid(central_difference(low, self.row))
         columns = torch.sigmoid(central_difference(low, self.column))
         return self.merge(torch.addcmul(low, high, rows + columns))
-
-
-def central_difference(x: Tensor, weight: Tensor, *, share: float = 1.0) -> Tensor:
-    """Depthwise central difference convolution: w * x - share sum(w) x, the border repeated.
-
-    ``weight`` is (C, 1, kh, kw) with odd sides. Folding the sum into the central tap makes it one
-    convolution.
-    """
-    height, width = weight.shape[-2:]
-    centre = torch.zeros_like(weight)
-    centre[..., height // 2, width // 2] = 1
-    weight = weight - share * weight.sum((-2, -1), keepdim=True) * centre
-    padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
-    return F.conv2d(padded, weight, groups=len(weight))

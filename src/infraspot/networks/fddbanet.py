@@ -1,0 +1,109 @@
+"""FDDBANet: frequency domain decoupling and bidirectional interactive attention (Huang et al., IEEE TGRS,
+2024).
+
+The survey's "other methods" (its figure 10): two learnt masks over the image's spectrum give one input that
+holds the targets only and one that holds the background only. Two encoders read them, tell each other at
+every level what is theirs, and the decoder works on their difference. The disparity between the two is what
+the authors' contrast learning raises; the background input is returned as ``background``.
+
+Parameters: 0.844 M. The authors' program is not public: written from the
+survey and the paper's title, with judgement. The masks are learnt over radial and angular frequency,
+interpolated to the size of the spectrum (any image size), and add up to one (nothing is lost). The
+interaction: each stream is modulated by the pixel attention of the other, subtracted for the targets, added
+for the background. The transform runs in float32.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infraspot.blocks.attention import PixelAttention
+from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.fusion.two_way import ACM
+from infraspot.blocks.residual import ResidualBlock
+from infraspot.networks.base import SegmentationNetwork, SegOutput
+
+
+class SpectralSplit(nn.Module):
+    """image -> (targets only, background only), each (N, 1, H, W); they add up to the image.
+
+    The mask is learnt on a grid over the half spectrum, rows from -1/2 to 1/2 and columns from 0 to 1/2
+    cycles a pixel. It starts as a soft high-pass: targets are small, backgrounds are smooth.
+    """
+
+    def __init__(self, rows: int = 17, columns: int = 9):
+        super().__init__()
+        vertical = torch.linspace(-0.5, 0.5, rows).unsqueeze(1)
+        horizontal = torch.linspace(0, 0.5, columns)
+        radius = torch.sqrt(vertical.square() + horizontal.square())
+        self.mask = nn.Parameter((16 * (radius - 0.15)).reshape(1, 1, rows, columns))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = image.shape[-2:]
+        size = (height, width // 2 + 1)
+        share = torch.sigmoid(F.interpolate(self.mask, size, mode="bilinear", align_corners=True))
+        share = torch.fft.ifftshift(share, dim=-2)
+        spectrum = torch.fft.rfft2(image.float())
+        targets = torch.fft.irfft2(spectrum * share.float(), s=(height, width)).to(image.dtype)
+        return targets, image - targets
+
+
+class _Interaction(nn.Module):
+    """Bidirectional: each stream's pixel attention says what is its own; the other yields it, or takes it
+    in."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.of_targets = PixelAttention(channels)
+        self.of_background = PixelAttention(channels)
+
+    def forward(self, targets: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
+        of_targets = self.of_targets.weights(targets)
+        of_background = self.of_background.weights(background)
+        return (
+            targets * (1 + of_targets - of_background),
+            background * (1 + of_background - of_targets),
+        )
+
+
+class FDDBANet(SegmentationNetwork):
+    """Two streams of ``widths``, one decoder of their difference."""
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 128)):
+        super().__init__()
+        self.stride = 2 ** (len(widths) - 1)
+        self.split = SpectralSplit()
+        self.target_levels, self.background_levels = _stream(widths), _stream(widths)
+        self.interactions = nn.ModuleList(_Interaction(width) for width in widths)
+        self.differences = nn.ModuleList(ConvNormAct(2 * width, width, 1) for width in widths)
+        self.fusion = nn.ModuleList(ACM(low, high, low) for low, high in pairwise(widths))
+        self.decoder = nn.ModuleList(ResidualBlock(width, width) for width in widths[:-1])
+        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths)
+
+    def _encode(self, targets: Tensor, background: Tensor) -> list[Tensor]:
+        levels = []
+        for target_level, background_level, interact, difference in zip(
+            self.target_levels, self.background_levels, self.interactions, self.differences, strict=True
+        ):
+            targets, background = interact(target_level(targets), background_level(background))
+            levels.append(difference(torch.cat([targets, targets - background], dim=1)))
+        return levels
+
+    def segment(self, image: Tensor) -> SegOutput:
+        targets, background = self.split(image)
+        levels = self._encode(targets, background)
+        maps = [levels.pop()]
+        for fusion, decoder, low in zip(self.fusion[::-1], self.decoder[::-1], levels[::-1], strict=True):
+            maps.append(decoder(fusion(low, maps[-1])))
+        finest, *coarser = (head(map_) for head, map_ in zip(self.heads, reversed(maps), strict=True))
+        return SegOutput(finest, aux=tuple(coarser), background=background)
+
+
+def _stream(widths: Sequence[int]) -> nn.ModuleList:
+    """A stem, then residual levels at half the size each."""
+    entry = nn.Sequential(ConvNormAct(1, widths[0]), ResidualBlock(widths[0], widths[0]))
+    rest = (ResidualBlock(low, high, stride=2) for low, high in pairwise(widths))
+    return nn.ModuleList([entry, *rest])

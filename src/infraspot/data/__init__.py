@@ -1,5 +1,6 @@
 """Reading and writing infrared frames, masks, points, boxes and whole data sets."""
 
+from infraspot.data.clicks import centroid_points, coarse_points
 from infraspot.data.decoding import MAX_PIXELS
 from infraspot.data.images import Frame, read_frames, read_image, read_mask, stray_mask_values
 from infraspot.data.layouts import LAYOUTS
@@ -14,6 +15,8 @@ __all__ = [
     "MAX_PIXELS",
     "Frame",
     "Reader",
+    "centroid_points",
+    "coarse_points",
     "list_images",
     "natural_key",
     "open_dataset",

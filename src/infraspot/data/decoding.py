@@ -3,7 +3,7 @@
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,9 @@ def decode_pages(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Raster]:
             yield _pillow_page(path, 0, max_pixels)
 
 
-def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+def check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     """Refuse an image without pixels or with more than ``max_pixels``."""
+    width, height = size
     if width < 1 or height < 1:
         raise InputError(f"{path} has no pixels ({width}x{height}); leave it out")
     if width * height > max_pixels:
@@ -115,10 +116,11 @@ def _tiff_pages(path: Path, max_pixels: int) -> Iterator[Raster]:
 
     with TiffFile(path) as file:
         count = 0
-        for index, page in enumerate(file.pages):
+        pages: Iterable[Any] = file.pages
+        for index, page in enumerate(pages):
             if page.is_reduced:  # a thumbnail or a pyramid's level
                 continue
-            check_size(path, page.imagewidth, page.imagelength, max_pixels)
+            check_size(path, (page.imagewidth, page.imagelength), max_pixels)
             if page.size > 4 * max_pixels or page.imagedepth != 1:
                 raise InputError(
                     f"{path} page {index} has the shape {page.shape}; expected a grey or RGB plane"
@@ -146,10 +148,10 @@ def _tiff_page(path: Path, index: int, page: Any, max_pixels: int) -> Raster:
 
 def _pillow_page(path: Path, index: int, max_pixels: int) -> Raster:
     with _opened(path) as image:
-        check_size(path, *image.size, max_pixels)
+        check_size(path, image.size, max_pixels)
         if index:
             image.seek(index)
-            check_size(path, *image.size, max_pixels)
+            check_size(path, image.size, max_pixels)
         raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else ""
         if raw_mode in _DEEP_PNG:
             return Raster(_deep_png(path, image, raw_mode), 16, 65535)
@@ -183,20 +185,20 @@ def _pillow_integers(image: Image.Image) -> Raster:
     return Raster(values, bits, full_scale)
 
 
-def _deep_png(path: Path, image: Image.Image, raw_mode: str) -> NDArray[np.uint16]:
+def _deep_png(path: Path, image: Any, raw_mode: str) -> NDArray[np.uint16]:
     """Colour PNGs of 16 bits, whose low bytes Pillow drops: decode high and low bytes apart and join them."""
     if raw_mode == "LA;16B":  # grey and transparency: four bytes a pixel, taken as they lie
         image.tile = [image.tile[0]._replace(args="RGBA")]
         pair = np.asarray(image).astype(np.uint16)
-        return pair[..., 0] << 8 | pair[..., 1]
+        return np.asarray(pair[..., 0] << 8 | pair[..., 1], np.uint16)
     with _opened(path) as again:
         again.tile = [again.tile[0]._replace(args=raw_mode.replace("16B", "16L"))]
         low = np.asarray(again)
-    return np.asarray(image).astype(np.uint16) << 8 | low
+    return np.asarray(np.asarray(image).astype(np.uint16) << 8 | low, np.uint16)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[Any]:
     """A Pillow image without Pillow's own size limit and warnings, which are global and so taken in turn."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")

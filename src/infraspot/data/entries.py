@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
 from infraspot.data.layouts import Layout, Part
-from infraspot.data.listing import images_in, natural_key
+from infraspot.data.listing import IMAGE_SUFFIXES, images_in, natural_key
 from infraspot.data.segments import Segments
 
+_BOX_SUFFIXES = frozenset({".xml", ".txt"})
 MASK_ENDING = re.compile(r"(_pixels0|\.mask|_mask)$")
 
 
@@ -34,7 +35,7 @@ class Entry:
 
 
 def plain_stem(path: Path) -> str:
-    """The name that an image and its mask share: ``Misc_1`` for ``Misc_1_pixels0.png``, ``Misc_1.mask.png``."""
+    """The name of a mask's image: ``Misc_1`` for ``Misc_1_pixels0.png`` and for ``Misc_1.mask.png``."""
     return MASK_ENDING.sub("", path.stem)
 
 
@@ -56,6 +57,22 @@ def folder_entries(root: Path, layout: Layout) -> list[Entry]:
         for entry in _part_entries(root, section, inner)
     ]
     return unique_ids(entries, root)
+
+
+def strangers(root: Path, layout: Layout) -> list[Path]:
+    """Masks, boxes, points and skies whose image is absent, in natural order."""
+    found: dict[Path, None] = {}
+    for label, part in layout.parts.items():
+        if not (root / part.images).is_dir():
+            continue
+        for section, inner in _sections(root, label, part):
+            known = {entry.id for entry in _part_entries(root, section, inner)}
+            for folder in {inner.masks, inner.boxes, inner.points, inner.sky} - {inner.images}:
+                suffixes = IMAGE_SUFFIXES if folder in (inner.masks, inner.sky) else _BOX_SUFFIXES
+                files = _index(root, folder, suffixes)
+                owned = {path for name, path in files.items() if name in known}
+                found.update(dict.fromkeys(set(files.values()) - owned))
+    return sorted(found, key=natural_key)
 
 
 def unique_ids(entries: list[Entry], root: Path) -> list[Entry]:
@@ -89,10 +106,10 @@ def _sections(root: Path, label: str, part: Part) -> Iterator[tuple[str, Part]]:
 
 def _part_entries(root: Path, section: str, part: Part) -> list[Entry]:
     shared = part.masks == part.images
-    masks = _index(root, part.masks, part.mask_ending, images=True)
-    boxes = _index(root, part.boxes, "", images=False)
-    points = _index(root, part.points, "", images=False)
-    skies = _index(root, part.sky, "", images=True)
+    masks = _index(root, part.masks, IMAGE_SUFFIXES, part.mask_ending)
+    boxes = _index(root, part.boxes, _BOX_SUFFIXES)
+    points = _index(root, part.points, _BOX_SUFFIXES)
+    skies = _index(root, part.sky, IMAGE_SUFFIXES)
     entries = []
     for path in images_in(root / part.images):
         stem = path.stem
@@ -117,14 +134,12 @@ def _part_entries(root: Path, section: str, part: Part) -> list[Entry]:
     return entries
 
 
-def _index(root: Path, folder: str | None, ending: str, *, images: bool) -> dict[str, Path]:
+def _index(root: Path, folder: str | None, suffixes: Collection[str], ending: str = "") -> dict[str, Path]:
     """The files of an annotation folder by the name of their image; an exact name wins over an ending."""
     if folder is None or not (root / folder).is_dir():
         return {}
-    if images:
-        paths = images_in(root / folder)
-    else:
-        paths = [path for path in (root / folder).iterdir() if path.suffix.lower() in (".xml", ".txt")]
+    files = (path for path in (root / folder).iterdir() if not path.name.startswith("."))
+    paths = sorted(path for path in files if path.suffix.lower() in suffixes)
     if ending:
         return {path.stem.removesuffix(ending): path for path in paths if path.stem.endswith(ending)}
     found = {plain_stem(path): path for path in paths}

@@ -28,8 +28,8 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
 
     Grey values are divided by the largest value of the stored depth: 1, 255, 65535, or 4095 for TIFF pages
     packed to 12 bits. Values of 12 or 14 bits kept in 16 are divided by 65535 like all others. Signed and
-    32-bit integers are divided by 65535 when they lie in 0..65535; floating-point values stay as they are when
-    they lie in [0, 1]; both are otherwise stretched from their smallest value (0) to their largest (1).
+    32-bit integers are divided by 65535 when they lie in 0..65535; floating-point values stay as they are
+    when they lie in [0, 1]; both are otherwise stretched from their smallest value (0) to their largest (1).
 
     A colour image whose three channels are equal becomes that channel exactly, any other its luma (BT.601).
     Transparency is dropped, palettes are looked up, and white-is-zero TIFFs are inverted.

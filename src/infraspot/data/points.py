@@ -120,7 +120,8 @@ def _to_csv(pairs: Mapping[str, list[list[float]]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_HEADER)
     for stem, values in pairs.items():
-        writer.writerows([stem, *pair] for pair in values or [["", ""]])
+        rows: list[list[Any]] = [[stem, *pair] for pair in values] or [[stem, "", ""]]
+        writer.writerows(rows)
     return buffer.getvalue()
 
 

@@ -20,7 +20,7 @@ from infraspot.data.images import read_image, read_mask
 from infraspot.data.layouts import LAYOUTS, Layout
 from infraspot.data.points import read_points
 from infraspot.data.segments import Segments
-from infraspot.data.splits import find_split_lists, pick_split_list, read_split_list, split_role
+from infraspot.data.splits import find_split_lists, names_of_split, read_split_list, split_role
 
 
 class Reader(Sequence[Sample]):
@@ -88,6 +88,16 @@ class Reader(Sequence[Sample]):
         mask = self._entries[index].mask
         return mask if isinstance(mask, Path) else None
 
+    def has_mask(self, index: int) -> bool:
+        """Whether one image has a mask, as a file or as outlines."""
+        return self._entries[index].mask is not None
+
+    def names_in(self, lines: Sequence[str]) -> list[str]:
+        """Ids for the lines of a list, which may carry an ending that the layout drops (MDvsFA's ``_1``)."""
+        endings = {part.image_ending for part in LAYOUTS[self.layout].parts.values()} - {""}
+        shorter = {entry.id + ending: entry.id for entry in self._entries for ending in endings}
+        return [shorter.get(line, line) for line in lines]
+
     def select(self, ids: Sequence[str], split: str | None = None) -> "Reader":
         """The samples with these ids, in this order.
 
@@ -142,7 +152,7 @@ def open_dataset(
         entries = [replace(entry, points=clicks.get(entry.id, entry.points)) for entry in entries]
     name = path.resolve().name if path.is_dir() else path.stem
     reader = Reader(name, layout, None, root, entries, max_pixels=max_pixels)
-    return reader if split is None else _split(reader, split)
+    return reader if split is None else open_split(reader, split)
 
 
 def _recognised(path: Path, layout: str) -> tuple[Path, str]:
@@ -181,9 +191,10 @@ def _entries(root: Path, layout: str) -> list[Entry]:
     return folder_entries(root, LAYOUTS[layout])
 
 
-def _split(reader: Reader, split: str) -> Reader:
+def open_split(reader: Reader, split: str) -> Reader:
+    """One split of a whole set (see :func:`open_dataset` for what ``split`` may be, and for errors)."""
     if split.endswith(".txt"):
-        return reader.select(_known_names(reader, read_split_list(Path(split))), split)
+        return reader.select(reader.names_in(read_split_list(Path(split))), split)
     inside = [
         entry_id
         for entry_id, section in zip(reader.ids, reader.sections, strict=True)
@@ -197,15 +208,7 @@ def _split(reader: Reader, split: str) -> Reader:
             f"{reader.root} has no split lists, so that there is no split {split!r}; "
             "leave the split out, or make lists with 'infraspot data split'"
         )
-    return reader.select(_known_names(reader, read_split_list(pick_split_list(lists, split))), split)
-
-
-def _known_names(reader: Reader, names: list[str]) -> list[str]:
-    """Ids for the names of a list, which may carry the ending that the layout drops (MDvsFA's ``_1``)."""
-    known = set(reader.ids)
-    endings = [part.image_ending for part in LAYOUTS[reader.layout].parts.values()]
-    shorter = {name + ending: name for name in known for ending in endings if ending}
-    return [shorter.get(name, name) for name in names]
+    return reader.select(reader.names_in(names_of_split(lists, split)), split)
 
 
 def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:

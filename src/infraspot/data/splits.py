@@ -34,6 +34,19 @@ def find_split_lists(root: Path) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
 
 
+def names_of_split(lists: Mapping[str, Path], split: str) -> list[str]:
+    """The images of a split; ``trainval`` without a list of its own is ``train`` and ``val`` together.
+
+    Raises
+    ------
+    InputError, UsageError
+        As :func:`read_split_list` and :func:`pick_split_list`.
+    """
+    roles = {split_role(name.rpartition("/")[2]) for name in lists}
+    parts = ("train", "val") if split == "trainval" and split not in roles else (split,)
+    return [name for part in parts for name in read_split_list(pick_split_list(lists, part))]
+
+
 def pick_split_list(lists: Mapping[str, Path], split: str) -> Path:
     """The list that ``split`` means: its name, or ``train``, ``val``, ``test``, ``trainval`` in any spelling.
 

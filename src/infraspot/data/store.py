@@ -25,7 +25,7 @@ def write_dataset(
 
     The folder gets ``images/ID.png`` (16 bits for samples of more than 8), and for what each sample has
     ``masks/ID_pixels0.png``, ``sky/ID.png``, ``bboxes/ID.xml`` and its line in ``points.json``; ``splits``
-    gives the ids of each ``splits/NAME.txt``.
+    gives the ids of each ``splits/NAME.txt``, of which those without a sample are left out.
 
     Raises
     ------
@@ -35,10 +35,7 @@ def write_dataset(
         If an id comes twice or cannot be the name of a file.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            f"{folder} exists and is not an empty folder; choose a new one, so that nothing is lost"
-        )
+    empty_folder(folder)
     points: dict[str, NDArray[np.floating]] = {}
     ids: dict[str, None] = {}
     for sample in samples:
@@ -51,8 +48,26 @@ def write_dataset(
     if points:
         write_points(folder / "points.json", points)
     for name, members in (splits or {}).items():
-        write_text(folder / "splits" / f"{name}.txt", split_text(members))
+        write_text(
+            folder / "splits" / f"{name}.txt", split_text(member for member in members if member in ids)
+        )
     return list(ids)
+
+
+def empty_folder(folder: Path) -> None:
+    """Refuse a place that already holds something, so that writing there loses nothing.
+
+    Raises
+    ------
+    DataError
+        If ``folder`` is a file, or a folder with files.
+    """
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise DataError(f"cannot look into {folder}: {error.strerror}; choose another folder") from error
+    if taken:
+        raise DataError(f"{folder} already holds files; choose a new folder, so that nothing is lost")
 
 
 def write_sample(folder: Path, sample: Sample) -> None:

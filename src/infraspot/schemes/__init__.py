@@ -1,0 +1,11 @@
+"""Schemes: what full, point-supervised and other training adds to one loop; :data:`SCHEMES` lists them."""
+
+from collections.abc import Callable
+
+from infraspot.schemes.base import Batch, Scheme, Trainee
+from infraspot.schemes.full import Full
+from infraspot.schemes.labels import LabelStore
+
+__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Scheme", "Trainee"]
+
+SCHEMES: dict[str, Callable[..., Scheme]] = {"full": Full}

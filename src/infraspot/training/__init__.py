@@ -1,0 +1,25 @@
+"""Training: recipes, the loop, runs that stop and go on bit by bit."""
+
+from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
+from infraspot.training.fit import TrainingError, Watcher, fit
+from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe
+from infraspot.training.run import Row, Run, build_run
+from infraspot.training.settings import Recipe
+
+__all__ = [
+    "Recipe",
+    "Row",
+    "Run",
+    "TrainingError",
+    "Watcher",
+    "build_run",
+    "changed_recipe",
+    "find_recipe",
+    "fit",
+    "has_state",
+    "load_recipe",
+    "read_state",
+    "recipe_of",
+    "restore_run",
+    "save_run",
+]

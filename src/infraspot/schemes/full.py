@@ -1,0 +1,34 @@
+"""Full supervision: every frame has its mask."""
+
+from infraspot.core.errors import DataError
+from infraspot.schemes.base import Scheme, Trainee
+
+# How many frames an error names before it only counts.
+NAMED = 5
+
+
+class Full(Scheme):
+    """Train on the masks themselves, with the mean of the loss over the batch."""
+
+    def begin(self, run: Trainee) -> None:
+        """Take the masks as labels.
+
+        Raises
+        ------
+        DataError
+            If a frame has no mask.
+        """
+        missing = []
+        for sample in run.samples:
+            if sample.mask is None:
+                missing.append(sample.id)
+            else:
+                run.labels[sample.id] = sample.mask
+        if missing:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            raise DataError(
+                f"full supervision needs a mask for each of the {len(run.samples)} frames, and {len(missing)}"
+                f" have none: {', '.join(missing[:NAMED])}{more}; add them, or make them from clicks with"
+                " `infraspot pseudo`"
+            )
+        run.labels.active = [sample.id for sample in run.samples]

@@ -1,0 +1,85 @@
+"""Batches of augmented frames: the same ones for the same seed, epoch and place, wherever a run begins."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.random import default_rng
+
+from infraspot.core.errors import DataError
+from infraspot.core.sample import Sample
+from infraspot.data.transforms import Transform
+from infraspot.schemes import Batch, LabelStore
+
+
+@dataclass
+class Loader:
+    """Makes the batches of an epoch.
+
+    Every draw comes from a generator seeded with (seed, epoch, index of the frame), so that a batch depends
+    on nothing that came before it, and a resumed run goes on with the very batch that was next. Batches are
+    made in this process, the next one in a thread while the network works on the last.
+
+    Attributes
+    ----------
+    samples
+        Frames with images of any size.
+    transform
+        Brings them to one size (a crop), or ``batch`` is 1.
+    drop_last
+        Leave out a last batch that is not full.
+    """
+
+    samples: Sequence[Sample]
+    labels: LabelStore
+    transform: Transform
+    batch: int
+    seed: int
+    drop_last: bool = False
+    _places: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._places = {sample.id: index for index, sample in enumerate(self.samples)}
+
+    def __len__(self) -> int:
+        """Batches of an epoch with the frames that are active now."""
+        full, rest = divmod(len(self.labels.active), self.batch)
+        return full + (rest > 0 and not (self.drop_last and full))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from ``start`` on."""
+        active = np.array([self._places[id] for id in self.labels.active], np.intp)
+        order = default_rng([self.seed, epoch]).permutation(active)
+        chunks = [order[k * self.batch : (k + 1) * self.batch] for k in range(start, len(self))]
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+            ahead = [thread.submit(self._make, epoch, chunk) for chunk in chunks[:1]]
+            for chunk in [*chunks[1:], None]:
+                if not ahead:
+                    return
+                ready = ahead.pop().result()
+                if chunk is not None:
+                    ahead.append(thread.submit(self._make, epoch, chunk))
+                yield ready
+
+    def _make(self, epoch: int, chunk: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> Batch:
+        samples = [self._augmented(epoch, int(index)) for index in chunk]
+        shapes = {sample.shape for sample in samples}
+        if len(shapes) > 1:
+            raise DataError(
+                f"the frames of a batch must have one size, and these have {sorted(shapes)};"
+                " add a crop to [[augment]], or set train.batch to 1"
+            )
+        images = np.stack([sample.image for sample in samples])[:, None]
+        labels = np.stack([sample.mask for sample in samples if sample.mask is not None])[:, None]
+        return Batch(
+            tuple(sample.id for sample in samples),
+            torch.from_numpy(images.astype(np.float32, copy=False)),
+            torch.from_numpy(labels.astype(np.float32)),
+        )
+
+    def _augmented(self, epoch: int, index: int) -> Sample:
+        sample = self.samples[index]
+        labelled = sample.replace(mask=self.labels[sample.id])
+        return self.transform(labelled, default_rng([self.seed, epoch, index]))

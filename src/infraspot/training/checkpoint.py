@@ -1,0 +1,146 @@
+"""Saving a run so that it goes on as if it had never stopped, and weights that need nothing else."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infraspot.core.errors import DataError, UsageError
+from infraspot.core.files import replacing, write_text
+from infraspot.inference.weights import save_weights
+from infraspot.training.recipe import parse_recipe
+from infraspot.training.run import Position, Row, Run, describe_run, versions
+from infraspot.training.settings import Recipe
+
+STATE, LAST, BEST, LOG = "state.pt", "last.safetensors", "best.safetensors", "log.csv"
+
+# Options that may differ when a run goes on: they change where and how often, and not what is computed.
+FREE = {"data": {"path", "set", "cache_gb"}, "train": {"device", "threads", "save_seconds", "tensorboard"}}
+
+
+def save_run(run: Run) -> None:
+    """Write the state to go on from, and the weights as they are now; each file in one step."""
+    state = {
+        "recipe": run.recipe.model_dump_json(),
+        "versions": versions(),
+        "data": run.samples.fingerprint,
+        "position": asdict(run.at),
+        "network": run.module.state_dict(),
+        "ema": None if run.ema is None else run.ema.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "scheme": run.scheme.state_dict(),
+        "labels": run.labels.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state(run.device) if run.device.type == "cuda" else None,
+    }
+    with replacing(run.folder / STATE) as temporary:
+        torch.save(state, temporary)
+    save_weights(run.folder / LAST, run.product.state_dict(), describe_run(run))
+
+
+def save_best(run: Run, row: Row) -> None:
+    """Write the weights of the best epoch, with its validation in the card."""
+    save_weights(run.folder / BEST, run.product.state_dict(), describe_run(run) | {"validation": row})
+
+
+def write_log(run: Run) -> None:
+    """One line for each epoch; empty where an epoch was not validated."""
+    columns = list(dict.fromkeys(name for row in run.at.rows for name in row))
+    lines = [",".join(columns)]
+    lines += [",".join(_cell(row.get(name)) for name in columns) for row in run.at.rows]
+    write_text(run.folder / LOG, "\n".join(lines) + "\n")
+
+
+def has_state(folder: Path | str) -> bool:
+    """Whether a folder holds a run that can go on."""
+    return (Path(folder) / STATE).is_file()
+
+
+def read_state(folder: Path | str) -> dict[str, Any]:
+    """The state of a run.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or of another program.
+    """
+    path = Path(folder) / STATE
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state["recipe"], state["position"]
+    except FileNotFoundError:
+        raise UsageError(f"{folder} holds no run to resume; leave --resume out to begin one") from None
+    except Exception as error:  # a damaged file fails in as many ways as pickle and zip know
+        raise DataError(
+            f"{path}: expected the state of a run, and it cannot be read ({type(error).__name__});"
+            " its weights may still be good; begin a new run in another folder"
+        ) from error
+    return state
+
+
+def recipe_of(state: dict[str, Any]) -> Recipe:
+    """The recipe that a run was begun with."""
+    return parse_recipe(json.loads(state["recipe"]), "the recipe of the checkpoint")
+
+
+def restore_run(run: Run, state: dict[str, Any]) -> None:
+    """Bring a freshly built run to where the state was saved.
+
+    Raises
+    ------
+    UsageError
+        If the recipe differs in anything that changes what is computed.
+    DataError
+        If the training frames are not those of the checkpoint.
+    """
+    changed = differences(recipe_of(state), run.recipe)
+    if changed:
+        raise UsageError(
+            f"the run in {run.folder} was begun with another recipe ({'; '.join(changed)});"
+            " resume it with its own, or choose another --out"
+        )
+    if state["data"] != run.samples.fingerprint:
+        raise DataError(
+            f"the run in {run.folder} was begun on other training frames than those given now;"
+            " give the same data, or choose another --out"
+        )
+    run.at = Position(**state["position"])
+    run.module.load_state_dict(state["network"])
+    if run.ema is not None:
+        run.ema.load_state_dict(state["ema"])
+    run.optimiser.load_state_dict(state["optimiser"])
+    run.scheme.load_state_dict(state["scheme"])
+    run.labels.load_state_dict(state["labels"])
+    torch.set_rng_state(state["random"])
+    if state["random_cuda"] is not None and run.device.type == "cuda":
+        torch.cuda.set_rng_state(state["random_cuda"], run.device)
+    _remove_leftovers(run.folder)
+
+
+def differences(before: Recipe, now: Recipe) -> list[str]:
+    """Clauses for the options that differ and may not."""
+    old, new = before.model_dump(), now.model_dump()
+    clauses = []
+    for part, values in old.items():
+        if not isinstance(values, dict):
+            clauses += [f"[[{part}]] differs"] if values != new[part] else []
+            continue
+        for name in sorted(values.keys() | new[part].keys()):
+            was, is_now = values.get(name), new[part].get(name)
+            if was != is_now and name not in FREE.get(part, ()):
+                clauses.append(f"{part}.{name} was {was!r} and is {is_now!r}")
+    return clauses
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """A killed process leaves the temporary file that it was writing."""
+    for name in (STATE, LAST, BEST, LOG, "recipe.toml"):
+        path = folder / name
+        for leftover in folder.glob(f".{path.stem}-*{path.suffix}"):
+            leftover.unlink(missing_ok=True)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.8g}"

@@ -1,0 +1,128 @@
+"""From the parts of a recipe to the objects that they name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from infraspot.core.catalog import find
+from infraspot.core.errors import UsageError
+from infraspot.core.sample import Sample
+from infraspot.data.transforms import TRANSFORMS, Compose
+from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
+from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.schemes import SCHEMES, Scheme
+from infraspot.training.mistakes import misfits, unknown_option
+from infraspot.training.settings import LossPart, Named, OptimiserPart, Recipe
+from infraspot.training.validation import NUMBERS
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adagrad": torch.optim.Adagrad,
+    "sgd": torch.optim.SGD,
+}
+
+# A transform that borrows targets of other frames names them so; the run gives it the training set.
+DONORS = "donors"
+
+
+def wrong_options(recipe: Recipe) -> list[str]:
+    """Clauses for every name that is unknown and every option that does not fit what its name stands for."""
+    optimiser = recipe.optimiser
+    rate = {"lr": optimiser.lr, "weight_decay": optimiser.weight_decay}
+    named: list[tuple[str, str, Mapping[str, Any], str, Mapping[str, Any], Sequence[str]]] = [
+        ("network", "network", NETWORKS, recipe.network.name, recipe.network.options, ()),
+        ("scheme", "scheme", SCHEMES, recipe.scheme.name, recipe.scheme.options, ()),
+        ("optimiser", "optimiser", OPTIMISERS, optimiser.name, optimiser.options | rate, ("params", "fused")),
+        *(
+            (f"augment.{k}", "transform", TRANSFORMS, step.name, step.options, (DONORS,))
+            for k, step in enumerate(recipe.augment)
+        ),
+        *(
+            (f"loss.options.{name}", "loss", LOSSES, name, recipe.loss.options.get(name, {}), ())
+            for name in recipe.loss.terms | recipe.loss.edge
+        ),
+    ]
+    mistakes = []
+    for place, kind, family, name, options, given in named:
+        try:
+            mistakes += misfits(place, find(kind, name, family), options, given=given)
+        except UsageError as error:
+            mistakes.append(f"{place}: {error}")
+    mistakes += [
+        unknown_option(f"train.select.{name}", NUMBERS) for name in selected(recipe) if name not in NUMBERS
+    ]
+    unused = set(recipe.loss.options) - set(recipe.loss.terms | recipe.loss.edge)
+    mistakes += [unknown_option(f"loss.options.{name}", recipe.loss.terms) for name in sorted(unused)]
+    return mistakes
+
+
+def selected(recipe: Recipe) -> dict[str, float]:
+    """The numbers of the validation that choose the best epoch, with their weights."""
+    select = recipe.train.select
+    return {select: 1.0} if isinstance(select, str) else select
+
+
+def build_network(part: Named) -> SegmentationNetwork:
+    """The network of ``[network]``, with fresh weights."""
+    return _make("network", find("network", part.name, NETWORKS), part.options)
+
+
+def build_scheme(part: Named) -> Scheme:
+    """The scheme of ``[scheme]``."""
+    return _make("scheme", find("scheme", part.name, SCHEMES), part.options)
+
+
+def build_loss(part: LossPart) -> Loss:
+    """The loss of ``[loss]``: a weighted sum, over auxiliary maps and on the edge map where it says so."""
+    loss: Loss = weighted(part.terms, part.options)
+    if part.aux_weights is not None:
+        loss = DeepSupervision(loss, part.aux_weights, size=part.aux_size, normalise=part.aux_mean)
+    if part.edge:
+        loss = Weighted([(1.0, loss), (1.0, Edge(weighted(part.edge, part.options)))])
+    return loss
+
+
+def build_transform(steps: Sequence[Named], donors: Sequence[Sample]) -> Compose:
+    """The transforms of ``[[augment]]``, in their order."""
+    return Compose([_build_step(k, step, donors) for k, step in enumerate(steps)])
+
+
+def build_optimiser(part: OptimiserPart, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of ``[optimiser]``; biases and normalisation decay only on demand."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    vectors = [p for p in parameters if p.ndim <= 1 and not part.decay_all]
+    matrices = [p for p in parameters if p.ndim > 1 or part.decay_all]
+    groups = [
+        {"params": matrices, "weight_decay": part.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    options = {name: _frozen(value) for name, value in part.options.items()}
+    # One kernel for all parameters; on the CPU, a step of many small tensors is mostly overhead.
+    options.setdefault("fused", all(p.device.type == "cpu" for p in parameters))
+    make = find("optimiser", part.name, OPTIMISERS)
+    return _make("optimiser", make, {"params": [g for g in groups if g["params"]], "lr": part.lr, **options})
+
+
+def _build_step(position: int, step: Named, donors: Sequence[Sample]) -> Callable[..., Sample]:
+    make = find("transform", step.name, TRANSFORMS)
+    options = step.options
+    if not misfits("", make, {DONORS: donors}):
+        options[DONORS] = donors
+    return _make(f"augment.{position}", make, options)
+
+
+def _make(place: str, make: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """Call a constructor; its complaint about a value becomes a sentence."""
+    try:
+        return make(**{name: _frozen(value) for name, value in options.items()})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{place} of the recipe: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """TOML knows lists only, and pairs of numbers are tuples here."""
+    plain = isinstance(value, list) and not any(isinstance(item, dict) for item in value)
+    return tuple(_frozen(item) for item in value) if plain else value

@@ -1,0 +1,115 @@
+"""Recipes: TOML files, one table a part, that say everything about a training run."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from infraspot.core.errors import UsageError, unknown_name
+from infraspot.training.mistakes import describe
+from infraspot.training.parts import wrong_options
+from infraspot.training.settings import Recipe
+
+# The only copy of the recipes; the repository shows this folder to its readers.
+PACKAGED = Path(__file__).parent.parent / "recipes"
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file that ``name`` means: a path, else a recipe of the package by its file name or bare name.
+
+    Raises
+    ------
+    UsageError
+        If there is neither; the nearest packaged name is suggested.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    packaged = PACKAGED / f"{path.stem}.toml"
+    if packaged.is_file() and path.suffix in ("", ".toml"):
+        return packaged
+    raise unknown_name("recipe", str(name), [file.stem for file in PACKAGED.glob("*.toml")])
+
+
+def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply changes such as ``"train.epochs=5"`` or ``"augment.0.size=96"``.
+
+    Raises
+    ------
+    UsageError
+        If the file is not TOML, or an option is unknown or has a wrong value; all of them are named at once.
+    """
+    path = find_recipe(name)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a recipe in TOML, and it cannot be read: {error}") from error
+    for change in changes:
+        _apply(table, change)
+    return parse_recipe(table, str(path))
+
+
+def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
+    """Check a table against the recipe's parts and against the options of everything that it names."""
+    try:
+        recipe = Recipe.model_validate(table)
+    except ValidationError as error:
+        mistakes = describe(error, Recipe)
+    else:
+        mistakes = wrong_options(recipe)
+    if mistakes:
+        raise UsageError(f"{source}: " + "; ".join(mistakes))
+    return recipe
+
+
+def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """The same recipe with changes applied, as :func:`load_recipe` takes them."""
+    table = recipe.model_dump(exclude_none=True)
+    for change in changes:
+        _apply(table, change)
+    return parse_recipe(table, "the recipe of the run")
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The whole recipe, defaults included, as TOML that :func:`load_recipe` reads back."""
+    tables = []
+    for name, part in recipe.model_dump(exclude_none=True).items():
+        for item in part if isinstance(part, list) else [part]:
+            head = f"[[{name}]]" if isinstance(part, list) else f"[{name}]"
+            tables.append("\n".join([head, *(f"{key} = {_literal(value)}" for key, value in item.items())]))
+    return "\n\n".join(tables) + "\n"
+
+
+def _literal(value: Any) -> str:
+    """A TOML value; strings, numbers and booleans are written as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _apply(table: dict[str, Any], change: str) -> None:
+    """Set one value in place; a number in the path is the position in a list."""
+    keys, equals, text = change.partition("=")
+    *parents, last = keys.strip().split(".")
+    if not (equals and parents):
+        raise UsageError(f"--set takes PART.OPTION=VALUE, such as train.epochs=5, and it is {change!r}")
+    target: Any = table
+    try:
+        for key in parents:
+            target = target[int(key)] if isinstance(target, list) else target.setdefault(key, {})
+        target[int(last) if isinstance(target, list) else last] = _value(text.strip())
+    except (ValueError, IndexError, AttributeError, TypeError):
+        raise UsageError(f"--set {change}: the recipe has no place {keys.strip()!r}") from None
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is none, such as ``cosine`` without quotes, is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

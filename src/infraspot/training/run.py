@@ -1,0 +1,192 @@
+"""A training run: everything that one holds, built from a recipe."""
+
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from infraspot import __version__
+from infraspot.core.errors import UsageError
+from infraspot.core.files import write_text
+from infraspot.losses import Loss
+from infraspot.networks import SegmentationNetwork
+from infraspot.schemes import LabelStore, Scheme
+from infraspot.training import parts
+from infraspot.training.batching import Loader
+from infraspot.training.ema import EMA
+from infraspot.training.frames import CachedFrames
+from infraspot.training.recipe import to_toml
+from infraspot.training.settings import Recipe, TrainPart
+from infraspot.training.sources import open_split
+
+Row = dict[str, float]
+
+
+@dataclass
+class Position:
+    """How far a run is.
+
+    Attributes
+    ----------
+    epoch, batch
+        The next batch: epochs behind, and batches behind in the present one.
+    loss_sum
+        Of the batches behind in the present epoch.
+    seconds
+        Of work, over all sittings.
+    rows
+        One for each epoch behind: loss, learning rate, and the validation where there was one.
+    best
+        The row of the best epoch by the recipe's ``select``, with ``selection``, its value.
+    begun
+        Whether the scheme has given the first labels.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    best: Row | None = None
+    begun: bool = False
+
+
+@dataclass(eq=False)
+class Run:
+    """What the loop works on, and what a scheme sees (see :class:`infraspot.schemes.Trainee`).
+
+    ``module`` is the network itself, and ``network`` the same one behind the precision and the device.
+    """
+
+    recipe: Recipe
+    folder: Path
+    fabric: Fabric
+    module: SegmentationNetwork
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    ema: EMA | None
+    loss: Loss
+    scheme: Scheme
+    labels: LabelStore
+    samples: CachedFrames
+    val: CachedFrames
+    loader: Loader
+    at: Position = field(default_factory=Position)
+
+    @property
+    def epoch(self) -> int:
+        """Counted from 0."""
+        return self.at.epoch
+
+    @property
+    def epochs(self) -> int:
+        """Length of the run."""
+        return self.recipe.train.epochs
+
+    @property
+    def seed(self) -> int:
+        """Seed of every random draw."""
+        return self.recipe.train.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return self.fabric.device
+
+    @property
+    def product(self) -> SegmentationNetwork:
+        """The network to validate and to keep: the running mean where there is one."""
+        return self.module if self.ema is None else self.ema.network
+
+    @property
+    def done(self) -> float:
+        """Epochs behind, with the share of the present one."""
+        return self.at.epoch + self.at.batch / max(len(self.loader), 1)
+
+
+def build_run(recipe: Recipe, folder: Path | str) -> Run:
+    """Read the data, build every part with fresh weights, and write the recipe into the run's folder.
+
+    Raises
+    ------
+    InfraspotError
+        If the data are absent or unusable, or an option has a value that its part refuses.
+    """
+    train = recipe.train
+    if train.threads:
+        torch.set_num_threads(train.threads)
+    fabric = _open_device(train)
+    limit = recipe.data.cache_gb * 2**30
+    samples = CachedFrames(open_split(recipe.data, recipe.data.split, recipe.data.scenes), limit)
+    val_split = recipe.data.val_split if train.select_on == "val" else recipe.data.test_split
+    val = CachedFrames(open_split(recipe.data, val_split, recipe.data.val_scenes), limit)
+    # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
+    torch.manual_seed(train.seed)
+    module = parts.build_network(recipe.network)
+    if train.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
+    network, wrapped = fabric.setup(module, optimiser)
+    labels = LabelStore()
+    transform = parts.build_transform(recipe.augment, samples)
+    write_text(Path(folder) / "recipe.toml", to_toml(recipe))
+    return Run(
+        recipe=recipe,
+        folder=Path(folder),
+        fabric=fabric,
+        module=module,
+        network=network,
+        optimiser=wrapped,
+        ema=EMA(module, train.ema) if train.ema else None,
+        loss=parts.build_loss(recipe.loss),
+        scheme=parts.build_scheme(recipe.scheme),
+        labels=labels,
+        samples=samples,
+        val=val,
+        loader=Loader(samples, labels, transform, train.batch, train.seed, train.drop_last),
+    )
+
+
+def _open_device(train: TrainPart) -> Fabric:
+    try:
+        return Fabric(accelerator=train.device, devices=1, precision=train.precision)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"train.device is {train.device!r}, and this machine cannot train on it: {error}; set it to 'cpu'"
+        ) from error
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """The card of a run's weights: all that a reader, or a program that loads them, must know."""
+    data, train = run.recipe.data, run.recipe.train
+    return {
+        "network": {"name": run.recipe.network.name, "options": run.recipe.network.options},
+        "threshold": 0.5,
+        "trained_on": {
+            "set": data.set or data.path,
+            "split": data.split,
+            "frames": len(run.samples),
+            "fingerprint": run.samples.fingerprint,
+        },
+        "selected_on": train.select_on,
+        "protocol": train.protocol,
+        "seed": train.seed,
+        "epochs": run.epoch,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that numbers may depend on."""
+    return {
+        "infraspot": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,113 @@
+"""The parts of a recipe: which options there are, their types and their defaults."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Part(BaseModel):
+    """A table whose options are all known here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Named(BaseModel):
+    """A table with a name; the other options belong to what the name stands for."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class DataPart(Part):
+    """``[data]``: where the frames come from.
+
+    ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` a folder of
+    its own. ``scenes`` generated frames are added to those read, or stand alone.
+    """
+
+    set: str | None = None
+    path: str | None = None
+    layout: str = "auto"
+    split: str = "train"
+    val_split: str = "val"
+    test_split: str = "test"
+    scenes: int = Field(default=0, ge=0)
+    val_scenes: int = Field(default=0, ge=0)
+    scene_options: dict[str, Any] = {}
+    cache_gb: float = Field(default=4.0, ge=0)
+
+
+class LossPart(Part):
+    """``[loss]``: weights of named losses, of the maps (the answer's first), and of losses on the edge map."""
+
+    terms: dict[str, float] = {"soft_iou": 1.0}
+    options: dict[str, dict[str, Any]] = {}
+    aux_weights: list[float] | None = None
+    aux_size: Literal["pool", "upsample"] = "pool"
+    aux_mean: bool = False
+    edge: dict[str, float] = {}
+
+
+class OptimiserPart(Named):
+    """``[optimiser]``: a name, the learning rate, and the optimiser's own options.
+
+    ``weight_decay`` spares biases and normalisation unless ``decay_all``.
+    """
+
+    name: str = "adamw"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    decay_all: bool = False
+    clip: float | None = Field(default=None, gt=0)
+
+
+class SchedulePart(Part):
+    """``[schedule]``: how the learning rate falls; ``warm_up`` in epochs, ``floor`` a share of the rate."""
+
+    name: Literal["cosine", "poly", "constant", "steps"] = "cosine"
+    warm_up: float = Field(default=0.0, ge=0)
+    floor: float = Field(default=0.0, ge=0, le=1)
+    power: float = Field(default=0.9, gt=0)
+    milestones: list[float] = [0.5, 0.75]
+    gamma: float = Field(default=0.1, gt=0, le=1)
+
+
+class TrainPart(Part):
+    """``[train]``: how long, on what, and what is kept.
+
+    ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
+    ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
+    """
+
+    epochs: int = Field(default=100, gt=0)
+    batch: int = Field(default=8, gt=0)
+    drop_last: bool = False
+    seed: int = Field(default=0, ge=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    select: str | dict[str, float] = "iou"
+    select_on: Literal["val", "test"] = "val"
+    protocol: str = "basicirstd"
+    evaluate_every: int = Field(default=1, gt=0)
+    save_seconds: float = Field(default=60.0, ge=0)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    channels_last: bool = True
+    threads: int = Field(default=0, ge=0)
+    tensorboard: bool = False
+
+
+class Recipe(Part):
+    """A whole recipe; every part but the network has a default."""
+
+    network: Named
+    data: DataPart = DataPart()
+    augment: list[Named] = []
+    loss: LossPart = LossPart()
+    optimiser: OptimiserPart = OptimiserPart()
+    schedule: SchedulePart = SchedulePart()
+    scheme: Named = Named(name="full")
+    train: TrainPart = TrainPart()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from infraspot.networks.acm import ACM, acm_port
+from infraspot.networks.agpcnet import AGPCNet
 from infraspot.networks.alclnet import ALCLNet
 from infraspot.networks.alcnet import ALCNet, ALCNetPort
 from infraspot.networks.base import SegmentationNetwork, SegOutput
@@ -10,12 +11,17 @@ from infraspot.networks.compact import Compact
 from infraspot.networks.dnanet import DNANet
 from infraspot.networks.fddbanet import FDDBANet
 from infraspot.networks.gglnet import GGLNet
+from infraspot.networks.hcfnet import HCFNet
 from infraspot.networks.isnet import ISNet
 from infraspot.networks.mim_istd import MiMISTD
 from infraspot.networks.mlclnet import MLCLNet
+from infraspot.networks.mrf3net import MRF3Net
 from infraspot.networks.msdanet import MSDANet
 from infraspot.networks.mshnet import MSHNet
+from infraspot.networks.mtunet import MTUNet
 from infraspot.networks.rpcanet import RPCANet
+from infraspot.networks.sctransnet import SCTransNet
+from infraspot.networks.uiunet import UIUNet
 from infraspot.networks.unet import UNet
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
@@ -23,6 +29,7 @@ __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
 NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "acm": ACM,
     "acm-port": acm_port,
+    "agpcnet": AGPCNet,
     "alclnet": ALCLNet,
     "alcnet": ALCNet,
     "alcnet-port": ALCNetPort,
@@ -30,11 +37,16 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
     "dnanet": DNANet,
     "fddbanet": FDDBANet,
     "gglnet": GGLNet,
+    "hcfnet": HCFNet,
     "isnet": ISNet,
     "mim-istd": MiMISTD,
     "mlclnet": MLCLNet,
+    "mrf3net": MRF3Net,
     "msdanet": MSDANet,
     "mshnet": MSHNet,
+    "mtunet": MTUNet,
     "rpcanet": RPCANet,
+    "sctransnet": SCTransNet,
+    "uiunet": UIUNet,
     "unet": UNet,
 }

@@ -15,7 +15,7 @@ keep the usual momentum (the port writes .9, the other framework's way of saying
 from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
-from infraspot.blocks.fusion.two_way import ACM as AsymmetricModulation
+from infraspot.blocks.fusion import two_way
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 
@@ -43,10 +43,10 @@ class ACM(SegmentationNetwork):
         self.encode2 = stage(ResidualBlock, c1, c2, depth, stride=2)
         self.encode3 = stage(ResidualBlock, c2, c3, depth, stride=2)
         self.up2 = nn.ConvTranspose2d(c3, c2, 4, stride=2, padding=1)
-        self.fuse2 = AsymmetricModulation(c2, c2, c2)
+        self.fuse2 = two_way.ACM(c2, c2, c2)
         self.decode2 = stage(ResidualBlock, c2, c2, depth)
         self.up1 = nn.ConvTranspose2d(c2, c1, 4, stride=2, padding=1)
-        self.fuse1 = AsymmetricModulation(c1, c1, c1)
+        self.fuse1 = two_way.ACM(c1, c1, c1)
         self.decode1 = stage(ResidualBlock, c1, c1, depth)
         self.head = SegmentationHead(c1)
 

@@ -8,8 +8,8 @@ top down by bottom-up local attention (BLAM): details decide where semantics cou
 What later papers benchmark, Table 6 included, is a port (``alcnet-port``) that keeps the name but has neither
 local contrast nor BLAM: ACM's encoder with 4 blocks a stage at a quarter of the resolution, and ACM's fusion.
 
-Departures: one grey channel instead of three equal ones; no bias before a batch norm. The port's decoder blocks,
-which its forward never calls (.09 M parameters), are left out; so is its momentum of .9.
+Departures: one grey channel instead of three equal ones; no bias before a batch norm. The port's decoder
+blocks, which its forward never calls (.09 M parameters), are left out; so is its momentum of .9.
 """
 
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from infraspot.blocks.attention import PixelAttention
 from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.fusion import two_way
 from infraspot.blocks.fusion.one_way import BLAM
-from infraspot.blocks.fusion.two_way import ACM as AsymmetricModulation
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.acm import CHANNELS, full_stem, reduced_stem
 from infraspot.networks.base import SegmentationNetwork, SegOutput
@@ -97,9 +97,9 @@ class ALCNetPort(SegmentationNetwork):
         self.encode2 = stage(ResidualBlock, c1, c2, DEPTH, stride=2)
         self.encode3 = stage(ResidualBlock, c2, c3, DEPTH, stride=2)
         self.up2 = nn.ConvTranspose2d(c3, c2, 4, stride=2, padding=1)
-        self.fuse2 = AsymmetricModulation(c2, c2, c2)
+        self.fuse2 = two_way.ACM(c2, c2, c2)
         self.up1 = nn.ConvTranspose2d(c2, c1, 4, stride=2, padding=1)
-        self.fuse1 = AsymmetricModulation(c1, c1, c1)
+        self.fuse1 = two_way.ACM(c1, c1, c1)
         self.up0 = nn.ConvTranspose2d(c1, c1 // 2, 4, stride=2, padding=1)
         self.head = SegmentationHead(c1 // 2)
 

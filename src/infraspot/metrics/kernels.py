@@ -251,9 +251,9 @@ def find_runs(values: Array, thresholds: Array, guess: Array, width: int) -> tup
 
 
 @njit(cache=True, nogil=True)
-def _grown(runs: Array, least: Array) -> Array:
-    """The same runs with room for at least twice as many."""
-    larger = np.empty((max(2 * runs.shape[0], least), runs.shape[1]), runs.dtype)
+def _grown(runs: Array, least: int) -> Array:
+    """The same runs with room for more than twice as many."""
+    larger = np.empty((2 * runs.shape[0] + least, runs.shape[1]), runs.dtype)
     larger[: runs.shape[0]] = runs
     return larger
 

@@ -114,7 +114,8 @@ PROTOCOLS: dict[str, Protocol] = {
             "infraspot",
             "p > 0.5 at native size. IoU pooled; nIoU over images with a target or a prediction. Pd: "
             "8-connected components, centroids strictly closer than 3 px, the largest one-to-one matching "
-            "and among these the one of least distance. fa_area: pixels of unmatched components over all pixels.",
+            "and among these the one of least distance. fa_area: pixels of unmatched components over all "
+            "pixels.",
         ),
         Protocol(
             "basicirstd",

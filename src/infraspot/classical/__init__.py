@@ -6,8 +6,11 @@ turns a response into a score map.
 
 from infraspot.classical.admd import admd
 from infraspot.classical.directional import max_mean, max_median
+from infraspot.classical.ipi import ipi
 from infraspot.classical.lcm import lcm
 from infraspot.classical.mpcm import mpcm
+from infraspot.classical.pstnn import pstnn
+from infraspot.classical.ript import ript
 from infraspot.classical.top_hat import top_hat
 
 CLASSICAL = {
@@ -17,4 +20,7 @@ CLASSICAL = {
     "lcm": lcm,
     "mpcm": mpcm,
     "admd": admd,
+    "ipi": ipi,
+    "ript": ript,
+    "pstnn": pstnn,
 }

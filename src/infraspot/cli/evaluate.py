@@ -235,6 +235,8 @@ def _write(
 
         loaders = {pair.id: pair.load for pair in found.pairs}
         written = write_plots(Path(plots), result)
-        written += write_worst(Path(plots), rank_frames(evaluation.records), lambda name: loaders[name]())
+        worst = rank_frames(evaluation.records)
+        threshold = evaluation.protocol.threshold
+        written += write_worst(Path(plots), worst, lambda name: loaders[name](), threshold=threshold)
         for path in written:
             say(f"-> {path}")

@@ -42,6 +42,8 @@ INTERVALS = (
 )
 """Numbers that get a bootstrap interval."""
 
+DRAWS_AT_ONCE = 100
+
 REASONS = {
     "iou": "no target and no predicted pixel in the set",
     "niou": "every image is empty and so is its prediction",
@@ -150,10 +152,11 @@ def bootstrap_intervals(
     """
     generator = np.random.default_rng(seed)
     count = len(rows)
-    weights = (
-        generator.multinomial(count, np.full(count, 1 / count), size=draws) if count else np.zeros((draws, 0))
-    )
-    numbers = ratios(weights @ rows)
+    shares = np.full(count, 1 / count) if count else np.zeros(0)
+    # In blocks, since the weights of a thousand draws from a hundred thousand frames would take 800 MB.
+    blocks = [min(DRAWS_AT_ONCE, draws - done) for done in range(0, draws, DRAWS_AT_ONCE)]
+    totals = [generator.multinomial(count, shares, size=size) @ rows for size in blocks if count]
+    numbers = ratios(np.concatenate([np.zeros((0, len(COLUMNS))), *totals]))
     tail = (1 - level) / 2
     return {name: _interval(numbers[name], tail) for name in INTERVALS}
 

@@ -42,7 +42,9 @@ def rank_frames(records: Sequence[FrameRecord]) -> list[FrameRecord]:
     return sorted(faulty, key=badness, reverse=True)[:WORST_FRAMES]
 
 
-def write_worst(folder: Path, worst: Sequence[FrameRecord], load: Callable[[str], LoadedPair]) -> list[Path]:
+def write_worst(
+    folder: Path, worst: Sequence[FrameRecord], load: Callable[[str], LoadedPair], *, threshold: float
+) -> list[Path]:
     """Write one sheet of the worst frames: outlines of truth (green) and prediction (orange) over the image.
 
     Each picture is the neighbourhood of one frame's first error; without an image the score map is shown.
@@ -53,7 +55,7 @@ def write_worst(folder: Path, worst: Sequence[FrameRecord], load: Callable[[str]
     figure = _figure(3.0 * columns, 3.3 * -(-len(worst) // columns))
     for place, record in enumerate(worst):
         axes = figure.add_subplot(-(-len(worst) // columns), columns, place + 1)
-        _draw_frame(axes, record, load(record.id))
+        _draw_frame(axes, record, load(record.id), threshold)
     figure.suptitle("worst frames: truth green, prediction orange", fontsize=10)
     return [_save(figure, folder / "worst.png")]
 
@@ -123,26 +125,30 @@ def _draw_pixel_curves(figure: Any, result: Mapping[str, Any]) -> bool:
     return True
 
 
-def _draw_frame(axes: Any, record: FrameRecord, pair: LoadedPair) -> None:
+def _draw_frame(axes: Any, record: FrameRecord, pair: LoadedPair, threshold: float) -> None:
     picture = pair.score_map if pair.image is None else pair.image
     height, width = picture.shape
     y, x = _first_error(record)
-    top, left = (
-        int(np.clip(at - HALF_WINDOW, 0, max(side - 2 * HALF_WINDOW, 0)))
-        for at, side in ((y, height), (x, width))
-    )
+    top, left = _window_start(y, height), _window_start(x, width)
     window = np.s_[top : top + 2 * HALF_WINDOW, left : left + 2 * HALF_WINDOW]
     axes.imshow(picture[window], cmap="gray", interpolation="nearest")
     _outline(axes, pair.truth[window], TRUTH_COLOUR)
     if pair.score_map.shape == pair.truth.shape:
-        _outline(axes, pair.score_map[window] > 0.5, FOUND_COLOUR)
+        _outline(axes, pair.score_map[window] > threshold, FOUND_COLOUR)
     missed, false = int(np.count_nonzero(~record.hit)), int(np.count_nonzero(record.false))
     axes.set_title(f"{record.id}\nmissed {missed}, false {false}", fontsize=7)
     axes.set_axis_off()
 
 
+def _window_start(centre: float, side: int) -> int:
+    return int(np.clip(centre - HALF_WINDOW, 0, max(side - 2 * HALF_WINDOW, 0)))
+
+
 def _first_error(record: FrameRecord) -> NDArray[np.float64]:
-    """(y, x) of a missed target, else of a false detection, else of any target or detection."""
+    """(y, x) of a missed target, else of a false detection, else of any target or detection.
+
+    Under a protocol with a grid this is a place on the grid, and the window is the nearest one of the frame.
+    """
     for regions, wrong in ((record.targets, ~record.hit), (record.detections, record.false)):
         if wrong.any():
             place: NDArray[np.float64] = regions.centroids[np.argmax(wrong)]

@@ -1,0 +1,167 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from infraspot.cli.main import main
+from infraspot.data import write_grey
+
+
+def frame(rng, places, shape=(48, 64)):
+    image = 0.3 + 0.004 * rng.standard_normal(shape)
+    for y, x in places:
+        image[y : y + 2, x : x + 2] = 0.8
+    return image.clip(0, 1)
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    images = tmp_path / "frames"
+    write_grey(images / "two.png", frame(rng, [(10, 20), (30, 40)]))
+    write_grey(images / "none.png", np.full((20, 30), 0.4))
+    write_grey(images / "deep.tif", 0.1 + 0.02 * frame(rng, [(10, 20)]), bits=16)
+    return images
+
+
+def detect(*arguments, method="tophat"):
+    return main(["detect", *map(str, arguments), *(["--method", method] if method else [])])
+
+
+def test_every_format_is_written_at_the_frames_own_size(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert detect(folder, "--out", out, "--format", "mask,json,csv,coco,overlay,prob") == 0
+    record = json.loads((out / "two.json").read_text())
+    assert (record["image"], record["width"], record["height"], record["bit_depth"]) == ("two.png", 64, 48, 8)
+    assert {tuple(target["box"]) for target in record["targets"]} == {(20, 10, 22, 12), (40, 30, 42, 32)}
+    first = next(target for target in record["targets"] if target["box"] == [20, 10, 22, 12])
+    assert (first["x"], first["y"], first["area"]) == (20.5, 10.5, 4)
+    assert first["score"] > 0.5
+    assert first["scr"] > 50
+    mask = np.asarray(Image.open(out / "two.mask.png"))
+    assert mask.shape == (48, 64)
+    assert np.unique(mask).tolist() == [0, 255]
+    assert (mask > 0).sum() == 8
+    assert np.asarray(Image.open(out / "two.prob.png")).dtype in (np.uint16, np.int32)
+    assert json.loads((out / "none.json").read_text())["targets"] == []
+    with (out / "detections.csv").open() as file:
+        assert [row["image"] for row in csv.DictReader(file)].count("two.png") == 2
+    coco = json.loads((out / "coco.json").read_text())
+    assert len(coco["images"]) == 3
+    assert {tuple(note["bbox"]) for note in coco["annotations"]} >= {(20, 10, 2, 2), (40, 30, 2, 2)}
+    assert "3 frames" in capsys.readouterr().out
+
+
+def test_ids_count_from_one_with_the_highest_score_first(folder, tmp_path):
+    detect(folder, "--out", tmp_path / "out")
+    targets = json.loads((tmp_path / "out" / "two.json").read_text())["targets"]
+    assert [target["id"] for target in targets] == [1, 2]
+    assert targets[0]["score"] >= targets[1]["score"]
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_done(folder, tmp_path, capsys):
+    (folder / "text.png").write_text("not an image")
+    (folder / "cut.png").write_bytes((folder / "two.png").read_bytes()[:60])
+    Image.new("L", (1, 1), 7).save(folder / "dot.png")
+    tifffile.imwrite(folder / "nan.tif", np.full((9, 9), np.nan, np.float32))
+    out = tmp_path / "out"
+    assert detect(folder, "--out", out) == 1
+    said = capsys.readouterr().err
+    for name in ("text.png", "cut.png", "nan.tif"):
+        assert name in said
+    assert "Traceback" not in said
+    assert {path.name for path in out.glob("*.json")} == {"two.json", "none.json", "deep.json", "dot.json"}
+
+
+def test_an_absent_file_fails_and_the_others_are_done(folder, tmp_path, capsys):
+    assert detect(tmp_path / "absent.png", folder / "two.png", "--out", tmp_path / "out") == 1
+    assert "absent.png" in capsys.readouterr().err
+    assert (tmp_path / "out" / "two.json").is_file()
+
+
+def test_two_files_of_one_stem_do_not_overwrite_each_other(folder, tmp_path, capsys):
+    write_grey(folder / "two.tif", np.full((9, 9), 0.5))
+    assert detect(folder, "--out", tmp_path / "out") == 1
+    assert "would overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "jsn"], "unknown format 'jsn': did you mean 'json'?"),
+        (["--method", "tophot"], "did you mean 'tophat'?"),
+        (["--method", "tophat", "--threshold", "0.5", "--sigmas", "3"], "each set the threshold"),
+        (["--method", "tophat", "--model", "x"], "exclude each other"),
+        (["--model", "no-such-model"], "no model 'no-such-model'"),
+        (["--threshold", "7"], "--threshold"),
+    ],
+)
+def test_wrong_options_are_said_before_anything_is_done(folder, tmp_path, capsys, arguments, said):
+    assert detect(folder, "--out", tmp_path / "out", *arguments, method=None) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_input_is_wrong_usage_and_an_empty_folder_a_failure(tmp_path, capsys):
+    assert detect() == 2
+    assert detect(tmp_path, "--out", tmp_path / "out") == 1
+    assert "holds no image" in capsys.readouterr().err
+
+
+def test_a_data_sets_folder_stands_for_its_images_without_the_masks(tmp_path, rng):
+    for name in ("a", "b"):
+        write_grey(tmp_path / "set" / "images" / f"{name}.png", frame(rng, [(10, 20)]))
+        write_grey(tmp_path / "set" / "masks" / f"{name}.png", np.zeros((48, 64)))
+    assert detect(tmp_path / "set", "--out", tmp_path / "out", "--format", "json") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "b.json"]
+
+
+def test_pages_of_a_stack_get_numbers(tmp_path, rng):
+    stack = np.stack([frame(rng, [(10, 20 + k)]) for k in range(3)])
+    tifffile.imwrite(tmp_path / "film.tif", (stack * 65535).astype(np.uint16), photometric="minisblack")
+    assert detect(tmp_path / "film.tif", "--out", tmp_path / "out", "--format", "json") == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["film-0001.json", "film-0002.json", "film-0003.json"]
+    places = [json.loads((tmp_path / "out" / name).read_text())["targets"][0]["x"] for name in names]
+    assert places == [20.5, 21.5, 22.5]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert detect(folder, "--out", tmp_path / "file" / "out") == 1
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_whole(tmp_path, rng):
+    for number in range(400):
+        write_grey(tmp_path / "frames" / f"{number}.png", frame(rng, [(10, 20)], (200, 300)))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "infraspot", "detect", str(tmp_path / "frames"), "--method", "mpcm"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), "--format", "json,csv"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not list(out.glob("*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; what was finished before is kept" in said
+    assert "Traceback" not in said
+    done = list(out.glob("*.json"))
+    assert 0 < len(done) < 400
+    for path in done:
+        json.loads(path.read_text())
+    assert (out / "detections.csv").is_file()
+    assert not list(out.glob(".*"))

@@ -1,0 +1,216 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from infraspot.data import write_grey
+from infraspot.web.proposals import Uncertainty
+from infraspot.web.runs import Patch, to_mask
+from infraspot.web.server import MAX_BODY, make_app
+from infraspot.web.session import LEASE_SECONDS, RefusedError, Session
+from infraspot.web.transfer import EXPORTS, take_in
+
+TOKEN, PORT = "a-token", 8000
+ORIGIN = f"http://127.0.0.1:{PORT}"
+
+
+def frame_with_targets(rng, places, shape=(60, 80)):
+    image = 0.2 + 0.01 * rng.standard_normal(shape)
+    ys, xs = np.mgrid[: shape[0], : shape[1]]
+    for y, x in places:
+        image += 0.5 * np.exp(-((ys - y) ** 2 + (xs - x) ** 2) / 4)
+    return image.clip(0, 1)
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    images = tmp_path / "frames"
+    write_grey(images / "one.png", frame_with_targets(rng, [(20, 30), (40, 60)]))
+    write_grey(images / "two.tif", frame_with_targets(rng, [(10, 10)]), bits=16)
+    write_grey(images / "odd name ü.png", frame_with_targets(rng, []))
+    return images
+
+
+@pytest.fixture
+def session(folder, tmp_path):
+    session = Session(folder, tmp_path / "out")
+    yield session
+    session.journal.close()
+
+
+@pytest.fixture
+def client(session):
+    app = make_app(session, TOKEN, PORT, Uncertainty(session))
+    with TestClient(app, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
+        client.cookies.set("infraspot-token", TOKEN)
+        yield client
+
+
+def mark(client, x, y, image="one", window="w", number=1):
+    click = {"window": window, "id": number, "x": x, "y": y, "method": "profile"}
+    return client.post(f"/api/images/{image}/click", json=click).json()
+
+
+def act(client, action, version, image="one", window="w"):
+    return client.post(
+        f"/api/images/{image}/act",
+        json={"window": window, "version": version, "action": action, "seconds": 2.0},
+    )
+
+
+def open_image(client, image="one", window="w"):
+    return client.post(f"/api/images/{image}/open", json={"window": window})
+
+
+def test_a_click_gives_the_mask_of_the_target_under_it(client):
+    target = mark(client, 30, 20)
+    mask = to_mask([Patch.model_validate(target["patch"])], (60, 80))
+    assert mask[20, 30]
+    assert 5 <= mask.sum() <= 60
+    assert target["method"] == "profile"
+
+
+def test_what_was_done_is_there_after_the_server_was_killed(client, session, folder, tmp_path):
+    assert open_image(client).json()["version"] == 0
+    target = mark(client, 30, 20)
+    answer = act(client, {"kind": "put", "target": target}, 0).json()
+    assert answer["version"] == 1
+    act(client, {"kind": "status", "status": "done"}, 1)
+    session.journal._file.close()  # what SIGKILL does
+    again = Session(folder, tmp_path / "out")
+    state, version = again.state("one")
+    assert (state.status, len(state.targets), version) == ("done", 1, 2)
+
+
+def test_two_windows_cannot_have_one_image(client):
+    assert open_image(client, window="first").status_code == 200
+    refusal = open_image(client, window="second")
+    assert refusal.status_code == 409
+    assert "open in another window" in refusal.json()["error"]
+    assert act(client, {"kind": "status", "status": "done"}, 0, window="second").status_code == 409
+    client.post("/api/images/one/close", json={"window": "first"})
+    assert open_image(client, window="second").status_code == 200
+
+
+def test_a_window_that_fell_silent_loses_its_image(session):
+    now = [0.0]
+    session.clock = lambda: now[0]
+    session.open("one", "first")
+    now[0] = LEASE_SECONDS + 1
+    session.open("one", "second")
+    with pytest.raises(RefusedError, match="no longer has one"):
+        session.keep("one", "first")
+
+
+def test_an_action_on_an_old_version_is_refused_and_changes_nothing(client, session):
+    open_image(client)
+    act(client, {"kind": "status", "status": "done"}, 0)
+    stale = act(client, {"kind": "status", "status": "rejected"}, 0)
+    assert stale.status_code == 409
+    assert session.state("one")[0].status == "done"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"headers": {"host": "evil.example"}}, 403),
+        ({"headers": {"origin": "http://evil.example"}}, 403),
+        ({"cookies": {"infraspot-token": "wrong"}}, 403),
+        ({"content": b"{", "json": None}, 400),
+        ({"json": {"window": "w", "surprise": 1}}, 400),
+        ({"json": {"window": ""}}, 400),
+    ],
+)
+def test_a_request_that_is_not_the_pages_own_is_refused_with_a_sentence(client, change, status):
+    if "cookies" in change:
+        client.cookies.clear()
+        client.cookies.set("infraspot-token", "wrong")
+        change = {}
+    response = client.post("/api/images/one/open", **{"json": {"window": "w"}, **change})
+    assert response.status_code == status
+    assert response.json()["error"]
+
+
+def test_without_an_origin_nothing_is_changed(session):
+    with TestClient(make_app(session, TOKEN, PORT, Uncertainty(session)), base_url=ORIGIN) as bare:
+        bare.cookies.set("infraspot-token", TOKEN)
+        assert open_image(bare).status_code == 403
+
+
+@pytest.mark.parametrize("image", ["absent", "..%2Fframes%2Fone", "%2Fetc%2Fpasswd", "one.png"])
+def test_only_the_images_of_the_folder_can_be_named(client, image):
+    assert client.get(f"/api/images/{image}/pixels").status_code == 404
+    assert client.get("/static/..%2Fserver.py").status_code == 404
+
+
+def test_a_huge_body_is_refused_before_it_is_read(client):
+    response = client.post("/api/images/one/open", content=b" " * (MAX_BODY + 1))
+    assert response.status_code == 413
+
+
+def test_the_page_sets_the_token_and_asks_nothing_of_other_sites(client):
+    page = client.get("/", params={"token": TOKEN})
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "samesite=strict" in page.headers["set-cookie"].lower()
+    for name in ("api.js", "list.js", "masks.js", "page.css", "page.js", "view.js"):
+        assert client.get(f"/static/{name}").status_code == 200
+
+
+def test_pixels_come_whole_with_their_size_and_depth(client, folder):
+    response = client.get("/api/images/two/pixels")
+    assert (response.headers["x-width"], response.headers["x-height"]) == ("80", "60")
+    assert response.headers["x-depth"] == "16"
+    values = np.frombuffer(response.content, "<u2").reshape(60, 80)
+    stored = np.asarray(Image.open(folder / "two.tif"))
+    np.testing.assert_array_equal(values, stored)
+    thumbnail = client.get("/api/images/odd%20name%20%C3%BC/thumbnail")
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (80, 60)
+
+
+def test_a_damaged_image_gives_a_sentence(client, folder, session):
+    (folder / "one.png").write_bytes(b"\x89PNG damaged")
+    response = client.get("/api/images/one/pixels")
+    assert response.status_code == 422
+    assert "one.png" in response.json()["error"]
+
+
+@pytest.mark.parametrize("form", list(EXPORTS))
+def test_every_export_can_be_written_twice_and_says_what_it_holds(client, session, form):
+    open_image(client)
+    act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
+    act(client, {"kind": "status", "status": "done"}, 1)
+    for _ in range(2):
+        answer = client.post("/api/export", json={"window": "w", "format": form})
+        assert answer.status_code == 200, answer.text
+        assert "1 images, 1 targets" in answer.json()["message"]
+    assert any((session.out / "export" / form).rglob("*"))
+    assert client.post("/api/export", json={"window": "w", "format": "xls"}).status_code == 400
+
+
+@pytest.mark.parametrize("form", ["points", "coco", "yolo", "voc", "label-studio"])
+def test_what_was_exported_can_be_taken_in_again(client, session, folder, tmp_path, form):
+    open_image(client)
+    act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
+    act(client, {"kind": "put", "target": mark(client, 60, 40, number=2)}, 1)
+    act(client, {"kind": "status", "status": "done"}, 2)
+    EXPORTS[form](session, session.out / form)
+    single = {"points": "points.json", "label-studio": "label-studio.json"}
+    source = session.out / form / single[form] if form in single else session.out / form
+    fresh = Session(folder, tmp_path / "fresh")
+    assert take_in(fresh, source).startswith("1 images taken in")
+    found = sorted((round(t.y), round(t.x)) for t in fresh.state("one")[0].targets)
+    assert found == [(20, 30), (40, 60)]
+    assert take_in(fresh, source) == "0 images taken in, 1 left as they were"
+    fresh.journal.close()
+
+
+def test_open_images_with_targets_are_left_out_of_an_export_and_counted(client, session, tmp_path):
+    open_image(client)
+    act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
+    assert "1 open images with targets left out" in EXPORTS["points"](session, tmp_path / "points")
+    assert json.loads((tmp_path / "points" / "points.json").read_text()) == {}

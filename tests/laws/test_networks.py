@@ -1,0 +1,129 @@
+"""What holds for every network in :data:`infraspot.networks.NETWORKS`."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
+
+ODD = (33, 47)
+
+
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(name) -> SegmentationNetwork:
+    torch.manual_seed(0)
+    built = NETWORKS[name]()
+    _wake(built)
+    _settle(built)
+    return built.eval()
+
+
+def _wake(network: SegmentationNetwork) -> None:
+    """Give parameters that start at zero (learnt gates) a value, so that what they hold back can be seen."""
+    for parameter in network.parameters():
+        if not parameter.detach().any():
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def _settle(network: SegmentationNetwork) -> None:
+    """Give the batch norms statistics of real activations, so that an untrained network stays in range."""
+    with torch.no_grad():
+        for _ in range(3):
+            network.train()(_frames(2, 64, 64, seed=9))
+
+
+def _frames(count: int, height: int, width: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 1, height, width, generator=generator)
+
+
+def _maps(output: SegOutput) -> list[Tensor]:
+    return [map_ for map_ in (output.logits, *output.aux, output.edge, output.background) if map_ is not None]
+
+
+def test_answers_have_the_size_of_a_frame_of_any_size(network):
+    with torch.no_grad():
+        output = network(_frames(1, *ODD))
+    assert isinstance(output, SegOutput)
+    assert output.logits.shape == (1, 1, *ODD)
+    for map_ in (output.edge, output.background):
+        assert map_ is None or map_.shape == (1, 1, *ODD)
+    for map_ in output.aux:
+        assert map_.shape[:2] == (1, 1)
+        assert map_.shape[2] <= ODD[0]
+        assert map_.shape[3] <= ODD[1]
+
+
+def test_answers_are_logits_and_not_probabilities(network):
+    steep = copy.deepcopy(network)
+    with torch.no_grad():
+        for layer in steep.modules():
+            if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == 1:
+                layer.weight.mul_(1e3)
+        logits = steep(_frames(1, *ODD)).logits
+    assert logits.min() < 0 or logits.max() > 1
+
+
+def test_every_parameter_gets_a_gradient(name):
+    without = None
+    for seed, side in enumerate((64, 64, 64, 160)):
+        # A ReLU may be closed by chance, and a region may hold one pixel: another start, a larger frame.
+        missing = _without_gradient(name, seed, side)
+        without = missing if without is None else without & missing
+        if not without:
+            return
+    assert not without
+
+
+def _without_gradient(name: str, seed: int, side: int) -> set[str]:
+    torch.manual_seed(seed)
+    network = NETWORKS[name]().train()
+    _wake(network)
+    output = network(_frames(2, side, side, seed))
+    torch.stack([(map_ - 0.3).square().mean() for map_ in _maps(output)]).sum().backward()
+    return {key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()}
+
+
+def test_a_frame_does_not_change_the_answer_for_its_neighbour(network):
+    frames = _frames(2, *ODD)
+    with torch.no_grad():
+        together = network(frames).logits
+        alone = network(frames[:1]).logits
+    torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_frame_gives_the_same_answer(network):
+    frames = _frames(1, *ODD)
+    with torch.no_grad():
+        assert torch.equal(network(frames).logits, network(frames).logits)
+
+
+def test_a_state_dict_carries_the_whole_network(name, network):
+    other = NETWORKS[name]().eval()
+    other.load_state_dict(network.state_dict(), strict=True)
+    frames = _frames(1, *ODD)
+    with torch.no_grad():
+        torch.testing.assert_close(other(frames).logits, network(frames).logits)
+
+
+def test_bfloat16_stays_finite(network):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = network(_frames(1, *ODD))
+    assert all(map_.isfinite().all() for map_ in _maps(output))
+
+
+def test_channels_last_gives_the_same_answer(network):
+    frames = _frames(1, *ODD)
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = network(frames).logits
+        got = last(frames.to(memory_format=torch.channels_last)).logits
+    scale = expected.abs().max().clamp(min=1)
+    assert ((got - expected).abs().max() / scale) < 1e-4

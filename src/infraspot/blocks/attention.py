@@ -217,7 +217,7 @@ class NonLocalAttention(nn.Module):
         query, key, value = (
             tokens(layer(map_)) for layer, map_ in ((self.query, x), (self.key, source), (self.value, source))
         )
-        gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        gathered = attend(query, key, value, scale=1.0)
         return x + self.gamma * untokens(gathered, x)
 
 
@@ -242,7 +242,7 @@ class ChannelCrossAttention(nn.Module):
         query = F.normalize(self.query(x).flatten(2), dim=-1)
         key = F.normalize(self.key(source).flatten(2), dim=-1)
         value = self.value(source).flatten(2)
-        gathered = F.scaled_dot_product_attention(query * self.temperature, key, value, scale=1.0)
+        gathered = attend(query * self.temperature, key, value, scale=1.0)
         return x + self.project(gathered.reshape(x.shape))
 
 
@@ -262,8 +262,21 @@ class MultiHeadAttention(nn.Module):
         count, _, height, width = x.shape
         shape = (count, 3, self.heads, -1, height * width)
         query, key, value = self.qkv(x).reshape(shape).transpose(-1, -2).unbind(1)
-        gathered = F.scaled_dot_product_attention(query, key, value)
+        gathered = attend(query, key, value)
         return self.project(gathered.transpose(-1, -2).reshape(x.shape))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float | None = None) -> Tensor:
+    """softmax(scale Q K') V for (..., length, C), the leading axes folded to the two that exporters know.
+
+    ``scale`` is 1 / sqrt(C) unless given.
+    """
+    lead = query.shape[:-2]
+    if len(lead) == 2:
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+    query, key, value = (x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value))
+    out = F.scaled_dot_product_attention(query, key, value, scale=scale)
+    return out.reshape(*lead, *out.shape[-2:])
 
 
 def tokens(x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ class DeformableConv2d(nn.Module):
     float32.
     """
 
+    home: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -35,13 +37,13 @@ class DeformableConv2d(nn.Module):
         rows = torch.arange(sides[0], dtype=torch.float32) * dilation - padding[0]
         columns = torch.arange(sides[1], dtype=torch.float32) * dilation - padding[1]
         home = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
-        self.register_buffer("home", home.reshape(1, self.taps, 1, 1, 2), persistent=False)
+        self.register_buffer("home", home.reshape(self.taps, 2), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
         moves, masks = self.move(x).split([2 * self.taps, self.taps], dim=1)
         moves = moves.float().reshape(count, self.taps, 2, height, width).permute(0, 1, 3, 4, 2)
-        places = moves + self.home + _pixel_grid(height, width, x.device)
+        places = moves + self.home[:, None, None] + _pixel_grid(height, width, x.device)
         sampled = F.grid_sample(x.float(), _to_grid(places), align_corners=False)
         sampled = sampled.reshape(count, channels, self.taps, height, width)
         columns = (sampled * torch.sigmoid(masks).unsqueeze(1)).flatten(1, 2)

@@ -5,7 +5,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infraspot.blocks.attention import MultiHeadAttention
+from infraspot.blocks.attention import MultiHeadAttention, attend
 from infraspot.blocks.conv import LayerNorm2d
 
 
@@ -84,7 +84,7 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.qkv(x).chunk(3, dim=1)
-        gathered = F.scaled_dot_product_attention(self._lines(query), self._lines(key), self._lines(value))
+        gathered = attend(self._lines(query), self._lines(key), self._lines(value))
         # (N, lines, heads, length, C / heads) -> (N, C, lines, length)
         map_ = gathered.permute(0, 2, 4, 1, 3).flatten(1, 2)
         return self.project(map_ if self.axis == 3 else map_.transpose(2, 3))

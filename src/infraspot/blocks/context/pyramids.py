@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infraspot.blocks.attention import ChannelAttention, NonLocalAttention, tokens, untokens
+from infraspot.blocks.attention import ChannelAttention, NonLocalAttention, attend, tokens, untokens
 from infraspot.blocks.conv import ConvNormAct, resize_to
 from infraspot.blocks.pyramid import AtrousPyramid
 from infraspot.blocks.transformer import TransformerLayer
@@ -83,7 +83,7 @@ class LSPM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = tokens(x)
-        weights = F.scaled_dot_product_attention(pixels, pixels, tokens(self.region(x)), scale=1.0)
+        weights = attend(pixels, pixels, tokens(self.region(x)), scale=1.0)
         parts = weights.split([scale * scale for scale in self.scales], dim=-1)
         levels = [
             x + untokens(part @ tokens(F.adaptive_avg_pool2d(x, scale)), x)

@@ -29,7 +29,7 @@ class AGCB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         side = min(self.scale, *x.shape[-2:])
-        guide = torch.sigmoid(self.guide(F.adaptive_max_pool2d(x, side)))
+        guide = torch.sigmoid(self.guide(region_maxima(x, side)))
         context = self.merge(self._in_regions(x, guide))
         return F.relu(torch.addcmul(x, self.gamma, context))
 
@@ -54,6 +54,15 @@ class AGCB(nn.Module):
         regions = grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, height // down, width // across)
         out = self.local(regions).reshape(count, down, across, channels, height // down, width // across)
         return out.permute(0, 3, 1, 4, 2, 5).reshape(x.shape) * _spread(guide, height, width)
+
+
+def region_maxima(x: Tensor, side: int) -> Tensor:
+    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that can be exported."""
+    for axis in (-2, -1):
+        length = x.shape[axis]
+        cuts = ((index * length // side, -(-(index + 1) * length // side)) for index in range(side))
+        x = torch.stack([x.narrow(axis, start, end - start).amax(axis) for start, end in cuts], dim=axis)
+    return x
 
 
 def _spread(guide: Tensor, height: int, width: int) -> Tensor:

@@ -57,7 +57,7 @@ class AGCB(nn.Module):
 
 
 def region_maxima(x: Tensor, side: int) -> Tensor:
-    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that can be exported."""
+    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that exports."""
     for axis in (-2, -1):
         length = x.shape[axis]
         cuts = ((index * length // side, -(-(index + 1) * length // side)) for index in range(side))

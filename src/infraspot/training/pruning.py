@@ -1,0 +1,227 @@
+"""Channel pruning over any network, soft while it trains and for good afterwards (IRPruneDet, AAAI, 2024).
+
+Which channels may leave is read from the exported graph: those that a convolution writes and that only
+channelwise operations and further convolutions read. No network has to be written for it.
+
+    groups = find_groups(network, torch.zeros(1, 1, 64, 64))
+    ... each epoch: soften(network, choose(network, groups, keep=0.5))
+    plan = choose(network, groups, keep=0.5)
+    small = shrink(network, plan)
+
+A plan is plain data: save it beside the weights, and :func:`shrink` makes a fresh network ready to load them.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from infraspot.core.errors import UsageError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+# Operations that treat each channel by itself, and need nothing but their input.
+CHANNELWISE = {
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "clone",
+    "contiguous",
+    "dropout",
+    "gelu",
+    "hardswish",
+    "leaky_relu",
+    "max_pool2d",
+    "pad",
+    "relu",
+    "relu_",
+    "sigmoid",
+    "silu",
+    "tanh",
+    "upsample_bilinear2d",
+    "upsample_nearest2d",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that leave together, by the names of the modules that hold them.
+
+    Attributes
+    ----------
+    writer
+        The convolution whose filters they are.
+    followers
+        Batch norms and depthwise convolutions that they pass.
+    readers
+        Convolutions that read them.
+    kept
+        Indices of the channels that stay, in order; None before anything was chosen.
+    """
+
+    writer: str
+    followers: tuple[str, ...]
+    readers: tuple[str, ...]
+    kept: tuple[int, ...] | None = None
+
+
+def find_groups(network: nn.Module, image: Tensor) -> list[Group]:
+    """The groups of ``network``, traced with an ``image`` (1, 1, H, W) of any size that it takes."""
+    copy = deepcopy(network).eval()
+    program = torch.export.export(copy, (image,), strict=False)
+    parameters = program.graph_signature.inputs_to_parameters
+    holders = {
+        node: parameters[node.args[1].name].rpartition(".")[0]
+        for node in program.graph.nodes
+        if _operation(node) in ("conv2d", "batch_norm") and getattr(node.args[1], "name", None) in parameters
+    }
+    uses = Counter(holders.values())
+    found = (_follow(copy, node, holders) for node in holders if _operation(node) == "conv2d")
+    return [group for group in found if group and all(uses[name] == 1 for name in _members(group))]
+
+
+def _members(group: Group) -> tuple[str, ...]:
+    return (group.writer, *group.followers, *group.readers)
+
+
+def _operation(node: Node) -> str:
+    packet = getattr(node.target, "overloadpacket", None)
+    return getattr(packet, "__name__", "")
+
+
+def _follow(network: nn.Module, writer: Node, holders: dict[Node, str]) -> Group | None:
+    """The group that ``writer`` heads, or None where its channels meet others or leave the network."""
+    if not _is_dense(network, holders[writer]):
+        return None
+    followers: list[str] = []
+    readers: list[str] = []
+    waiting = list(writer.users)
+    while waiting:
+        node = waiting.pop()
+        if node in holders and _is_dense(network, holders[node]):
+            readers.append(holders[node])
+            continue
+        if node in holders and _keeps_channels(network, holders[node]):
+            followers.append(holders[node])
+        elif _operation(node) not in CHANNELWISE:
+            return None
+        waiting.extend(node.users)
+    return Group(holders[writer], tuple(followers), tuple(readers)) if readers else None
+
+
+def _is_dense(network: nn.Module, name: str) -> bool:
+    module = network.get_submodule(name)
+    return isinstance(module, nn.Conv2d) and module.groups == 1
+
+
+def _keeps_channels(network: nn.Module, name: str) -> bool:
+    """Whether it is a batch norm or a depthwise convolution."""
+    module = network.get_submodule(name)
+    if isinstance(module, nn.Conv2d):
+        return module.groups == module.in_channels == module.out_channels
+    return isinstance(module, nn.BatchNorm2d)
+
+
+def _filters(network: nn.Module, group: Group) -> Tensor:
+    writer = network.get_submodule(group.writer)
+    assert isinstance(writer, nn.Conv2d)
+    return writer.weight
+
+
+@torch.no_grad()
+def importance(network: nn.Module, group: Group) -> Tensor:
+    """One number a channel: the energy of its filter's Haar low band, times the scale of its norm.
+
+    The wavelet is IRPruneDet's idea: a filter of structure keeps its energy in the low band, noise loses half
+    of it. Judgement: one level, along the flattened filter.
+    """
+    weight = _filters(network, group).flatten(1)
+    if weight.shape[1] % 2:
+        weight = torch.cat([weight, weight[:, -1:]], dim=1)
+    score = ((weight[:, 0::2] + weight[:, 1::2]) / 2**0.5).norm(dim=1)
+    for name in group.followers:
+        follower = network.get_submodule(name)
+        if isinstance(follower, nn.BatchNorm2d):
+            score = score * follower.weight.abs()
+    return score
+
+
+def choose(network: nn.Module, groups: Sequence[Group], *, keep: float, least: int = 4) -> list[Group]:
+    """The same groups with the channels that stay: the ``keep`` share (0 to 1) most important of the network.
+
+    Importance is relative to the mean of its group, so that layers compare; each keeps ``least`` or more.
+
+    Raises
+    ------
+    UsageError
+        If ``keep`` is not in (0, 1] or there is nothing to prune.
+    """
+    if not 0 < keep <= 1:
+        raise UsageError(f"expected a share of channels to keep above 0 and up to 1, got {keep}")
+    if not groups:
+        raise UsageError("no channels of this network can be pruned: every one of them meets others")
+    scores = [importance(network, group) for group in groups]
+    relative = [score / score.mean().clamp_min(1e-12) for score in scores]
+    together = torch.cat(relative)
+    border = together.sort(descending=True).values[max(round(keep * len(together)), 1) - 1]
+    plan = []
+    for group, score in zip(groups, relative, strict=True):
+        count = max(int((score >= border).sum()), min(least, len(score)))
+        best = score.argsort(descending=True, stable=True)[:count]
+        plan.append(replace(group, kept=tuple(sorted(best.tolist()))))
+    return plan
+
+
+@torch.no_grad()
+def soften(network: nn.Module, plan: Sequence[Group]) -> None:
+    """Set the filters that would leave to 0, in place; training goes on and may bring them back."""
+    for group in plan:
+        weight = _filters(network, group)
+        gone = torch.ones(len(weight), dtype=torch.bool)
+        gone[list(_kept(group))] = False
+        weight[gone.to(weight.device)] = 0
+
+
+@torch.no_grad()
+def shrink(network: Network, plan: Sequence[Group]) -> Network:
+    """A copy of ``network`` without the channels that the plan drops, weights carried over."""
+    small = deepcopy(network)
+    for group in plan:
+        kept = torch.tensor(_kept(group))
+        _take(small.get_submodule(group.writer), kept, axis=0)
+        for name in group.followers:
+            _take(small.get_submodule(name), kept, axis=0)
+        for name in group.readers:
+            _take(small.get_submodule(name), kept, axis=1)
+    return small
+
+
+def _kept(group: Group) -> tuple[int, ...]:
+    if group.kept is None:
+        raise UsageError(f"no channels were chosen for {group.writer!r}: call choose() first")
+    return group.kept
+
+
+def _take(module: nn.Module, kept: Tensor, *, axis: int) -> None:
+    """Keep some of a module's channels: of its output (``axis`` 0) or of its input (1)."""
+    if isinstance(module, nn.BatchNorm2d):
+        module.num_features = len(kept)
+        for name in ("running_mean", "running_var"):
+            buffer = getattr(module, name)
+            setattr(module, name, buffer[kept.to(buffer.device)])
+    elif isinstance(module, nn.Conv2d):
+        if module.groups > 1:
+            module.groups = module.in_channels = len(kept)
+        if axis == 1:
+            module.in_channels = len(kept)
+        else:
+            module.out_channels = len(kept)
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        if axis == 0 or name == "weight":
+            index = kept.to(parameter.device)
+            taken = nn.Parameter(parameter.index_select(axis, index), requires_grad=parameter.requires_grad)
+            setattr(module, name, taken)

@@ -135,10 +135,10 @@ def differences(before: Recipe, now: Recipe) -> list[str]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """A killed process leaves the temporary file that it was writing."""
-    for name in (STATE, LAST, BEST, LOG, "recipe.toml"):
-        path = folder / name
-        for leftover in folder.glob(f".{path.stem}-*{path.suffix}"):
+    """A killed process leaves the temporary file that it was writing, and safetensors one of its own."""
+    stems = [Path(name).stem for name in (STATE, LAST, BEST, LOG, "recipe.toml")]
+    for pattern in (".tmp*", *(f".{stem}-*" for stem in stems)):
+        for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
 
 

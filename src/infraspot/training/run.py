@@ -168,7 +168,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "network": {"name": run.recipe.network.name, "options": run.recipe.network.options},
         "threshold": 0.5,
         "trained_on": {
-            "set": data.set or data.path,
+            "set": Path(data.path).name if data.path else data.set,
             "split": data.split,
             "frames": len(run.samples),
             "fingerprint": run.samples.fingerprint,
@@ -177,7 +177,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "protocol": train.protocol,
         "seed": train.seed,
         "epochs": run.epoch,
-        "recipe": run.recipe.model_dump(mode="json"),
+        # Where the data lay on one machine is of no use on another.
+        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"path"}}),
         "versions": versions(),
     }
 
@@ -186,7 +187,7 @@ def versions() -> dict[str, str]:
     """Of everything that numbers may depend on."""
     return {
         "infraspot": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

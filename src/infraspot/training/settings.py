@@ -25,8 +25,8 @@ class Named(BaseModel):
 class DataPart(Part):
     """``[data]``: where the frames come from.
 
-    ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` a folder of
-    its own. ``scenes`` generated frames are added to those read, or stand alone.
+    ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` is a
+    folder of its own. ``scenes`` generated frames are added to those read, or stand alone.
     """
 
     set: str | None = None
@@ -42,7 +42,7 @@ class DataPart(Part):
 
 
 class LossPart(Part):
-    """``[loss]``: weights of named losses, of the maps (the answer's first), and of losses on the edge map."""
+    """``[loss]``: weights of named losses, of the maps (the answer's first), of losses on the edge map."""
 
     terms: dict[str, float] = {"soft_iou": 1.0}
     options: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,119 @@
+"""What every scheme must hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from infraspot.core.errors import DataError
+from infraspot.core.sample import Sample
+from infraspot.losses import LOSSES, Loss
+from infraspot.networks import SegmentationNetwork, SegOutput
+from infraspot.schemes import SCHEMES, Batch, LabelStore, Scheme
+
+
+class _Net(SegmentationNetwork):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(1, 1, 3, padding=1)
+
+    def segment(self, image: Tensor) -> SegOutput:
+        return SegOutput(self.head(image))
+
+
+@dataclass
+class _Run:
+    """The least that a scheme sees of a run."""
+
+    samples: Sequence[Sample]
+    val: Sequence[Sample] = ()
+    network: nn.Module = field(default_factory=_Net)
+    loss: Loss = field(default_factory=LOSSES["bce"])
+    labels: LabelStore = field(default_factory=LabelStore)
+    epoch: int = 0
+    seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+
+def _samples() -> list[Sample]:
+    rng, samples = np.random.default_rng(3), []
+    for k in range(3):
+        mask = np.zeros((12, 16), bool)
+        mask[4 : 6 + k, 7:9] = True
+        image = (rng.random((12, 16)) * 0.3 + 0.6 * mask).astype(np.float32)
+        samples.append(Sample(f"frame{k}", image, mask, np.array([[4.5, 7.5]])))
+    return samples
+
+
+def _batch(run: _Run) -> Batch:
+    images = torch.from_numpy(np.stack([sample.image for sample in run.samples])[:, None])
+    labels = torch.from_numpy(np.stack([run.labels[s.id] for s in run.samples])[:, None].astype(np.float32))
+    return Batch(tuple(sample.id for sample in run.samples), images, labels)
+
+
+ALL = pytest.mark.parametrize("make", SCHEMES.values(), ids=SCHEMES)
+
+
+@ALL
+def test_every_frame_gets_a_label_in_the_unit_interval(make: type[Scheme]) -> None:
+    run = _Run(_samples())
+    make().begin(run)
+    assert set(run.labels) == {"frame0", "frame1", "frame2"}
+    assert set(run.labels.active) <= set(run.labels)
+    for sample in run.samples:
+        label = run.labels[sample.id].astype(float)
+        assert label.shape == sample.shape
+        assert label.min() >= 0
+        assert label.max() <= 1
+
+
+@ALL
+def test_the_loss_is_a_finite_scalar_that_reaches_every_parameter(make: type[Scheme]) -> None:
+    run, scheme = _Run(_samples()), make()
+    scheme.begin(run)
+    scheme.begin_epoch(run)
+    batch = _batch(run)
+    loss = scheme.loss(run, batch)
+    assert loss.shape == ()
+    loss.backward()
+    scheme.after_step(run, batch)
+    scheme.end_epoch(run, float(loss.detach()))
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in run.network.parameters())
+
+
+@ALL
+def test_the_state_brings_a_fresh_scheme_to_the_same_point(make: type[Scheme], tmp_path) -> None:
+    run, scheme = _Run(_samples()), make()
+    scheme.begin(run)
+    scheme.begin_epoch(run)
+    torch.save({"scheme": scheme.state_dict(), "labels": run.labels.state_dict()}, tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    other, fresh = _Run(_samples(), network=run.network), make()
+    other.labels.load_state_dict(state["labels"])
+    fresh.load_state_dict(state["scheme"])
+    assert other.labels.active == run.labels.active
+    for id in run.labels:
+        assert np.array_equal(other.labels[id], run.labels[id])
+    assert torch.equal(fresh.loss(other, _batch(other)), scheme.loss(run, _batch(run)))
+
+
+def test_full_supervision_names_the_frames_without_a_mask() -> None:
+    samples = _samples()
+    samples[1] = samples[1].replace(mask=None)
+    with pytest.raises(DataError, match=r"each of the 3 frames, and 1 have none: frame1; add them"):
+        SCHEMES["full"]().begin(_Run(samples))
+
+
+def test_full_supervision_is_the_mean_of_the_loss() -> None:
+    run = _Run(_samples())
+    scheme = SCHEMES["full"]()
+    scheme.begin(run)
+    batch = _batch(run)
+    each = run.loss(run.network(batch.images), batch.labels)
+    assert scheme.loss(run, batch).item() == pytest.approx(sum(each.tolist()) / 3, rel=1e-6)

@@ -113,7 +113,7 @@ def test_a_small_grid_loses_targets_that_native_scoring_keeps():
     truth[200, 200] = prediction[200, 200] = True
     native, small = evaluate("basicirstd", (prediction, truth)), evaluate("d2d", (prediction, truth))
     assert (native["n_targets"], native["pd"]) == (2, 1)
-    # One pixel averaged with its neighbours falls under the threshold; the nearest grid point may keep the truth.
+    # A pixel averaged with its neighbours falls under the threshold; nearest may keep the truth.
     assert small["pd"] != 1
 
 
@@ -157,7 +157,7 @@ def test_gating_after_the_assignment_loses_a_pair():
     prediction[10, 14] = True  # 2 px from the second target
     prediction[10, 60] = True
     compat = replace(PROTOCOLS["infraspot"], hierarchy="compat")
-    # Over all distances, the cheapest assignment pairs 10-14 and 16-60 (48 px) rather than 16-14 and 10-60 (52 px).
+    # Over all distances, 10-14 with 16-60 (48 px) is cheaper than 16-14 with 10-60 (52 px).
     assert evaluate(compat, (prediction, truth))["loc_iou"] == 0
     assert evaluate("infraspot", (prediction, truth))["loc_iou"] == pytest.approx(1 / 3)
 

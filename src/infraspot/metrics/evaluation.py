@@ -1,5 +1,6 @@
 """The accumulator: frames in, every number out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,14 @@ from infraspot.metrics.curves import operating_curve, operating_points
 from infraspot.metrics.frame import FrameRecord, count_frame, prepare
 from infraspot.metrics.pairing import centroid_distances, pair_ious
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
-from infraspot.metrics.ranking import PixelRanking, count_scores
+from infraspot.metrics.ranking import PIXEL_NUMBERS, PixelRanking, count_scores
 from infraspot.metrics.reduction import REASONS, add_rows, bootstrap_intervals, count_row, frame_iou, ratios
 from infraspot.metrics.strata import stratify
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, check_thresholds, sweep_frame
 from infraspot.metrics.taxonomy import classify_targets, count_clutter, count_errors
+
+NO_SCORES = "the predictions are masks without scores"
+NOT_ASKED = "no curve was asked for"
 
 ScoreCounts = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -195,16 +199,17 @@ class Evaluation:
         return float(np.mean([precision_at(frames, one) for one in criteria_of(self.protocol.boxes)]))
 
     def _curves(self) -> dict[str, Any]:
-        """The operating curve and the pixel curves, where asked for and where the predictions have scores."""
-        if self.sweep is not None and _is_binary(self.sweep):
-            return {"curve": None, "points": None, "curve_reason": "the predictions are masks without scores"}
-        parts: dict[str, Any] = {}
-        if self.sweep is not None:
-            curve = operating_curve(self.sweep)
-            parts |= {"curve": curve, "points": operating_points(curve)}
-        if self.ranking is not None:
-            parts |= {**self.ranking.compute(), "pixel_curves": self.ranking.curves()}
-        return parts
+        """The operating curve and the pixel curves; None where not asked for, or where scores are missing."""
+        masks = self.sweep is not None and _is_binary(self.sweep)
+        curve = None if self.sweep is None or masks else operating_curve(self.sweep)
+        ranking = None if masks else self.ranking
+        return {
+            "curve": curve,
+            "points": None if curve is None else operating_points(curve),
+            "curve_reason": NO_SCORES if masks else NOT_ASKED if curve is None else None,
+            **(dict.fromkeys(PIXEL_NUMBERS, math.nan) if ranking is None else ranking.compute()),
+            "pixel_curves": None if ranking is None else ranking.curves(),
+        }
 
 
 def _mask_of(sample: Sample) -> NDArray[np.bool_]:

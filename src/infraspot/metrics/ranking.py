@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from infraspot.metrics.reduction import divide
 
 BUFFERED = 1 << 22
+PIXEL_NUMBERS = ("pixel_auc", "pixel_ap")
 
 
 class PixelRanking:

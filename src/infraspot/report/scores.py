@@ -42,7 +42,8 @@ def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
         if value is None:
             continue
         if math.isnan(value):
-            rows.append([label, "-", result.get("reasons", {}).get(place, "")])
+            reason = result["reasons"].get(place) or result.get("curve_reason") or ""
+            rows.append([label, "-", reason])
             continue
         low, high = result.get("intervals", {}).get(place, (math.nan, math.nan))
         interval = "" if math.isnan(low) else f"[{low * factor:{style}}, {high * factor:{style}}]"

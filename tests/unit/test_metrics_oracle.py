@@ -1,0 +1,174 @@
+"""Agreement with independent programs: pyirstdmetrics for targets and pixels, faster-coco-eval for boxes."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from infraspot.metrics import PROTOCOLS, BoxPrecision, Evaluation
+from infraspot.metrics.frame import prepare
+from infraspot.metrics.ranking import PixelRanking
+from infraspot.metrics.sweep import SweepCounts, sweep_frame
+
+
+def noisy_frames(rng, count=24, shape=(48, 64)):
+    """Score maps with targets that are shifted, joined, missing or surrounded by clutter."""
+    pairs = []
+    for _ in range(count):
+        truth = np.zeros(shape, bool)
+        heat = np.zeros(shape)
+        for _ in range(int(rng.integers(0, 6))):
+            y, x, size = rng.integers(2, shape[0] - 8), rng.integers(2, shape[1] - 8), rng.integers(1, 5)
+            truth[y : y + size, x : x + size] = True
+            dy, dx = rng.integers(-2, 3, size=2)
+            heat[max(y + dy, 0) : y + dy + size, max(x + dx, 0) : x + dx + size] = rng.uniform(0.2, 1.5)
+        heat = gaussian_filter(heat, 0.7) + 0.7 * rng.random(shape) ** 6
+        pairs.append((np.clip(heat, 0, 1).astype(np.float32), truth))
+    return pairs
+
+
+def test_pd_and_fa_at_every_threshold_equal_pyirstdmetrics(rng):
+    peer = pytest.importorskip("py_irstd_metrics")
+    oracle = peer.ProbabilityDetectionAndFalseAlarmRate(num_bins=50, distance_threshold=3)
+    protocol, thresholds = PROTOCOLS["basicirstd"], oracle.thresholds
+    ours = SweepCounts.empty(thresholds)
+    for scores, truth in noisy_frames(rng):
+        oracle.update(scores, truth)
+        ours = ours + sweep_frame(*prepare(scores, truth, protocol), protocol, thresholds)
+    assert np.array_equal(ours.column("hits"), oracle.tp_objs)
+    assert np.array_equal(ours.column("false"), oracle.fp_objs)
+    assert np.array_equal(ours.column("false_area"), oracle.fp_area)
+
+
+def test_shooting_rule_equals_pyirstdmetrics(rng):
+    peer = pytest.importorskip("py_irstd_metrics")
+    oracle = peer.ShootingRuleBasedProbabilityDetectionAndFalseAlarmRate(num_bins=10)
+    protocol, thresholds = PROTOCOLS["pim-shoot"], oracle.thresholds
+    ours = SweepCounts.empty(thresholds)
+    for scores, truth in noisy_frames(rng, 10):
+        oracle.update(scores, truth)
+        ours = ours + sweep_frame(*prepare(scores, truth, protocol), protocol, thresholds)
+    assert np.array_equal(ours.column("hits"), oracle.tp_objs)
+    assert np.array_equal(ours.column("false_area"), oracle.fp_area)
+
+
+def test_iou_niou_and_the_hierarchy_equal_pyirstdmetrics(rng):
+    peer = pytest.importorskip("py_irstd_metrics")
+    handlers = {
+        "iou": peer.IoUHandler(with_dynamic=False, with_binary=True, sample_based=False),
+        "niou": peer.IoUHandler(with_dynamic=False, with_binary=True, sample_based=True),
+    }
+    pixels = peer.CMMetrics(num_bins=10, threshold=0.5, metric_handlers=handlers)
+    errors = peer.HierarchicalIoUBasedErrorAnalysis(num_bins=1)
+    evaluation = Evaluation("pim", thresholds=None)
+    for scores, truth in noisy_frames(rng, 60):
+        pixels.update(scores, truth)
+        errors.update(scores, truth)
+        evaluation.update(scores, truth)
+    ours, split = evaluation.compute(), errors.get()
+    assert ours["iou"] == pytest.approx(float(pixels.get()["iou"]["binary"]))
+    assert ours["niou"] == pytest.approx(float(pixels.get()["niou"]["binary"]))
+    names = {
+        "seg_iou": "seg_iou",
+        "seg_merging": "seg_mrg_err",
+        "seg_interference": "seg_itf_err",
+        "seg_perception": "seg_pcp_err",
+        "loc_iou": "loc_iou",
+        "loc_one_to_many": "loc_s2m_err",
+        "loc_many_to_one": "loc_m2s_err",
+        "loc_clutter": "loc_itf_err",
+        "loc_missed": "loc_pcp_err",
+    }
+    for mine, theirs in names.items():
+        assert ours[mine] == pytest.approx(float(split[theirs][0])), mine
+
+
+def test_pixel_areas_equal_plain_definitions(rng):
+    scores = np.round(rng.random((40, 50)), 2)
+    truth = rng.random((40, 50)) < 0.2 * scores
+    ranking = PixelRanking()
+    ranking.update(scores[:20], truth[:20])
+    other = PixelRanking()
+    other.update(scores[20:], truth[20:])
+    ranking.merge(other)
+    positive, negative = scores[truth], scores[~truth]
+    wins = (positive[:, None] > negative).mean() + 0.5 * (positive[:, None] == negative).mean()
+    levels = np.unique(positive)[::-1]
+    recall = np.array([(positive >= level).mean() for level in levels])
+    precision = np.array([truth[scores >= level].mean() for level in levels])
+    average = (np.diff(recall, prepend=0) * precision).sum()
+    numbers = ranking.compute()
+    assert numbers["pixel_auc"] == pytest.approx(wins)
+    assert numbers["pixel_ap"] == pytest.approx(average)
+
+
+def random_boxes(rng, count):
+    start = rng.integers(0, 60, size=(count, 2))
+    return np.concatenate([start, start + rng.integers(2, 9, size=(count, 2))], axis=1).astype(float)
+
+
+def as_coco(frames):
+    """The same boxes as COCO ground truth and COCO detections."""
+    truth = {
+        "images": [{"id": number + 1, "width": 80, "height": 80} for number in range(len(frames))],
+        "categories": [{"id": 1, "name": "target"}],
+        "annotations": [],
+    }
+    found = []
+    for number, (boxes, scores, true_boxes) in enumerate(frames):
+        for box in true_boxes:
+            side = box[2:] - box[:2]
+            entry = {"image_id": number + 1, "category_id": 1, "bbox": [*box[:2], *side], "iscrowd": 0}
+            entry |= {"id": len(truth["annotations"]) + 1, "area": float(side.prod())}
+            truth["annotations"].append(entry)
+        for box, score in zip(boxes, scores, strict=True):
+            bbox = [*box[:2], *(box[2:] - box[:2])]
+            found.append({"image_id": number + 1, "category_id": 1, "bbox": bbox, "score": float(score)})
+    return truth, found
+
+
+def test_box_precision_equals_the_coco_program(rng):
+    coco = pytest.importorskip("faster_coco_eval")
+    frames, metric = [], BoxPrecision()
+    for _ in range(40):
+        true_boxes = random_boxes(rng, int(rng.integers(0, 6)))
+        jitter = rng.integers(-1, 2, size=true_boxes.shape)
+        moved = true_boxes + jitter
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+        boxes = np.concatenate([moved, random_boxes(rng, int(rng.integers(0, 4)))])
+        scores = rng.permutation(1000)[: len(boxes)] / 1000 + len(frames) * 1e-6
+        frames.append((boxes, scores, true_boxes))
+        metric.update(boxes, scores, true_boxes)
+    truth, found = as_coco(frames)
+    expected = coco.COCO(truth)
+    program = coco.COCOeval_faster(expected, expected.loadRes(found), "bbox", print_function=lambda *_: None)
+    program.run()
+    assert metric.compute()["coco"] == pytest.approx(program.stats[0], abs=1e-6)
+
+
+def test_eleven_point_precision_by_hand():
+    metric = BoxPrecision()
+    truth = [(0, 0, 4, 4), (20, 20, 24, 24)]
+    metric.update([truth[0], (50, 50, 54, 54), truth[1]], [0.9, 0.8, 0.7], truth)
+    numbers = metric.compute()
+    # Precision 1 up to recall 0.5 (six of eleven points), 2/3 beyond.
+    assert numbers["ap07"] == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)
+    assert numbers["ap12"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_a_second_detection_of_a_target_is_false():
+    metric = BoxPrecision()
+    metric.update([(0, 0, 4, 4), (0, 0, 4, 4)], [0.9, 0.8], [(0, 0, 4, 4), (30, 30, 34, 34)])
+    assert metric.compute()["ap12"] == 0.5
+
+
+def test_a_small_box_shifted_by_one_pixel_fails_overlap_and_passes_by_centre():
+    metric = BoxPrecision()
+    metric.update([(1, 1, 4, 4)], [0.9], [(0, 0, 3, 3)])  # IoU 4 / 14, centres 1.41 px apart
+    numbers = metric.compute()
+    assert (numbers["ap12"], numbers["ap25"], numbers["centre_1.5"], numbers["centre_3"]) == (0, 1, 1, 1)
+
+
+def test_without_true_boxes_precision_is_not_a_number():
+    metric = BoxPrecision()
+    metric.update([(0, 0, 3, 3)], [0.5], [])
+    assert all(np.isnan(number) for number in metric.compute().values())

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from infraspot.classical.polarity import Polarity, Response, respond
 
 
-def max_mean(image: NDArray[Any], *, reach: int = 6, polarity: Polarity = "bright") -> Response:
+def max_mean(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "bright") -> Response:
     """Image less the largest of four directional means.
 
     Parameters
@@ -43,7 +43,7 @@ def max_mean(image: NDArray[Any], *, reach: int = 6, polarity: Polarity = "brigh
     return respond(bright, image, polarity)
 
 
-def max_median(image: NDArray[Any], *, reach: int = 6, polarity: Polarity = "bright") -> Response:
+def max_median(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "bright") -> Response:
     """Image less the largest of four directional medians; parameters and unit as :func:`max_mean`."""
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:

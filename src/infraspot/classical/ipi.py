@@ -30,7 +30,7 @@ def ipi(
     size: int = 50,
     step: int = 10,
     weight: float = 1.0,
-    tolerance: float = 1e-3,
+    tolerance: float = 3e-3,
     steps: int = 200,
     polarity: Polarity = "bright",
 ) -> Response:

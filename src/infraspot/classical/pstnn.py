@@ -36,7 +36,7 @@ def pstnn(
     *,
     size: int = 40,
     step: int = 40,
-    weight: float = 0.7,
+    weight: float = 0.35,
     kept: int = 1,
     faintest: float = 0.01,
     tolerance: float = 1e-3,

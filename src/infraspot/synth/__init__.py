@@ -1,0 +1,16 @@
+"""Synthetic infrared scenes from a physical model, with exact truth and a wanted contrast."""
+
+from infraspot.synth.scene import Scene, generate, generate_scene, generate_sequence, scene_rng
+from infraspot.synth.spec import SceneRanges, SceneSpec, TargetSpec, draw_spec
+
+__all__ = [
+    "Scene",
+    "SceneRanges",
+    "SceneSpec",
+    "TargetSpec",
+    "draw_spec",
+    "generate",
+    "generate_scene",
+    "generate_sequence",
+    "scene_rng",
+]

@@ -1,0 +1,212 @@
+"""Whole scenes: a background, targets of a wanted contrast, a sensor, and the exact truth."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from infraspot.core.contrast import signal_to_clutter
+from infraspot.core.geometry import find_components
+from infraspot.core.sample import Sample
+from infraspot.synth.backgrounds import BACKGROUNDS, Background
+from infraspot.synth.fractal import Field
+from infraspot.synth.sensor import Array, Gain, automatic_gain, digitise, expose, make_array, noise
+from infraspot.synth.spec import SceneRanges, SceneSpec, draw_spec
+from infraspot.synth.targets import Pattern, target_pattern
+
+_APART = 24
+_ATTEMPTS = 60
+_ROUNDS = 8
+
+
+class Scene(NamedTuple):
+    """One generated scene: its parameters, and its frames in the order of time."""
+
+    spec: SceneSpec
+    frames: list[Sample]
+
+
+def scene_rng(seed: int, index: int) -> np.random.Generator:
+    """The generator of scene ``index``: it depends on these two numbers and nothing else."""
+    return np.random.default_rng([seed, index])
+
+
+def generate(count: int, seed: int, ranges: SceneRanges | None = None, *, first: int = 0) -> Iterator[Scene]:
+    """Scenes ``first`` to ``first + count - 1`` of the endless series that ``seed`` and ``ranges`` define."""
+    for index in range(first, first + count):
+        rng = scene_rng(seed, index)
+        spec = draw_spec(ranges or SceneRanges(), rng)
+        yield Scene(spec, generate_sequence(spec, rng, f"scene_{index:06d}"))
+
+
+def generate_scene(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> Sample:
+    """The first frame of a scene."""
+    return generate_sequence(spec, rng, name)[0]
+
+
+def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> list[Sample]:
+    """All frames of a scene, with image, mask, points, boxes and sky.
+
+    The faults of the detector, the gain and the energy of each target stay the same through the sequence;
+    noise is drawn anew for each frame. Targets that leave the frame disappear from its truth.
+
+    Parameters
+    ----------
+    spec
+        What to show.
+    rng
+        Source of all randomness.
+    name
+        Id of the sample; frames of a sequence get ``_0000`` and so on behind it.
+    """
+    wide = _wide_background(spec, rng)
+    array = make_array(spec.sensor, (spec.height, spec.width), rng)
+    background = _seen(spec, wide, 0)
+    still = [
+        target_pattern(place, target.diameter, spec.optics, rng, mask_share=spec.mask_share)
+        for place, target in zip(_places(spec, background, rng), spec.targets, strict=False)
+    ]
+    draws = noise(spec.sensor, background.radiance, rng)
+    energies = _energies(spec, background.radiance, array, draws, still)
+    gain: Gain | None = None
+    frames = []
+    for t in range(spec.frames):
+        if t:
+            background = _seen(spec, wide, t)
+            draws = noise(spec.sensor, background.radiance, rng)
+        patterns = [
+            _moved(pattern, t, target.velocity) for pattern, target in zip(still, spec.targets, strict=False)
+        ]
+        radiance = _with_targets(background.radiance, patterns, energies)
+        signal = expose(spec.sensor, array, radiance, draws)
+        gain = gain or automatic_gain(spec.sensor, signal)
+        image = digitise(spec.sensor, array, signal, gain)
+        frames.append(_sample(_frame_name(name, spec, t), spec, image, patterns, background.sky))
+    return frames
+
+
+def _frame_name(name: str, spec: SceneSpec, t: int) -> str:
+    return name if spec.frames == 1 else f"{name}_{t:04d}"
+
+
+def _wide_background(spec: SceneSpec, rng: np.random.Generator) -> Background:
+    """A background with room for the drift."""
+    room = [int(np.ceil(abs(step) * (spec.frames - 1))) + (spec.frames > 1) for step in spec.drift]
+    return BACKGROUNDS[spec.kind]((spec.height + room[0], spec.width + room[1]), rng)
+
+
+def _seen(spec: SceneSpec, wide: Background, t: int) -> Background:
+    """The part of a wide background that frame ``t`` shows."""
+    if spec.frames == 1:
+        return wide
+    way = [step * t + (0 if step >= 0 else -step * (spec.frames - 1)) for step in spec.drift]
+    shown = [
+        ndimage.shift(layer, [-w for w in way], order=order, mode="nearest")
+        for layer, order in ((wide.radiance, 1), (wide.sky, 0))
+    ]
+    return Background(*(layer[: spec.height, : spec.width] for layer in shown))
+
+
+def _places(spec: SceneSpec, background: Background, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Positions apart from each other; before the sky where there is some, else anywhere."""
+    open_ground = background.sky if background.sky.any() else np.ones_like(background.sky)
+    margin = min(4, (min(open_ground.shape) - 1) // 2)
+    inner = np.zeros_like(open_ground)
+    inner[margin : spec.height - margin, margin : spec.width - margin] = 1
+    candidates = np.flatnonzero(open_ground & inner)
+    candidates = candidates if len(candidates) else np.flatnonzero(inner)
+    places: list[tuple[float, float]] = []
+    for _ in range(_ATTEMPTS * len(spec.targets)):
+        if len(places) == len(spec.targets):
+            break
+        y, x = divmod(int(rng.choice(candidates)), spec.width)
+        place = (y + rng.uniform(-0.5, 0.5), x + rng.uniform(-0.5, 0.5))
+        if all(np.hypot(place[0] - a, place[1] - b) >= _APART for a, b in places):
+            places.append(place)
+    return places
+
+
+def _moved(pattern: Pattern, t: int, velocity: tuple[float, float]) -> Pattern:
+    """The pattern after ``t`` frames: whole pixels by place, the rest by interpolation."""
+    if not t:
+        return pattern
+    way = [step * t for step in velocity]
+    whole = [int(np.floor(w + 0.5)) for w in way]
+    rest = [w - n for w, n in zip(way, whole, strict=True)]
+    signal = ndimage.shift(pattern.signal, rest, order=1, mode="constant")
+    mask = signal >= pattern.signal[pattern.mask].min() * signal.max()
+    centre = (pattern.centre[0] + way[0], pattern.centre[1] + way[1])
+    return Pattern(signal, pattern.top + whole[0], pattern.left + whole[1], mask, centre)
+
+
+def _with_targets(radiance: Field, patterns: list[Pattern], energies: NDArray[np.float64]) -> Field:
+    total = radiance.copy()
+    for pattern, energy in zip(patterns, energies, strict=True):
+        there, here = pattern.cut(radiance.shape)
+        total[there] += np.float32(energy) * pattern.signal[here]
+    return np.clip(total, 0, None)
+
+
+def _truth(shape: tuple[int, int], patterns: list[Pattern]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, bool)
+    for pattern in patterns:
+        there, here = pattern.cut(shape)
+        mask[there] |= pattern.mask[here]
+    return mask
+
+
+def _energies(
+    spec: SceneSpec, radiance: Field, array: Array, draws: Field, patterns: list[Pattern]
+) -> NDArray[np.float64]:
+    """Peak radiance of each target, signed, such that the wanted SCR comes out.
+
+    The noise of the frame is already drawn, so the ratio can be met and not only expected: start above, then
+    correct by the ratio of wanted to realised. Dark targets cannot be darker than nothing, and bright ones
+    no more than twice full scale; there the realised SCR stays below the wanted one.
+    """
+    targets = spec.targets[: len(patterns)]
+    sign = np.array([-1.0 if target.dark else 1.0 for target in targets])
+    wanted = np.array([target.scr for target in targets])
+    labels = find_components(_truth(radiance.shape, patterns))
+    owner = np.array([labels.labels[_nearest(pattern, radiance.shape)] - 1 for pattern in patterns], np.intp)
+    energies = sign * np.minimum(0.05 + 3 * wanted * (float(draws.std()) + _spread(radiance, patterns)), 2)
+    for _ in range(_ROUNDS if len(patterns) else 0):
+        signal = expose(spec.sensor, array, _with_targets(radiance, patterns, energies), draws)
+        realised = signal_to_clutter(signal, labels)[owner]
+        correction = np.nan_to_num(wanted / np.maximum(realised, 1e-6), nan=1.0)
+        energies = np.clip(energies * np.clip(correction, 0.4, 2.5), -1, 2)
+    return energies
+
+
+def _nearest(pattern: Pattern, shape: tuple[int, int]) -> tuple[int, int]:
+    """The pixel of the frame where the target is brightest."""
+    there, here = pattern.cut(shape)
+    y, x = np.unravel_index(int(pattern.signal[here].argmax()), pattern.signal[here].shape)
+    return there[0].start + int(y), there[1].start + int(x)
+
+
+def _spread(radiance: Field, patterns: list[Pattern]) -> NDArray[np.float64]:
+    return np.array([float(radiance[pattern.cut(radiance.shape)[0]].std()) for pattern in patterns])
+
+
+def _sample(
+    name: str, spec: SceneSpec, image: Field, patterns: list[Pattern], sky: NDArray[np.uint8]
+) -> Sample:
+    shape = (spec.height, spec.width)
+    inside = [
+        p for p in patterns if all(0 <= c < side for c, side in zip(np.rint(p.centre), shape, strict=True))
+    ]
+    boxes = [find_components(_truth(shape, [pattern])).boxes for pattern in inside]
+    return Sample(
+        id=name,
+        image=image,
+        mask=_truth(shape, inside),
+        points=np.array([pattern.centre for pattern in inside], np.float64).reshape(-1, 2),
+        boxes=np.array([[*box[:, :2].min(0), *box[:, 2:].max(0)] for box in boxes], np.float64).reshape(
+            -1, 4
+        ),
+        sky=sky,
+        bit_depth=8 if spec.sensor.bits == 8 else 16,
+    )

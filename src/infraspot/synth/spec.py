@@ -1,0 +1,165 @@
+"""What a scene consists of, and the ranges that scenes are drawn from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from infraspot.core.errors import UsageError
+from infraspot.synth.backgrounds import BACKGROUNDS
+from infraspot.synth.optics import Optics
+from infraspot.synth.sensor import Sensor
+
+DEPTHS = (8, 12, 14, 16)
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """One target.
+
+    Attributes
+    ----------
+    diameter
+        Size before the optics, pixels; below 1 it is a point source.
+    scr
+        Wanted signal-to-clutter ratio in the first frame (:func:`infraspot.core.contrast.signal_to_clutter`).
+    dark
+        Darker than what surrounds it.
+    velocity
+        (y, x) pixels a frame.
+    """
+
+    diameter: float = 0.0
+    scr: float = 8.0
+    dark: bool = False
+    velocity: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """Everything about a scene but its random draws.
+
+    Attributes
+    ----------
+    kind
+        One of :data:`infraspot.synth.backgrounds.BACKGROUNDS`.
+    height, width
+        Frame size in pixels.
+    targets
+        The targets; those for which no free place is found are left out.
+    optics, sensor
+        The camera.
+    frames
+        Length of the sequence.
+    drift
+        (y, x) motion of the background, pixels a frame.
+    mask_share
+        A pixel belongs to a target where its signal is at least this share of the target's peak.
+    """
+
+    kind: str = "sky"
+    height: int = 256
+    width: int = 256
+    targets: tuple[TargetSpec, ...] = (TargetSpec(),)
+    optics: Optics = field(default_factory=Optics)
+    sensor: Sensor = field(default_factory=Sensor)
+    frames: int = 1
+    drift: tuple[float, float] = (0.0, 0.0)
+    mask_share: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        if self.kind not in BACKGROUNDS:
+            raise UsageError(f"unknown kind of scene {self.kind!r}; known: {', '.join(BACKGROUNDS)}")
+        if min(self.height, self.width, self.frames) < 1:
+            raise UsageError(
+                f"a scene needs at least one row, column and frame; {self.height}, {self.width}, "
+                f"{self.frames} came"
+            )
+
+
+@dataclass(frozen=True)
+class SceneRanges:
+    """What :func:`draw_spec` draws from; the defaults resemble SIRST-v1.
+
+    Attributes
+    ----------
+    size
+        (width, height) in pixels; None draws sizes from about 200x150 to 400x320.
+    kinds
+        Names of backgrounds, drawn with ``weights``.
+    targets
+        Least and greatest number of targets.
+    scr
+        Least and greatest wanted SCR, drawn evenly in its logarithm.
+    dark
+        Share of dark targets.
+    """
+
+    size: tuple[int, int] | None = None
+    kinds: tuple[str, ...] = ("sky", "mixed", "sea", "ground")
+    weights: tuple[float, ...] = (0.62, 0.2, 0.09, 0.09)
+    bits: int = 8
+    targets: tuple[int, int] = (1, 3)
+    scr: tuple[float, float] = (3.0, 25.0)
+    dark: float = 0.0
+    frames: int = 1
+
+    def __post_init__(self) -> None:
+        wrong = [
+            text
+            for bad, text in (
+                (self.size is not None and min(self.size) < 1, f"size {self.size} below 1x1"),
+                (set(self.kinds) - set(BACKGROUNDS), f"kinds {self.kinds}, known: {', '.join(BACKGROUNDS)}"),
+                (self.bits not in DEPTHS, f"{self.bits} bits, known: {DEPTHS}"),
+                (not 0 <= self.targets[0] <= self.targets[1], f"targets {self.targets}"),
+                (not 0 < self.scr[0] <= self.scr[1], f"SCR {self.scr}"),
+                (not 0 <= self.dark <= 1, f"share of dark targets {self.dark}, not within 0 and 1"),
+                (self.frames < 1, f"{self.frames} frames"),
+            )
+            if bad
+        ]
+        if wrong:
+            raise UsageError(f"these options cannot be: {'; '.join(wrong)}")
+
+
+def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
+    """Draw one scene."""
+    weights = np.array(ranges.weights[: len(ranges.kinds)]) if len(ranges.kinds) > 1 else np.ones(1)
+    width, height = ranges.size or (int(rng.integers(200, 401)), int(rng.integers(150, 321)))
+    few, many = ranges.targets
+    # Most frames of the field hold one target; each further one is half as likely.
+    odds = 0.3 ** np.arange(many - few + 1)
+    count = few + int(rng.choice(many - few + 1, p=odds / odds.sum()))
+    return SceneSpec(
+        kind=str(rng.choice(ranges.kinds, p=weights / weights.sum())),
+        height=height,
+        width=width,
+        targets=tuple(_target(ranges, rng) for _ in range(count)),
+        optics=Optics("gaussian" if rng.random() < 0.7 else "airy", float(rng.uniform(0.7, 1.5))),
+        sensor=_sensor(ranges.bits, rng),
+        frames=ranges.frames,
+        drift=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3))) if ranges.frames > 1 else (0.0, 0.0),
+    )
+
+
+def _target(ranges: SceneRanges, rng: np.random.Generator) -> TargetSpec:
+    moving = ranges.frames > 1
+    return TargetSpec(
+        diameter=0.0 if rng.random() < 0.25 else float(np.clip(np.exp(rng.normal(1.2, 0.6)), 1, 12)),
+        scr=float(np.exp(rng.uniform(*np.log(ranges.scr)))),
+        dark=bool(rng.random() < ranges.dark),
+        velocity=(float(rng.normal(0, 1)), float(rng.normal(0, 1))) if moving else (0.0, 0.0),
+    )
+
+
+def _sensor(bits: int, rng: np.random.Generator) -> Sensor:
+    return Sensor(
+        bits=bits,
+        well=float(np.exp(rng.uniform(*np.log((5e4, 2e6))))),
+        read=float(np.exp(rng.uniform(*np.log((0.0008, 0.008))))),
+        pattern=float(rng.uniform(0, 0.002)),
+        stripes=float(rng.choice([0.0, 1.0], p=[0.7, 0.3]) * rng.uniform(0.0005, 0.003)),
+        faults=float(rng.choice([0.0, 1.0], p=[0.85, 0.15]) * rng.uniform(0, 1e-4)),
+        grain=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.uniform(0.4, 1.1)),
+        sharpening=float(rng.choice([0.0, 1.0], p=[0.7, 0.3]) * rng.uniform(0.2, 1.2)),
+        gain=float(rng.choice([1.0, rng.uniform(1, 4)])),
+    )

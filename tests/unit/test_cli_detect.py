@@ -165,3 +165,10 @@ def test_ctrl_c_keeps_what_is_done_whole(tmp_path, rng):
         json.loads(path.read_text())
     assert (out / "detections.csv").is_file()
     assert not list(out.glob(".*"))
+
+
+def test_the_demo_makes_scenes_and_shows_what_was_found_in_them(tmp_path, capsys):
+    assert detect("--demo", "--out", tmp_path / "out", "--format", "json,overlay") == 0
+    assert len(list((tmp_path / "out" / "demo").glob("*.png"))) == 4
+    assert len(list((tmp_path / "out").glob("*.overlay.png"))) == 4
+    assert "4 frames" in capsys.readouterr().out

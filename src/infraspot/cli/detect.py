@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
 LISTED_FRAMES = 10
+DEMO_SCENES = 4
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -127,8 +128,9 @@ def _make_demo(folder: Path, seed: int) -> Path:
     from infraspot.data import write_grey
     from infraspot.synth import generate
 
-    for sample in generate(4, seed):
-        write_grey(folder / f"{sample.id}.png", sample.image)
+    for scene in generate(DEMO_SCENES, seed):
+        for frame in scene.frames:
+            write_grey(folder / f"{frame.id}.png", frame.image, bits=16 if frame.bit_depth > 8 else 8)
     return folder
 
 

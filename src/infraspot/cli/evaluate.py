@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from infraspot.report.pairs import Pair, PairList
 
 SHOWN_NAMES = 5
+SHOWN_LINES = 20
+
+# A stored 1 of 255, and a little more against rounding: what a mask of 0 and 1 reads as.
+FAINT = 1.5 / 255
 
 
 @click.command()
@@ -134,8 +138,10 @@ def _report_missing(found: "PairList", missing: str) -> list[str]:
     if missing == "empty":
         warn(f"{len(found.missing)} images have no prediction and count as empty: {_names(found.missing)}")
         return []
-    for name in found.missing:
+    for name in found.missing[:SHOWN_LINES]:
         fail(f"{name}: there is no prediction; add it, or count it as empty with --missing empty")
+    if len(found.missing) > SHOWN_LINES:
+        fail(f"... and {len(found.missing) - SHOWN_LINES} more without prediction; --json names all")
     return list(found.missing)
 
 
@@ -156,7 +162,7 @@ def _score(evaluation: "Evaluation", pairs: "list[Pair]", workers: int) -> list[
             continue
         for remark in remarks:
             warn(remark)
-        faint += 0 < highest <= 1 / 255
+        faint += 0 < highest < FAINT
         evaluation.add(measure)
     if faint and faint == len(evaluation.records):
         warn("no stored value exceeds 1; if the predictions are masks of 0 and 1, add --max-value 1")

@@ -142,7 +142,7 @@ def test_region_maxima_are_adaptive_max_pooling(size: tuple[int, int], side: int
 
 
 def test_agcb_attends_region_by_region() -> None:
-    """As in AGPCNet: equal regions, the last row and column larger; each attends to itself, times its guide."""
+    """As in AGPCNet: equal regions, the last row and column larger, and each attends to itself."""
     block, x = AGCB(8, 3, 2).eval(), torch.randn(2, 8, 13, 11)
     with torch.no_grad():
         block.gamma.fill_(0.5)

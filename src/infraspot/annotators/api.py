@@ -1,0 +1,76 @@
+"""From clicks to a mask: the one entry to every annotator."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot import __version__
+from infraspot.annotators.inputs import as_image, as_points
+from infraspot.annotators.labelled_mask import LabelledMask
+from infraspot.annotators.region import Region, merge_regions, record
+from infraspot.core.catalog import find
+from infraspot.core.errors import UsageError
+
+Annotator = Callable[..., list[Region]]
+
+
+def annotate(image: NDArray[Any], points: Any, method: str = "profile", **options: Any) -> LabelledMask:
+    """Grow a mask from one click per target.
+
+    Parameters
+    ----------
+    image
+        (H, W) grey frame: uint8, uint16, or floats in [0, 1].
+    points
+        (N, 2) clicks as (y, x) in pixels; none gives an empty mask. Two clicks on one target share it: each
+        pixel goes to the nearest click, on a tie to the earlier one.
+    method
+        A key of :data:`infraspot.annotators.ANNOTATORS`, or ``"module:function"``.
+    options
+        Those of the method: ``level`` of ``profile``; ``size_prior="oracle"`` with ``areas`` of ``mclc`` and
+        ``diffusion-mc``; ``seed`` where a method is random.
+
+    Raises
+    ------
+    InputError
+        If the image or a click cannot be used; every wrong click is named.
+    UsageError
+        If the method or an option is unknown or has a wrong value.
+    """
+    from infraspot.annotators import ANNOTATORS
+
+    annotator = find("annotator", method, ANNOTATORS)
+    _check_options(method, annotator, options)
+    frame = as_image(image)
+    clicks = as_points(points, (frame.shape[0], frame.shape[1]))
+    regions = annotator(frame, clicks, **options) if len(clicks) else []
+    mask, soft, owner = merge_regions((frame.shape[0], frame.shape[1]), clicks, regions)
+    records = tuple(
+        record(frame, owner, index, point, region)
+        for index, (point, region) in enumerate(zip(clicks, regions, strict=True))
+    )
+    return LabelledMask(mask, soft, records, method, options, _stamp(method, options))
+
+
+def _check_options(method: str, annotator: Annotator, options: dict[str, Any]) -> None:
+    parameters = inspect.signature(annotator).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise UsageError(f"the annotator {method!r} has no option {', '.join(unknown)}; {takes}")
+
+
+def _stamp(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    written = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in options.items()
+    }
+    return {
+        "method": method,
+        "options": written,
+        "size_prior": options.get("size_prior", "none"),
+        "infraspot": __version__,
+    }

@@ -1,0 +1,173 @@
+"""From a seed outwards: the nested components of a window, and what each of them looks like.
+
+Every threshold of a window has one component that holds the seed. They are nested, and all of them come from
+one flood: pixels join in the order of the best path to the seed, where a path is as good as its worst pixel
+(the grey-scale geodesic reconstruction of Vincent, IEEE TIP 1993, as a widest-path search). Sums over the
+component and over its two boundaries are kept up to date while it grows, so that the description of all
+levels costs no more than the flood.
+
+The functions are compiled by numba where it is installed and run as plain Python, slower, where it is not.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _compiled(function: Function) -> Function:
+    try:
+        import numba
+    except ImportError:  # pragma: no cover - numba is a dependency, and some platforms lack it
+        return function
+    compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    return cast(Function, compiled)
+
+
+AREA, INNER, OUTER, INNER_SUM, OUTER_SUM, SLOPE_SUM, RIM, SUM, YY, XX, YX = range(11)
+"""Columns of :func:`describe`."""
+
+
+@_compiled
+def flood(
+    window: NDArray[np.float32], seed_y: int, seed_x: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Reach of every pixel from the seed, and the pixels in the order in which they are reached.
+
+    Returns
+    -------
+    reach
+        (H, W): the largest t such that the pixel is 8-connected to the seed in ``window >= t``.
+    order
+        (H * W,) flat indices; ``reach`` falls along it.
+    """
+    height, width = window.shape
+    reach = np.full((height, width), -np.inf, np.float32)
+    order = np.empty(height * width, np.int32)
+    done = np.zeros((height, width), np.bool_)
+    reach[seed_y, seed_x] = window[seed_y, seed_x]
+    heap = [(-window[seed_y, seed_x], seed_y * width + seed_x)]
+    count = 0
+    while len(heap) > 0:
+        value, index = heapq.heappop(heap)
+        y, x = index // width, index % width
+        if done[y, x]:
+            continue
+        done[y, x] = True
+        order[count] = index
+        count += 1
+        for v in range(max(y - 1, 0), min(y + 2, height)):
+            for u in range(max(x - 1, 0), min(x + 2, width)):
+                if not done[v, u]:
+                    passing = min(-value, window[v, u])
+                    if passing > reach[v, u]:
+                        reach[v, u] = passing
+                        heapq.heappush(heap, (-passing, v * width + u))
+    return reach, order
+
+
+@_compiled
+def describe(
+    window: NDArray[np.float32],
+    slope: NDArray[np.float32],
+    reach: NDArray[np.float32],
+    order: NDArray[np.int32],
+    rim: NDArray[np.bool_],
+    thresholds: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Sums over the seeded component at each threshold.
+
+    Parameters
+    ----------
+    window, slope
+        (H, W): grey values, and the size of their gradient.
+    reach, order
+        From :func:`flood`.
+    rim
+        (H, W): pixels where the window, not the frame, ends.
+    thresholds
+        (L,) falling.
+
+    Returns
+    -------
+    (L, 11): area; pixels of the inner and of the outer boundary; grey values summed over either; slope
+    summed over both; pixels on the rim; grey values summed over the component; its second central moments
+    yy, xx, yx, times area.
+    """
+    height, width = window.shape
+    table = np.zeros((len(thresholds), 11))
+    inside = np.zeros((height, width), np.bool_)
+    touching = np.zeros((height, width), np.int8)
+    area, inner, outer, on_rim = 0, 0, 0, 0
+    inner_sum, outer_sum, slope_sum, total = 0.0, 0.0, 0.0, 0.0
+    sy, sx, syy, sxx, syx = 0.0, 0.0, 0.0, 0.0, 0.0
+    level = 0
+    for step in range(len(order) + 1):
+        stop = step == len(order)
+        y, x = (0, 0) if stop else (order[step] // width, order[step] % width)
+        while level < len(thresholds) and (stop or reach[y, x] < thresholds[level]):
+            n = max(area, 1)
+            table[level, 0], table[level, 1], table[level, 2] = area, inner, outer
+            table[level, 3], table[level, 4], table[level, 5] = inner_sum, outer_sum, slope_sum
+            table[level, 6], table[level, 7] = on_rim, total
+            table[level, 8], table[level, 9] = syy - sy * sy / n, sxx - sx * sx / n
+            table[level, 10] = syx - sy * sx / n
+            level += 1
+        if stop or level == len(thresholds):
+            break
+        area += 1
+        total += window[y, x]
+        on_rim += rim[y, x]
+        sy, sx, syy, sxx, syx = sy + y, sx + x, syy + y * y, sxx + x * x, syx + y * x
+        if touching[y, x] > 0:
+            outer -= 1
+            outer_sum -= window[y, x]
+            slope_sum -= slope[y, x]
+        inside[y, x] = True
+        around = (min(y + 2, height) - max(y - 1, 0)) * (min(x + 2, width) - max(x - 1, 0)) - 1
+        if touching[y, x] < around:
+            inner += 1
+            inner_sum += window[y, x]
+            slope_sum += slope[y, x]
+        for v in range(max(y - 1, 0), min(y + 2, height)):
+            for u in range(max(x - 1, 0), min(x + 2, width)):
+                if v == y and u == x:
+                    continue
+                touching[v, u] += 1
+                if not inside[v, u]:
+                    if touching[v, u] == 1:
+                        outer += 1
+                        outer_sum += window[v, u]
+                        slope_sum += slope[v, u]
+                else:
+                    full = (min(v + 2, height) - max(v - 1, 0)) * (min(u + 2, width) - max(u - 1, 0)) - 1
+                    if touching[v, u] == full:
+                        inner -= 1
+                        inner_sum -= window[v, u]
+                        slope_sum -= slope[v, u]
+    return table
+
+
+@_compiled
+def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
+    """(H, W) distance in king's moves to the nearest True pixel, up to ``reach + 1``."""
+    height, width = mask.shape
+    distance = np.full((height, width), reach + 1, np.int32)
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                distance[y, x] = 0
+                continue
+            for v, u in ((y - 1, x - 1), (y - 1, x), (y - 1, x + 1), (y, x - 1)):
+                if v >= 0 and 0 <= u < width:
+                    distance[y, x] = min(distance[y, x], distance[v, u] + 1)
+    for y in range(height - 1, -1, -1):
+        for x in range(width - 1, -1, -1):
+            for v, u in ((y + 1, x + 1), (y + 1, x), (y + 1, x - 1), (y, x + 1)):
+                if v < height and 0 <= u < width:
+                    distance[y, x] = min(distance[y, x], distance[v, u] + 1)
+    return distance

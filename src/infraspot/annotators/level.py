@@ -1,0 +1,125 @@
+"""Choosing the level at which ``profile`` draws the boundary."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.annotators import flood
+from infraspot.annotators.features import frame_features, level_features, rim_share
+from infraspot.annotators.scorer import Scorer
+from infraspot.annotators.target import LEVELS, Target
+from infraspot.core.errors import UsageError, unknown_name
+
+PRESETS = Path(__file__).parent / "presets"
+_PREFIX = "preset:"
+
+_LARGEST_SHARE = 0.35
+"""Of the window: a component beyond it is clutter that the target has run into."""
+_RIM_SHARE = 0.1
+_AUTO_LEVEL, _AUTO_SPREAD = 0.05, 0.3
+_CLEAR_OF_NOISE, _NOISE_SPREAD = np.log(18.0), 1.2
+_USUAL_SIZE, _SIZE_SPREAD = np.log(22.0), 3.0
+_NOISE_FLOOR = 0.004
+
+Chooser = Callable[[Target], float]
+
+
+def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) -> Chooser:
+    """The rule that gives a target its level, from what the user wrote.
+
+    Parameters
+    ----------
+    level
+        ``"auto"``; a number between 0 (background) and 1 (peak); ``"preset:NAME"``; the path of a file made
+        by ``infraspot calibrate``.
+    image
+        (H, W) float32 in [0, 1]; presets look at the frame as a whole too.
+    clicks
+        How many clicks the frame has.
+
+    Raises
+    ------
+    UsageError
+        If the level is none of these.
+    InputError
+        If the file cannot be read.
+    """
+    if level == "auto":
+        return _choose_auto
+    number = _as_number(level)
+    if number is not None:
+        return lambda target: _lift(target, number)
+    scorer = load_level(str(level))
+    frame = frame_features(image, clicks)
+    return lambda target: _choose_scored(target, scorer, frame)
+
+
+@lru_cache(maxsize=8)
+def load_level(name: str) -> Scorer:
+    """The scorer of a preset or a file."""
+    if not name.startswith(_PREFIX):
+        if not Path(name).is_file():
+            raise UsageError(
+                f"level must be auto, a number in (0, 1), preset:NAME or a file, and {name!r} came"
+            )
+        return Scorer.load(name)
+    known = {path.stem: path for path in PRESETS.glob("*.json")}
+    key = name.removeprefix(_PREFIX)
+    if key not in known:
+        raise unknown_name("level preset", key, known)
+    return Scorer.load(known[key])
+
+
+def plausible(target: Target) -> NDArray[np.bool_]:
+    """(L,) the levels whose component has not run out of the window or into a large structure.
+
+    The highest level always counts as plausible.
+    """
+    area = target.table[:, flood.AREA]
+    fine: NDArray[np.bool_] = (area <= _LARGEST_SHARE * target.reach.size) & (rim_share(target) <= _RIM_SHARE)
+    fine[0] = True
+    return fine
+
+
+def _as_number(level: str | float) -> float | None:
+    try:
+        number = float(level)
+    except ValueError:
+        return None
+    if not 0 < number < 1:
+        raise UsageError(f"a level lies between 0 (background) and 1 (peak), and {level} came")
+    return number
+
+
+def _lift(target: Target, level: float) -> float:
+    """The level itself, or the lowest plausible one above it."""
+    if target.component(level).sum() <= _LARGEST_SHARE * target.reach.size:
+        return level
+    return max(level, float(LEVELS[plausible(target)].min()))
+
+
+def _choose_auto(target: Target) -> float:
+    """As low as the surroundings allow: well clear of their noise, and not far from the usual size.
+
+    Nothing in it depends on the unit of the grey values.
+    """
+    noise = max(target.noise / target.contrast, _NOISE_FLOOR)
+    size = np.log(np.maximum(target.table[:, flood.AREA], 1))
+    shortfall = np.minimum(np.log(LEVELS / noise) - _CLEAR_OF_NOISE, 0)
+    score = (
+        -(((LEVELS - _AUTO_LEVEL) / _AUTO_SPREAD) ** 2)
+        - ((size - _USUAL_SIZE) / _SIZE_SPREAD) ** 2
+        - (shortfall / _NOISE_SPREAD) ** 2
+    )
+    return _best(target, score)
+
+
+def _choose_scored(target: Target, scorer: Scorer, frame: NDArray[np.float64]) -> float:
+    return _best(target, scorer.score(level_features(target, frame)))
+
+
+def _best(target: Target, score: NDArray[np.floating]) -> float:
+    return float(LEVELS[np.where(plausible(target), score, -np.inf).argmax()])

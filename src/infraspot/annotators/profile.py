@@ -1,0 +1,48 @@
+"""``profile``: the annotator of infraspot, from one click to the seeded component at the right level.
+
+A target's surroundings are measured (:mod:`infraspot.annotators.target`), all thresholds between background
+and peak are described in one flood (:mod:`infraspot.annotators.flood`), one of the nested components is
+chosen (:mod:`infraspot.annotators.level`), and its holes are filled. Where the boundary lies is a convention
+of those who drew a data set's masks: ``level`` takes a number, or a law that ``infraspot calibrate`` fitted to
+some of them; ``"auto"`` assumes none.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.annotators.inputs import pixel_of
+from infraspot.annotators.level import Chooser, make_chooser
+from infraspot.annotators.region import Region, fill_holes
+from infraspot.annotators.target import Target, look_around
+
+_SOFTNESS = 0.4
+"""Width of the soft edge in units of the level."""
+_BELOW = np.float32(0.499)
+
+
+def annotate_profile(
+    image: NDArray[np.float32], points: NDArray[np.float64], *, level: str | float = "auto"
+) -> list[Region]:
+    """Grow one region from each click.
+
+    Parameters
+    ----------
+    image
+        (H, W) float32 in [0, 1].
+    points
+        (N, 2) clicks (y, x) inside the frame; a click may lie a few pixels beside its target.
+    level
+        ``"auto"``, a number in (0, 1), ``"preset:NAME"`` or the path of a calibrated file.
+    """
+    choose = make_chooser(level, image, len(points))
+    return [_grow(look_around(image, *pixel_of(point)), choose) for point in points]
+
+
+def _grow(target: Target, choose: Chooser) -> Region:
+    level = choose(target)
+    mask = target.component(level)
+    mask[target.peak] = True
+    mask = fill_holes(mask)
+    ramp = np.clip(0.5 + (target.reach - level) / _SOFTNESS, 0, 1)
+    soft = np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, _BELOW)).astype(np.float32)
+    return Region(target.top, target.left, soft, level)

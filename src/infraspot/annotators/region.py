@@ -1,0 +1,98 @@
+"""The pixels of one click, and how the regions of several clicks become one mask."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from infraspot.annotators.labelled_mask import Click
+
+_RING = 4
+_SURE = 3.0
+"""Contrast in deviations of the surroundings at which the confidence is one half."""
+_QUANTUM = 1 / 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A soft mask in a window of the frame.
+
+    ``soft`` is (h, w) float32 in [0, 1], at least 0.5 on the target; ``top`` and ``left`` place it in the
+    frame.
+    """
+
+    top: int
+    left: int
+    soft: NDArray[np.float32]
+    level: float | None = None
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Where the window lies in the frame."""
+        height, width = self.soft.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def merge_regions(
+    shape: tuple[int, int], points: NDArray[np.float64], regions: Sequence[Region]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.int32]]:
+    """Union of the regions; a pixel that several claim goes to the nearest click.
+
+    Returns
+    -------
+    mask, soft
+        (H, W) bool and float32.
+    owner
+        (H, W) int32: the click a pixel of the mask belongs to, -1 elsewhere.
+    """
+    soft = np.zeros(shape, np.float32)
+    owner = np.full(shape, -1, np.int32)
+    nearest = np.full(shape, np.inf, np.float32)
+    for index, region in enumerate(regions):
+        rows, columns = region.place
+        soft[rows, columns] = np.maximum(soft[rows, columns], region.soft)
+        y, x = points[index]
+        ys = np.arange(rows.start, rows.stop)[:, None]
+        xs = np.arange(columns.start, columns.stop)[None]
+        distance = np.hypot(ys - y, xs - x).astype(np.float32)
+        wins = (region.soft >= 0.5) & (distance < nearest[rows, columns])
+        nearest[rows, columns][wins] = distance[wins]
+        owner[rows, columns][wins] = index
+    return owner >= 0, soft, owner
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask without holes; a mask too small to have one comes back as it is."""
+    if np.count_nonzero(mask) < 4:
+        return mask
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(mask)
+    return filled
+
+
+def soft_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A hard mask as a soft one of zeros and ones."""
+    return mask.astype(np.float32)
+
+
+def record(
+    image: NDArray[Any], owner: NDArray[np.int32], index: int, point: NDArray[np.float64], region: Region
+) -> Click:
+    """Describe what became of a click: area, contrast against a ring, and confidence."""
+    rows, columns = (slice(max(part.start - _RING, 0), part.stop + _RING) for part in region.place)
+    window, owners = image[rows, columns], owner[rows, columns]
+    mine = owners == index
+    area = int(np.count_nonzero(mine))
+    y, x = float(point[0]), float(point[1])
+    if area == 0:
+        return Click(y, x, region.level, 0, 0.0, 0.0, 1)
+    around = ndimage.binary_dilation(mine, iterations=_RING) & (owners < 0)
+    clutter = window[around] if around.any() else window.ravel()
+    middle = float(np.median(clutter))
+    contrast = float(window[mine].mean()) - middle
+    noise = max(1.4826 * float(np.median(np.abs(clutter - middle))), float(clutter.std()) / 2, _QUANTUM)
+    ratio = abs(contrast) / noise * min(area, 9) ** 0.5 / 3
+    confidence = ratio**2 / (ratio**2 + _SURE**2)
+    return Click(y, x, region.level, area, contrast, confidence, -1 if contrast < 0 else 1)

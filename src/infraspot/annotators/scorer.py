@@ -1,0 +1,95 @@
+"""A level scorer: a handful of tiny networks that judge the nested components of a target."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import InputError
+from infraspot.core.files import write_text
+
+FORMAT = "infraspot-level-1"
+CLIP = 4.0
+"""Features further out than this many deviations count as that far."""
+
+_ARRAYS = ("mean", "scale", "hidden", "hidden_bias", "out")
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Mean of M networks of one hidden layer over standardised features; the best score wins.
+
+    Attributes
+    ----------
+    mean, scale
+        (F,) of the features.
+    hidden, hidden_bias
+        (M, F, K), (M, K).
+    out
+        (M, K).
+    about
+        Where it was fitted, on how many targets, with which cross-validated figures.
+    """
+
+    mean: Array
+    scale: Array
+    hidden: Array
+    hidden_bias: Array
+    out: Array
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def score(self, features: Array) -> Array:
+        """Score of each row, (L, F) -> (L,); only differences within a target have a meaning."""
+        standard = np.clip((features - self.mean) / self.scale, -CLIP, CLIP)
+        members, _, width = self.hidden.shape
+        stacked = self.hidden.transpose(1, 0, 2).reshape(len(self.mean), members * width)
+        active = np.maximum(standard @ stacked + self.hidden_bias.ravel(), 0)
+        score: Array = active @ self.out.ravel() / members
+        return score
+
+    def save(self, path: Path | str) -> None:
+        """Write as JSON, numbers to four significant digits."""
+        numbers = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
+        write_text(path, json.dumps({"format": FORMAT, "about": self.about, **numbers}) + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Scorer":
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is absent or is not a level preset.
+        """
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            if found["format"] != FORMAT:
+                raise ValueError(f"its format is {found['format']!r}")
+            arrays = {name: np.asarray(found[name], np.float64) for name in _ARRAYS}
+            scorer = cls(**arrays, about=dict(found["about"]))
+            scorer._check_shapes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read the level preset {path}: {error.strerror}; check its name"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path} is not a level preset ({error}); make one with `infraspot calibrate DATA --out FILE`"
+            ) from error
+        return scorer
+
+    def _check_shapes(self) -> None:
+        members, features, width = self.hidden.shape
+        wanted = [(features,), (features,), (members, width), (members, width)]
+        came = [array.shape for array in (self.mean, self.scale, self.hidden_bias, self.out)]
+        if came != wanted:
+            raise ValueError(f"its arrays have shapes {came}, expected {wanted}")
+
+
+def _rounded(array: Array) -> Any:
+    return np.vectorize(lambda value: float(f"{value:.4g}"))(array).tolist()

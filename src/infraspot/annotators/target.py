@@ -1,0 +1,133 @@
+"""What surrounds one click: polarity, peak, background, noise, and the nested components between them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.annotators import flood
+
+HALF_WINDOW = 18
+LEVELS = np.arange(0.90, 0.03, -0.02).astype(np.float32)
+"""Candidate levels, falling: 0 is the background, 1 the peak."""
+
+_CLIMB = 4
+"""Pixels that a click may lie beside the brightest pixel of its target."""
+_DARK_LEAD = 2.0
+"""A target is dark where it falls this much further below its surroundings than it rises above them."""
+_RING = (3, 6)
+"""Pixels outside a first mask where the background is measured."""
+_RING_LEVEL = 0.33
+_FEWEST = 8
+_QUANTUM = 1 / 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One click with its window.
+
+    Attributes
+    ----------
+    top, left
+        Place of the window in the frame.
+    reach
+        (h, w) float32: the level (0 background, 1 peak) down to which a pixel hangs together with the peak.
+    window
+        (h, w) float32: grey values on the same scale.
+    click, peak
+        (y, x) in the window.
+    polarity
+        1 bright, -1 dark.
+    background, contrast, noise
+        Grey values in [0, 1] times polarity: median of the ring; peak less background; deviation (1.4826 MAD)
+        of the ring.
+    table
+        (L, 11) of :func:`infraspot.annotators.flood.describe` at :data:`LEVELS`, grey values on the scale of
+        ``reach``.
+    """
+
+    top: int
+    left: int
+    reach: NDArray[np.float32]
+    window: NDArray[np.float32]
+    click: tuple[int, int]
+    peak: tuple[int, int]
+    polarity: int
+    background: float
+    contrast: float
+    noise: float
+    table: NDArray[np.float64]
+
+    def component(self, level: float) -> NDArray[np.bool_]:
+        """(h, w) bool: the seeded component at a level."""
+        return self.reach >= level
+
+
+def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
+    """Measure the surroundings of a click at a pixel of a frame (H, W) float32 in [0, 1]."""
+    height, width = image.shape
+    top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
+    bottom, right = min(y + HALF_WINDOW + 1, height), min(x + HALF_WINDOW + 1, width)
+    crop = image[top:bottom, left:right]
+    polarity, peak = _find_peak(crop, (y - top, x - left))
+    crop = np.ascontiguousarray(crop * np.float32(polarity))
+    reach, order = flood.flood(crop, *peak)
+    height_of_peak = float(crop[peak])
+    background, noise = _background(crop, reach, height_of_peak)
+    contrast = max(height_of_peak - background, _QUANTUM)
+    rim = np.zeros(crop.shape, np.bool_)
+    rim[0], rim[-1] = top > 0, bottom < height
+    rim[:, 0] |= left > 0
+    rim[:, -1] |= right < width
+    scaled = ((crop - background) / contrast).astype(np.float32)
+    scaled_reach = ((reach - background) / contrast).astype(np.float32)
+    table = flood.describe(scaled, _slope(scaled), scaled_reach, order, rim, LEVELS)
+    click = (y - top, x - left)
+    return Target(top, left, scaled_reach, scaled, click, peak, polarity, background, contrast, noise, table)
+
+
+def _find_peak(crop: NDArray[Any], click: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """Polarity of the target, and the extreme that a climb from the click reaches."""
+    middle = float(np.median(crop))
+    top, bottom = _climb(crop, click), _climb(-crop, click)
+    rise, fall = float(crop[top]) - middle, middle - float(crop[bottom])
+    if fall > max(_DARK_LEAD * rise, _QUANTUM):
+        return -1, bottom
+    return 1, top
+
+
+def _climb(crop: NDArray[Any], start: tuple[int, int]) -> tuple[int, int]:
+    """Steepest ascent in 3x3 steps, at most ``_CLIMB`` of them."""
+    y, x = start
+    for _ in range(_CLIMB):
+        top, left = max(y - 1, 0), max(x - 1, 0)
+        block = crop[top : y + 2, left : x + 2]
+        best = int(block.argmax())
+        v, u = top + best // block.shape[1], left + best % block.shape[1]
+        if crop[v, u] <= crop[y, x]:
+            break
+        y, x = v, u
+    return y, x
+
+
+def _background(crop: NDArray[Any], reach: NDArray[Any], peak: float) -> tuple[float, float]:
+    """Median and deviation of the ring around the first mask; of the whole window where there is no ring."""
+    background, around = float(np.median(crop)), crop.ravel()
+    for _ in range(2):
+        first = reach >= background + _RING_LEVEL * (peak - background)
+        distance = flood.chessboard_distance(first, _RING[1])
+        ring = crop[(distance >= _RING[0]) & (distance <= _RING[1])]
+        if len(ring) < _FEWEST or float(np.median(ring)) >= peak:
+            break
+        background, around = float(np.median(ring)), ring
+    return background, 1.4826 * float(np.median(np.abs(around - background)))
+
+
+def _slope(window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Size of the gradient by central differences; 0 along an axis of one pixel."""
+    squares = np.zeros_like(window)
+    for axis in (0, 1):
+        if window.shape[axis] > 1:
+            squares += np.gradient(window, axis=axis) ** 2
+    return np.sqrt(squares)

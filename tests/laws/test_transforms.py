@@ -14,7 +14,7 @@ GEOMETRIC = {
     "transpose": {"p": 1.0},
     "rot90": {},
 }
-ALWAYS = {"noise": {"p": 1.0}, "blur": {"p": 1.0}, "copy-paste": {"p": 1.0}}
+ALWAYS = {name: {"p": 1.0} for name in ("noise", "blur", "copy-paste", "flecks")}
 
 
 def scene(seed: int = 0, height: int = 70, width: int = 90) -> Sample:
@@ -166,6 +166,14 @@ def test_a_target_that_would_saturate_is_not_pasted():
     white = Sample("white", np.full((64, 64), 0.9, np.float32), np.zeros((64, 64), bool))
     result = TRANSFORMS["copy-paste"](donors=[scene()], p=1.0)(white, np.random.default_rng(0))
     assert not result.mask.any()
+
+
+def test_flecks_brighten_background_and_spare_targets():
+    sample = scene()
+    for seed in range(10):
+        added = TRANSFORMS["flecks"](p=1.0)(sample, np.random.default_rng(seed)).image - sample.image
+        assert added.min() >= -1e-6
+        assert added[sample.mask].max() <= 3 * 0.1 * 0.5
 
 
 def test_compose_runs_its_steps_in_order():

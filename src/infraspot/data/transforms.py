@@ -16,6 +16,7 @@ from scipy import ndimage
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import FloatArray, Sample
 from infraspot.data.copy_paste import CopyPaste
+from infraspot.data.flecks import Flecks
 from infraspot.data.resampling import resample
 
 Transform = Callable[[Sample, Generator], Sample]
@@ -222,6 +223,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "noise": Noise,
     "blur": Blur,
     "copy-paste": CopyPaste,
+    "flecks": Flecks,
 }
 
 

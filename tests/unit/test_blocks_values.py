@@ -58,13 +58,20 @@ def test_deformable_taps_move_by_pixels_down_and_right() -> None:
     torch.testing.assert_close(layer(x)[..., 1:6, 2:8], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_recurrence_in_chunks_equals_the_loop() -> None:
+def test_a_recurrence_looped_and_in_chunks() -> None:
     exponent, drive = -torch.rand(601, 3), torch.randn(601, 3)
     state, states = torch.zeros(3), []
     for exponent_now, drive_now in zip(exponent, drive, strict=True):
         state = exponent_now.exp() * state + drive_now
         states.append(state)
     torch.testing.assert_close(linear_recurrence(exponent, drive), torch.stack(states))
+    exported = torch.export.export(_Recurrence(), (exponent, drive)).module()
+    torch.testing.assert_close(exported(exponent, drive), torch.stack(states))
+
+
+class _Recurrence(torch.nn.Module):
+    def forward(self, exponent: torch.Tensor, drive: torch.Tensor) -> torch.Tensor:
+        return linear_recurrence(exponent, drive)
 
 
 def test_haar_bands_by_hand() -> None:

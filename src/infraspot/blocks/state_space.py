@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from infraspot.blocks.conv import LayerNorm2d
 
 DIRECTIONS = 4  # along the rows, along the columns, and both backwards
-LONGEST_LOOP = 256  # steps; a longer recurrence is cut into chunks
+LONGEST_LOOP = 16  # steps; outside of eager CPU code a longer recurrence is cut into chunks
 
 
 class SelectiveScan2d(nn.Module):
@@ -80,12 +80,19 @@ def _roll(paths: Tensor, like: Tensor) -> Tensor:
 def linear_recurrence(exponent: Tensor, drive: Tensor) -> Tensor:
     """h_t = exp(exponent_t) h_{t-1} + drive_t along the first axis, h_{-1} = 0; ``exponent`` is at most 0.
 
-    A long axis is cut into about sqrt(L) chunks of sqrt(L): one short loop runs inside all chunks at once, a
-    second one carries the states from chunk to chunk, so that devices and exported graphs see few steps.
+    Eager code on a CPU loops over the axis. Elsewhere, where each step costs a launch or a node of a graph, a
+    long axis is cut into about sqrt(L) chunks of sqrt(L): one short loop runs inside all chunks at once, a
+    second one carries the states from chunk to chunk.
     """
     length = len(exponent)
-    if length <= LONGEST_LOOP:
+    eager = exponent.device.type == "cpu" and not torch.compiler.is_compiling()
+    if eager or length <= LONGEST_LOOP:
         return _loop(exponent.exp(), drive)
+    return _chunked(exponent, drive)
+
+
+def _chunked(exponent: Tensor, drive: Tensor) -> Tensor:
+    length = len(exponent)
     chunk = math.isqrt(length)
     missing = (0, 0) * (exponent.dim() - 1) + (0, -length % chunk)
     exponent = F.pad(exponent, missing).unflatten(0, (-1, chunk)).transpose(0, 1)

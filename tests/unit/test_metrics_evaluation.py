@@ -243,3 +243,12 @@ def test_the_sweep_takes_a_large_noisy_frame(rng):
     counts = sweep_frame(*prepare(scores, truth, protocol), protocol)
     expected = [(scores > np.float32(threshold)).sum() for threshold in DEFAULT_THRESHOLDS]
     assert counts.column("predicted").tolist() == expected
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_an_evaluation_of_nothing_has_no_numbers_and_no_error(name):
+    result = Evaluation(name, pixel_ranking=True).compute(bootstrap=10)
+    assert (result["n_images"], result["n_targets"]) == (0, 0)
+    assert np.isnan(result["iou"])
+    assert np.isnan(result["fa_area"])
+    assert np.isnan(result["intervals"]["pd"]).all()

@@ -71,7 +71,8 @@ def assign(
     if not quality.size:
         return true
     free = np.ones(quality.shape[1], np.bool_)
-    for one in np.argsort(-scores, kind="stable"):
+    order = np.argsort(-scores, kind="stable")
+    for one in order[quality[order].max(axis=1) >= least]:
         row = np.where(free, quality[one], -np.inf) if policy == "best" else quality[one]
         target = int(np.argmax(row))
         if row[target] >= least and free[target]:

@@ -27,7 +27,15 @@ from infraspot.metrics.frame import FrameRecord, count_frame, prepare
 from infraspot.metrics.pairing import centroid_distances, pair_ious
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
 from infraspot.metrics.ranking import PIXEL_NUMBERS, PixelRanking, count_scores
-from infraspot.metrics.reduction import REASONS, add_rows, bootstrap_intervals, count_row, frame_iou, ratios
+from infraspot.metrics.reduction import (
+    COLUMNS,
+    REASONS,
+    add_rows,
+    bootstrap_intervals,
+    count_row,
+    frame_iou,
+    ratios,
+)
 from infraspot.metrics.strata import stratify
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, check_thresholds, sweep_frame
 from infraspot.metrics.taxonomy import classify_targets, count_clutter, count_errors
@@ -155,7 +163,7 @@ class Evaluation:
         ``bootstrap`` is the number of resampled sets for the intervals; 0 leaves them out.
         """
         records = sorted(self.records, key=lambda record: record.id)
-        rows = np.array([count_row(record, self.protocol) for record in records]).reshape(len(records), -1)
+        rows = np.array([count_row(record, self.protocol) for record in records]).reshape(-1, len(COLUMNS))
         numbers = {name: float(value) for name, value in ratios(add_rows(rows)).items()}
         numbers["ap"] = self._average_precision(records)
         result: dict[str, Any] = {

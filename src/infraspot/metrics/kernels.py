@@ -2,6 +2,9 @@
 
 Import this module only through :mod:`infraspot.metrics.compiled`, which does without it where numba is
 missing. Every function has a plain counterpart that the tests hold it to.
+
+The file is long on purpose: numba keeps compiled code per file, and would run a stale kernel if one that it
+calls changed in another file.
 """
 
 from typing import Any
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 FAR = 1 << 62
+CELL = 8
 
 # Columns of a run: first flat index, flat index after the last, level.
 START, STOP, LEVEL = 0, 1, 2
@@ -217,7 +221,9 @@ def find_runs(values: Array, thresholds: Array, guess: Array, width: int) -> tup
     """
     bins = guess.size - 1
     height = values.size // width
-    runs = np.empty((values.size // 16 + width, 3), np.int32)
+    # Small at first: asking the system for megabytes that are never touched can cost more than the pass
+    # itself.
+    runs = np.empty((4 * width + 1024, 3), np.int32)
     rows = np.empty(height + 1, np.int64)
     count = 0
     level = 0
@@ -297,12 +303,12 @@ def link_rows(runs: Array, rows: Array, width: int, eight: bool) -> Array:
 
 @njit(cache=True, nogil=True)
 def mark_surroundings(height: int, width: int, centroids: Array, reach: int) -> Array:
-    """(H * W,) bool: the pixel lies within ``reach`` rows and columns of some centroid."""
-    near = np.zeros(height * width, np.bool_)
+    """Bool, by cells of 8x8 pixels: some pixel lies within ``reach`` rows and columns of a centroid."""
+    near = np.zeros((height // CELL + 1, width // CELL + 1), np.bool_)
     for t in range(centroids.shape[0]):
-        top, left = int(centroids[t, 0]) - reach, int(centroids[t, 1]) - reach
-        for y in range(max(top, 0), min(top + 2 * reach + 2, height)):
-            near[y * width + max(left, 0) : y * width + min(left + 2 * reach + 2, width)] = True
+        top, left = max(int(centroids[t, 0]) - reach, 0), max(int(centroids[t, 1]) - reach, 0)
+        bottom, right = int(centroids[t, 0]) + reach + 1, int(centroids[t, 1]) + reach + 1
+        near[top // CELL : bottom // CELL + 1, left // CELL : right // CELL + 1] = True
     return near
 
 
@@ -414,7 +420,7 @@ def _update_close(
         if parent[one] != one:
             continue
         y, x = _centroid(state, one, width)
-        if near[int(y + 0.5) * width + int(x + 0.5)]:
+        if near[int(y + 0.5) // CELL, int(x + 0.5) // CELL]:
             merged[count] = one
             count += 1
             fresh = True

@@ -5,9 +5,11 @@ first), and a sentence is 4x4 "words". The inner Mamba scans the words inside ea
 information), whose sum enters the sentence; the outer Mamba scans the sentences (global information). Four
 levels of both, merged two by two, feed a residual decoder with patch expansion.
 
-Parameters: 4.86 M. Departures from the authors' program: it reshapes (locations, channels) to (channels, H,
-W) without a transpose before each feed-forward, which scrambles the map; here the map stays a map. Its unused
-relative positions, whose number depends on the image, are left out, and the scan is plain torch.
+Parameters: 4.86 M (the authors' program: 5.10 M at 256x256, of which .23 M are relative positions that
+nothing reads). Departures: the program reshapes (locations, channels) to (channels, H, W) without a
+transpose, on entering each scan and before each feed-forward, which scrambles the map; here the map stays a
+map. The scan is plain torch. With those places mended in the program and its weights carried over, outputs
+agree to 1e-6.
 """
 
 import torch.nn.functional as F

@@ -65,6 +65,13 @@ class Examples:
         parts = (getattr(self, field.name)[chosen] for field in fields(self))
         return Examples(*parts)
 
+    def first_allowed(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(N,) the given levels, raised to the nearest one that may be chosen."""
+        steps = np.arange(self.allowed.shape[1])
+        reachable = self.allowed & (steps <= levels[:, None])
+        raised: NDArray[np.int64] = np.where(reachable, steps, 0).max(1)
+        return raised
+
     def union(self) -> Array:
         """(N, L) pixels in the component or on the true target."""
         union: Array = self.area + self.truth[:, None] - self.hits
@@ -168,9 +175,7 @@ def _target_under(parts: Components, point: NDArray[np.float64]) -> int | None:
     return int(around[ys[nearest], xs[nearest]]) - 1
 
 
-def _example(
-    target: Target, frame: Array, parts: Components, owner: int, group: int
-) -> tuple[NDArray[Any], ...]:
+def _example(target: Target, frame: Array, parts: Components, owner: int, group: int) -> tuple[Any, ...]:
     height, width = target.reach.shape
     window = parts.labels[target.top : target.top + height, target.left : target.left + width]
     on_target = np.sort(target.reach[window == owner + 1])

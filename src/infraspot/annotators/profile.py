@@ -3,8 +3,8 @@
 A target's surroundings are measured (:mod:`infraspot.annotators.target`), all thresholds between background
 and peak are described in one flood (:mod:`infraspot.annotators.flood`), one of the nested components is
 chosen (:mod:`infraspot.annotators.level`), and its holes are filled. Where the boundary lies is a convention
-of those who drew a data set's masks: ``level`` takes a number, or a law that ``infraspot calibrate`` fitted to
-some of them; ``"auto"`` assumes none.
+of those who drew a data set's masks: ``level`` takes a number, or a law that ``infraspot calibrate`` fitted
+to some of them; ``"auto"`` assumes none.
 """
 
 import numpy as np

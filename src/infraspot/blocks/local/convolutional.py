@@ -166,7 +166,7 @@ class MRCB(Local):
 
 
 class ContrastShape(Local):
-    """Central difference convolution for contrast, a large kernel for shape (CSRNet, 2024).
+    """Central difference convolution for contrast, a large kernel for shape (Lin et al., 2024).
 
     Judgement: both depthwise at full width, on a shared 1x1; kernel 9; share 0.7 of the central difference as
     in Yu et al. (2020).

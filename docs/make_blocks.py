@@ -34,7 +34,7 @@ attention = "cbam"   # after each encoder level; leave it out for none
 A name with a colon, such as `"mypkg.blocks:Mine"`, is imported. Where a paper's program is public the block
 follows it; where only the survey's words are, its docstring says "Judgement". Parameters (thousands) and
 multiply-adds (millions) are for {CHANNELS} channels in and out at {SIDE}x{SIDE}; a fusion has {CHANNELS} and
-{2 * CHANNELS} channels, the higher level at half the size. This file is written by `python docs/make_blocks.py`.
+{2 * CHANNELS} channels, the higher level at half the size. `python docs/make_blocks.py` writes this file.
 """
 
 

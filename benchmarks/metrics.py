@@ -1,10 +1,10 @@
 """Scoring speed against pyirstdmetrics: made data in memory, one thread, both programs in the same run.
 
 Workload A: frames of 256x256; workload B: frames of 1024x1280. Both programs count the same things, and the
-benchmark stops if the counts differ: at one threshold, pooled and per-image IoU with Pd and Fa by the distance
-rule; at 101 thresholds, pixel curves with Pd and Fa. The two take turns frame by frame, and the median of the
-frames' ratios is printed. Times are processor times of the one thread, so that other programs on the machine do
-not count. Lines ``name=value`` come last.
+benchmark stops if the counts differ: at one threshold, pooled and per-image IoU with Pd and Fa by the
+distance rule; at 101 thresholds, pixel curves with Pd and Fa. The two take turns frame by frame, and the
+median of the frames' ratios is printed. Times are processor times of the one thread, so that other programs
+on the machine do not count. Lines ``name=value`` come last.
 """
 
 # ruff: noqa: E402 - the libraries read their number of threads when they are imported

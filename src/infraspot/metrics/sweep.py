@@ -6,6 +6,7 @@ union-find, 1975).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -105,12 +106,9 @@ def sweep_frame(
     if compiled is None or protocol.rule != "distance":
         return _sweep_one_by_one(scores, truth, pixels, protocol, thresholds)
     targets, true_pixels = find_regions(truth, connectivity=protocol.connectivity)
-    cuts = thresholds.astype(scores.dtype)
-    if protocol.inclusive:  # at or above a number is above the next smaller one
-        cuts = np.nextafter(cuts, scores.dtype.type(-1))
-    guess = np.searchsorted(cuts, np.arange(GUESS_BINS + 1, dtype=scores.dtype) / GUESS_BINS)
+    cuts, guess = _levels_of(thresholds.tobytes(), scores.dtype.str, protocol.inclusive)
     flat, width = scores.ravel(), scores.shape[1]
-    runs, rows = compiled.find_runs(flat, np.append(cuts, scores.dtype.type(np.inf)), guess, width)
+    runs, rows = compiled.find_runs(flat, cuts, guess, width)
     found = compiled.sweep_levels(
         runs,
         rows,
@@ -123,12 +121,24 @@ def sweep_frame(
         protocol.bookkeeping == "by_value",
     )
     predicted, components, hits, matched, twins = found.T
-    levels = np.searchsorted(cuts, flat[true_pixels.index])
+    levels = np.searchsorted(cuts[:-1], flat[true_pixels.index])
     passed = np.bincount(levels, minlength=len(thresholds) + 1)
     common = passed[::-1].cumsum()[::-1][1:]
     forgiven = twins if protocol.bookkeeping == "by_value" else matched
     table = np.stack([common, predicted, components, hits, components - hits, predicted - forgiven], axis=1)
     return SweepCounts(thresholds, table, 1, pixels, true_pixels.index.size, len(targets))
+
+
+@lru_cache(maxsize=8)
+def _levels_of(
+    thresholds: bytes, dtype: str, inclusive: bool
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+    """Thresholds in the map's precision with infinity at the end, and how many of them lie below b / bins."""
+    cuts = np.frombuffer(thresholds).astype(dtype)
+    if inclusive:  # at or above a number is above the next smaller one
+        cuts = np.nextafter(cuts, cuts.dtype.type(-1))
+    guess = np.searchsorted(cuts, np.arange(GUESS_BINS + 1, dtype=dtype) / GUESS_BINS)
+    return np.append(cuts, cuts.dtype.type(np.inf)), guess
 
 
 def _sweep_one_by_one(

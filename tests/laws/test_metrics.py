@@ -18,7 +18,7 @@ THRESHOLDS = np.array([0.0, 0.2, 0.25, 0.5, 0.75, 0.9])
 LEVELS = [0.0, 0.125, 0.25, 0.5, 0.625, 0.75, 1.0]
 NATIVE = [name for name, protocol in PROTOCOLS.items() if protocol.grid is None]
 lawful = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

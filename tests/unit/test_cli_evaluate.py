@@ -274,8 +274,11 @@ def test_plots_show_the_curve_the_strata_and_the_worst_frames(folders):
     save(folders / "pred" / "Misc_1.npy", noisy)
     evaluate(folders, "--plots", str(folders / "plots"))
     names = {path.name for path in (folders / "plots").iterdir()}
-    assert names == {"pd_fa.png", "iou_by_size.png", "pixel_curves.png", "worst.png"}
-    assert all(Image.open(folders / "plots" / name).size[0] > 300 for name in names)
+    assert names == {"pd_fa.png", "iou_by_size.png", "pixel_curves.png", "worst.png", "report.html"}
+    assert all(Image.open(folders / "plots" / name).size[0] > 300 for name in names - {"report.html"})
+    page = (folders / "plots" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page
 
 
 def test_a_model_is_scored_on_a_data_set(tmp_path, monkeypatch):

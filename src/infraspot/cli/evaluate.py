@@ -110,8 +110,10 @@ def command(
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")
     source = {"prediction": pred, "truth": truth or data, "split": split, "missing": missing}
     result = {**evaluation.compute(bootstrap=bootstrap, seed=seed), "source": source, "left_out": failed}
+    written = _write(evaluation, result, found, json_file, csv_file, plots)
     _show(result)
-    _write(evaluation, result, found, json_file, csv_file, plots)
+    for path in written:
+        say(f"-> {path}")
     if failed:
         warn(
             f"{len(failed)} images are left out; the numbers are those of the other {len(evaluation.records)}"
@@ -225,24 +227,24 @@ def _write(
     json_file: str | None,
     csv_file: str | None,
     plots: str | None,
-) -> None:
-    """The files that were asked for."""
+) -> "list[Path]":
+    """Write the files that were asked for; they come before the tables, lest a closed pipe lose them."""
     from infraspot.report.scores import write_scores, write_table
 
     per_image = evaluation.per_image()
+    written = [Path(name) for name in (json_file, csv_file) if name]
     if json_file:
         write_scores(json_file, result, per_image)
-        say(f"-> {json_file}")
     if csv_file:
         write_table(csv_file, per_image)
-        say(f"-> {csv_file}")
     if plots:
+        from infraspot.report.page import write_page
         from infraspot.report.plots import rank_frames, write_plots, write_worst
 
+        folder, threshold = Path(plots), evaluation.protocol.threshold
         loaders = {pair.id: pair.load for pair in found.pairs}
-        written = write_plots(Path(plots), result)
+        pictures = write_plots(folder, result)
         worst = rank_frames(evaluation.records)
-        threshold = evaluation.protocol.threshold
-        written += write_worst(Path(plots), worst, lambda name: loaders[name](), threshold=threshold)
-        for path in written:
-            say(f"-> {path}")
+        pictures += write_worst(folder, worst, lambda name: loaders[name](), threshold=threshold)
+        written += [*pictures, write_page(folder / "report.html", result, pictures)]
+    return written

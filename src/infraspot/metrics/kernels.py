@@ -249,7 +249,7 @@ def find_runs(values: Array, thresholds: Array, guess: Array, width: int) -> tup
 
 @njit(cache=True, nogil=True)
 def _end_of_run(values: Array, k: int, end: int, low: float, high: float) -> int:
-    """The first index from ``k`` whose value is not in (low, high], or ``end``; steps of 16 where possible."""
+    """The first index from ``k`` whose value is not in (low, high], or ``end``; 16 at a time."""
     while k + 16 <= end:
         outside = False
         for j in range(16):

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML file that needs no network: tables, pictures, and the definition of the numbers."""
+"""An evaluation as one HTML file that needs no network: tables, pictures, and what the numbers mean."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ title }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 60rem }
 table { border-collapse: collapse; margin: 1rem 0 }
 td, th { padding: .15rem .9rem .15rem 0; text-align: right; font-variant-numeric: tabular-nums }
 td:first-child, th:first-child { text-align: left }
@@ -20,7 +20,8 @@ th { border-bottom: 1px solid #bbb; font-weight: 600 }
 img { max-width: 100%; margin: .5rem 0 }
 </style></head><body>
 <h1>{{ title }}</h1>
-<p>{{ result.n_images }} images, {{ result.n_targets }} targets, threshold {{ "%g" | format(result.threshold) }},
+<p>{{ result.n_images }} images, {{ result.n_targets }} targets,
+threshold {{ "%g" | format(result.threshold) }},
 protocol <b>{{ result.protocol }}</b>: {{ result.definition }}</p>
 {% if left_out %}<p><b>{{ left_out }} images could not be scored and are left out.</b></p>{% endif %}
 {% for head, rows in tables if rows %}

@@ -120,8 +120,10 @@ def _draw_pixel_curves(figure: Any, result: Mapping[str, Any]) -> bool:
     left.plot(curves["false_positive_rate"], curves["recall"], color=FOUND_COLOUR)
     left.set(xlabel="false positive rate", ylabel="recall", title=f"ROC, area {result['pixel_auc']:.5f}")
     left.set_xscale("symlog", linthresh=1e-6)
+    left.set_ylim(-0.02, 1.02)
     right.plot(curves["recall"], curves["precision"], color=TRUTH_COLOUR)
     right.set(xlabel="recall", ylabel="precision", title=f"precision, mean {result['pixel_ap']:.4f}")
+    right.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return True
 
 

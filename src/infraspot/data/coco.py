@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from infraspot.core.errors import DataError, InputError
 from infraspot.data.boxes import checked_boxes
 from infraspot.data.entries import Entry, unique_ids
+from infraspot.data.layouts import SEQUENCE_LABELS
 from infraspot.data.listing import images_in, natural_key
 from infraspot.data.points import read_text
 from infraspot.data.segments import Segments
-
-SEQUENCE_LABELS = ("IR_label.json", "infrared.json")
 
 
 def find_coco_files(root: Path) -> list[Path]:

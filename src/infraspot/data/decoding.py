@@ -18,6 +18,7 @@ from infraspot.core.errors import InputError
 MAX_PIXELS = 100_000_000
 
 _FORMATS = ("PNG", "BMP", "JPEG", "TIFF")
+_MAGIC = (b"\x89PNG", b"BM", b"\xff\xd8")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFFFILE_CODECS = frozenset({"NONE", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA"})
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")
@@ -100,15 +101,22 @@ def _explained(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"cannot read {path}: permission denied; change its permissions") from error
     except Image.UnidentifiedImageError as error:
-        raise InputError(
-            f"{path} is not a PNG, BMP, JPEG or TIFF image, whatever its name; convert it or leave it out"
-        ) from error
+        raise InputError(f"{path} {_what_is_wrong(path)}") from error
     # Decoders answer damaged bytes with almost any exception: struct.error, IndexError, zlib.error, ...
     except Exception as error:
         detail = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise InputError(
             f"{path} cannot be decoded ({detail}); it is damaged: restore it from its source or leave it out"
         ) from error
+
+
+def _what_is_wrong(path: Path) -> str:
+    """Why Pillow does not know a file: its beginning tells a damaged image from something else."""
+    with path.open("rb") as file:
+        known = file.read(4).startswith(_MAGIC)
+    if known:
+        return "has a damaged header or no pixels; restore it from its source or leave it out"
+    return "is not a PNG, BMP, JPEG or TIFF image, whatever its name; convert it or leave it out"
 
 
 def _tiff_pages(path: Path, max_pixels: int) -> Iterator[Raster]:
@@ -139,6 +147,8 @@ def _tiff_page(path: Path, index: int, page: Any, max_pixels: int) -> Raster:
     values = page.asarray()
     if values.ndim == 3 and page.axes.startswith("S"):
         values = np.moveaxis(values, 0, 2)
+    if values.shape[:2] != (page.imagelength, page.imagewidth) or values.ndim > 3:
+        raise ValueError(f"page {index} has the shape {values.shape}")
     bits = page.bitspersample
     full_scale = 2**bits - 1 if values.dtype.kind in "bu" and bits <= 16 else None
     if page.photometric.name == "MINISWHITE":

@@ -75,6 +75,8 @@ def read_mask(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.b
 def stray_mask_values(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> list[float]:
     """The values of a mask file that are neither 0 nor its full scale, ascending; empty for a binary mask."""
     values, full = _mask_values(Path(path), max_pixels)
+    if not ((values != 0) & (values != full)).any():  # far quicker than sorting, and nearly always so
+        return []
     return [float(value) for value in np.unique(values) if value not in (0, full)]
 
 

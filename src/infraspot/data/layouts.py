@@ -36,7 +36,7 @@ class Layout:
         Folders by the split or section that they hold, ``""`` for the whole set. Subfolders of ``images``,
         such as ``images/train``, are found by themselves.
     needs
-        Files or folders, as patterns relative to the set, one of each of which must exist.
+        Files or folders that must exist, as patterns relative to the set; ``|`` stands between alternatives.
     names
         What every image must be called.
     folder
@@ -59,8 +59,14 @@ class Layout:
         """Whether the folder looks like this layout."""
         if self.folder and not re.search(self.folder, root.name, re.IGNORECASE):
             return False
-        return all(next(root.glob(pattern), None) is not None for pattern in self.needs)
+        return all(any(_exists(root, pattern) for pattern in need.split("|")) for need in self.needs)
 
+
+def _exists(root: Path, pattern: str) -> bool:
+    return next(root.glob(pattern), None) is not None
+
+
+SEQUENCE_LABELS = ("IR_label.json", "infrared.json")
 
 _PLAIN = Part("images", "masks", boxes="bboxes", sky="sky")
 _ROLES = ("train", "trainval", "val", "valid", "test", "detect")
@@ -109,7 +115,7 @@ LAYOUTS: Mapping[str, Layout] = {
                 for name in ("real", "simulation")
             },
         },
-        needs=("**/boxes/**/*.txt",),
+        needs=("boxes/*.txt|boxes/*/*.txt|real/boxes/*.txt|real/boxes/*/*.txt",),
         box_format=_XYWH,
     ),
     "ist-a": Layout(
@@ -120,7 +126,7 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "anti-uav": Layout(
         "Anti-UAV: sequences of frames with IR_label.json or infrared.json",
-        needs=("**/*[rR]*.json", "**/*.jpg"),
+        needs=("|".join(f"{folder}{name}" for folder in ("", "*/", "*/*/") for name in SEQUENCE_LABELS),),
     ),
     "sirst-aug": Layout(
         "SIRST-Aug: trainval/ and test/, each with images/ and masks/",
@@ -157,7 +163,7 @@ LAYOUTS: Mapping[str, Layout] = {
         {role: Part(f"{role}/images", f"{role}/masks") for role in _ROLES},
         needs=("*/images/*", "*/masks/*"),
     ),
-    "coco": Layout("COCO: a JSON file with images and annotations", needs=("*.json",)),
+    "coco": Layout("COCO: a JSON file with images and annotations", needs=("*.json|annotations/*.json",)),
     "nchu-sirst": Layout(
         "NCHU-SIRST: VOC boxes",
         {"": Part("JPEGImages", boxes="Annotations")},
@@ -180,7 +186,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "": Part("images", boxes="labels"),
             **{role: Part(f"{role}/images", boxes=f"{role}/labels") for role in _ROLES},
         },
-        needs=("**/images", "**/labels/**/*.txt"),
+        needs=("labels/*.txt|labels/*/*.txt|*/labels/*.txt",),
         box_format=YOLO,
     ),
     "images": Layout("images/ without annotation", {"": Part("images", sky="sky")}, needs=("images/*",)),

@@ -77,9 +77,10 @@ def read_text(path: Path) -> str:
 
 
 def drop_image_suffix(name: str) -> str:
-    """``a.b.png`` becomes ``a.b``; a name without an image suffix stays."""
-    path = Path(name)
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+    """The last part of a path without its image suffix: ``a.b`` for ``images/a.b.png`` and for ``a.b``."""
+    name = name.rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and dot + suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _from_json(path: Path, text: str) -> dict[str, list[Any]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from infraspot.core.files import replacing
 from infraspot.data.inspection import Inspection
 
+_FEW = 30
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -97,6 +98,8 @@ def _histogram(axes: Any, values: NDArray[np.float64], *, logarithmic: bool) -> 
     if logarithmic and high > low:
         axes.set_xscale("log")
         axes.hist(values, bins=np.geomspace(low, high, 30))
+    elif high - low < _FEW and np.array_equal(values, values.round()):
+        axes.hist(values, bins=np.arange(low - 0.5, high + 1), rwidth=0.9)
     else:
         axes.hist(values, bins=30)
 

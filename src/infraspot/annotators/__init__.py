@@ -5,12 +5,20 @@ entry to all of them.
 """
 
 from infraspot.annotators.api import Annotator, annotate
+from infraspot.annotators.diffusion import annotate_diffusion
+from infraspot.annotators.diffusion_mc import annotate_diffusion_mc
 from infraspot.annotators.labelled_mask import Click, LabelledMask
+from infraspot.annotators.level_set import annotate_com
+from infraspot.annotators.mclc import annotate_mclc
 from infraspot.annotators.profile import annotate_profile
 from infraspot.annotators.windows import annotate_otsu, annotate_random_walker, annotate_watershed
 
 ANNOTATORS: dict[str, Annotator] = {
     "profile": annotate_profile,
+    "diffusion": annotate_diffusion,
+    "diffusion-mc": annotate_diffusion_mc,
+    "mclc": annotate_mclc,
+    "com": annotate_com,
     "otsu": annotate_otsu,
     "random-walker": annotate_random_walker,
     "watershed": annotate_watershed,

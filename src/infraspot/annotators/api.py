@@ -56,6 +56,8 @@ def annotate(image: NDArray[Any], points: Any, method: str = "profile", **option
 
 
 def _check_options(method: str, annotator: Annotator, options: dict[str, Any]) -> None:
+    if not options:
+        return
     parameters = inspect.signature(annotator).parameters.values()
     known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     unknown = [name for name in options if name not in known]

@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _compiled(function: Function) -> Function:
+def compiled(function: Function) -> Function:
+    """The function as machine code where numba is installed, itself elsewhere."""
     try:
         import numba
     except ImportError:  # pragma: no cover - numba is a dependency, and some platforms lack it
         return function
-    compiled: Any = numba.njit(cache=True, nogil=True)(function)
-    return cast(Function, compiled)
+    return cast(Function, numba.njit(cache=True, nogil=True)(function))
 
 
 AREA, INNER, OUTER, INNER_SUM, OUTER_SUM, SLOPE_SUM, RIM, SUM, YY, XX, YX = range(11)
 """Columns of :func:`describe`."""
 
 
-@_compiled
+@compiled
 def flood(
     window: NDArray[np.float32], seed_y: int, seed_x: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -70,7 +70,7 @@ def flood(
     return reach, order
 
 
-@_compiled
+@compiled
 def describe(
     window: NDArray[np.float32],
     slope: NDArray[np.float32],
@@ -152,7 +152,7 @@ def describe(
     return table
 
 
-@_compiled
+@compiled
 def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
     """(H, W) distance in king's moves to the nearest True pixel, up to ``reach + 1``."""
     height, width = mask.shape
@@ -171,3 +171,50 @@ def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32
                 if v < height and 0 <= u < width:
                     distance[y, x] = min(distance[y, x], distance[v, u] + 1)
     return distance
+
+
+@compiled
+def ring_statistics(
+    values: NDArray[np.float32], mask: NDArray[np.bool_], blocked: NDArray[np.bool_], near: int, far: int
+) -> tuple[int, float, float, float]:
+    """Grey values at ``near`` to ``far`` king's moves from a mask, (H, W), less those that are blocked.
+
+    Returns
+    -------
+    Their number, median, deviation from the median (1.4826 MAD), and standard deviation; zeros where none.
+    """
+    distance = chessboard_distance(mask, far)
+    found = np.empty(values.size, np.float32)
+    count = 0
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            if near <= distance[y, x] <= far and not blocked[y, x]:
+                found[count] = values[y, x]
+                count += 1
+    if count == 0:
+        return 0, 0.0, 0.0, 0.0
+    found = found[:count]
+    middle = float(np.median(found))
+    deviation = 1.4826 * float(np.median(np.abs(found - middle)))
+    return count, middle, deviation, float(np.std(found))
+
+
+@compiled
+def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with its holes, which are pixels without a 4-connected way to the window's edge."""
+    height, width = mask.shape
+    result = np.ones((height, width), np.bool_)
+    waiting = [(0, 0) for _ in range(0)]
+    for y in range(height):
+        for x in range(width):
+            edge = y in (0, height - 1) or x in (0, width - 1)
+            if edge and not mask[y, x]:
+                result[y, x] = False
+                waiting.append((y, x))
+    while len(waiting) > 0:
+        y, x = waiting.pop()
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= v < height and 0 <= u < width and result[v, u] and not mask[v, u]:
+                result[v, u] = False
+                waiting.append((v, u))
+    return result

@@ -29,12 +29,13 @@ def as_image(image: NDArray[Any]) -> NDArray[np.float32]:
         return (frame / np.iinfo(frame.dtype).max).astype(np.float32)
     if not np.issubdtype(frame.dtype, np.floating):
         raise InputError(f"expected uint8, uint16 or floats in [0, 1], and the image is {frame.dtype}")
-    known = np.isfinite(frame)
-    if not known.any():
-        raise InputError("the image has no finite pixel; check how it was read")
-    if not known.all():
-        frame = np.where(known, frame, np.median(frame[known]))
     low, high = float(frame.min()), float(frame.max())
+    if not np.isfinite(low + high):
+        known = np.isfinite(frame)
+        if not known.any():
+            raise InputError("the image has no finite pixel; check how it was read")
+        frame = np.where(known, frame, np.median(frame[known]))
+        low, high = float(frame.min()), float(frame.max())
     if low < 0 or high > 1:
         raise InputError(
             f"expected grey values in [0, 1], and they reach from {low:g} to {high:g}; rescale them"

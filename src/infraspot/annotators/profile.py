@@ -10,9 +10,10 @@ to some of them; ``"auto"`` assumes none.
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.level import Chooser, make_chooser
-from infraspot.annotators.region import Region, fill_holes
+from infraspot.annotators.region import Region
 from infraspot.annotators.target import Target, look_around
 
 _SOFTNESS = 0.4
@@ -42,7 +43,7 @@ def _grow(target: Target, choose: Chooser) -> Region:
     level = choose(target)
     mask = target.component(level)
     mask[target.peak] = True
-    mask = fill_holes(mask)
+    mask = flood.filled(mask)
     ramp = np.clip(0.5 + (target.reach - level) / _SOFTNESS, 0, 1)
     soft = np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, _BELOW)).astype(np.float32)
     return Region(target.top, target.left, soft, level)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from infraspot.annotators import flood
 from infraspot.annotators.labelled_mask import Click
 
 _RING = 4
@@ -64,14 +64,6 @@ def merge_regions(
     return owner >= 0, soft, owner
 
 
-def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask without holes; a mask too small to have one comes back as it is."""
-    if np.count_nonzero(mask) < 4:
-        return mask
-    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(mask)
-    return filled
-
-
 def soft_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A hard mask as a soft one of zeros and ones."""
     return mask.astype(np.float32)
@@ -88,11 +80,9 @@ def record(
     y, x = float(point[0]), float(point[1])
     if area == 0:
         return Click(y, x, region.level, 0, 0.0, 0.0, 1)
-    around = ndimage.binary_dilation(mine, iterations=_RING) & (owners < 0)
-    clutter = window[around] if around.any() else window.ravel()
-    middle = float(np.median(clutter))
+    _, middle, spread, deviation = flood.ring_statistics(window, mine, owners >= 0, 1, _RING)
     contrast = float(window[mine].mean()) - middle
-    noise = max(1.4826 * float(np.median(np.abs(clutter - middle))), float(clutter.std()) / 2, _QUANTUM)
+    noise = max(spread, deviation / 2, _QUANTUM)
     ratio = abs(contrast) / noise * min(area, 9) ** 0.5 / 3
     confidence = ratio**2 / (ratio**2 + _SURE**2)
     return Click(y, x, region.level, area, contrast, confidence, -1 if contrast < 0 else 1)

@@ -70,11 +70,12 @@ def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
     bottom, right = min(y + HALF_WINDOW + 1, height), min(x + HALF_WINDOW + 1, width)
     crop = image[top:bottom, left:right]
-    polarity, peak = _find_peak(crop, (y - top, x - left))
+    middle = float(np.median(crop))
+    polarity, peak = _find_peak(crop, (y - top, x - left), middle)
     crop = np.ascontiguousarray(crop * np.float32(polarity))
     reach, order = flood.flood(crop, *peak)
     height_of_peak = float(crop[peak])
-    background, noise = _background(crop, reach, height_of_peak)
+    background, noise = _background(crop, reach, height_of_peak, polarity * middle)
     contrast = max(height_of_peak - background, _QUANTUM)
     rim = np.zeros(crop.shape, np.bool_)
     rim[0], rim[-1] = top > 0, bottom < height
@@ -87,9 +88,8 @@ def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
     return Target(top, left, scaled_reach, scaled, click, peak, polarity, background, contrast, noise, table)
 
 
-def _find_peak(crop: NDArray[Any], click: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+def _find_peak(crop: NDArray[Any], click: tuple[int, int], middle: float) -> tuple[int, tuple[int, int]]:
     """Polarity of the target, and the extreme that a climb from the click reaches."""
-    middle = float(np.median(crop))
     top, bottom = _climb(crop, click), _climb(-crop, click)
     rise, fall = float(crop[top]) - middle, middle - float(crop[bottom])
     if fall > max(_DARK_LEAD * rise, _QUANTUM):
@@ -111,17 +111,21 @@ def _climb(crop: NDArray[Any], start: tuple[int, int]) -> tuple[int, int]:
     return y, x
 
 
-def _background(crop: NDArray[Any], reach: NDArray[Any], peak: float) -> tuple[float, float]:
+def _background(
+    crop: NDArray[np.float32], reach: NDArray[np.float32], peak: float, middle: float
+) -> tuple[float, float]:
     """Median and deviation of the ring around the first mask; of the whole window where there is no ring."""
-    background, around = float(np.median(crop)), crop.ravel()
+    background, noise = middle, -1.0
+    nothing = np.zeros(crop.shape, np.bool_)
     for _ in range(2):
-        first = reach >= background + _RING_LEVEL * (peak - background)
-        distance = flood.chessboard_distance(first, _RING[1])
-        ring = crop[(distance >= _RING[0]) & (distance <= _RING[1])]
-        if len(ring) < _FEWEST or float(np.median(ring)) >= peak:
+        first = reach >= np.float32(background + _RING_LEVEL * (peak - background))
+        count, median, deviation, _ = flood.ring_statistics(crop, first, nothing, *_RING)
+        if count < _FEWEST or median >= peak:
             break
-        background, around = float(np.median(ring)), ring
-    return background, 1.4826 * float(np.median(np.abs(around - background)))
+        background, noise = median, deviation
+    if noise < 0:
+        noise = 1.4826 * float(np.median(np.abs(crop - background)))
+    return background, noise
 
 
 def _slope(window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
-from infraspot.annotators.region import Region, fill_holes, soft_of
+from infraspot.annotators.region import Region, soft_of
 from infraspot.annotators.target import Target, look_around
 
 Segmenter = Callable[[NDArray[np.float32], tuple[int, int]], NDArray[np.bool_]]
@@ -50,7 +51,7 @@ def _in_window(target: Target, segment: Segmenter) -> Region:
     if np.ptp(window) > 0:
         mask = seeded_component(segment(window, peak), peak)
     mask[peak] = True
-    return Region(target.top + top, target.left + left, soft_of(fill_holes(mask)))
+    return Region(target.top + top, target.left + left, soft_of(flood.filled(mask)))
 
 
 def seeded_component(mask: NDArray[np.bool_], seed: tuple[int, int]) -> NDArray[np.bool_]:

@@ -154,9 +154,9 @@ def label_sample(task: Task, sample: Sample) -> dict[str, Any]:
     methods = {}
     for method in task.options.methods:
         options = _method_options(task, sample, points, method)
-        start = time.perf_counter()
+        start = time.thread_time()
         labelled = annotate(sample.image, points, method, **options)
-        spent = 1000 * (time.perf_counter() - start)
+        spent = 1000 * (time.thread_time() - start)
         write_mask(task.place(method, sample.id), labelled.mask)
         methods[method] = {"ms": spent, "clicks": [asdict(record) for record in labelled.clicks]}
         if sample.mask is not None:
@@ -202,7 +202,7 @@ def _measure(labelled: "LabelledMask", truth: NDArray[np.bool_]) -> dict[str, An
 
 
 def summarise(results: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
-    """Figures of one method: shares as fractions, None without truth; time as a median over images."""
+    """Figures of one method: shares as fractions, None without truth; thread time as a median over images."""
     found = [result["methods"][method] for result in results]
     truths = [one["truth"] for one in found if "truth" in one]
     pace = [one["ms"] / len(one["clicks"]) for one in found if one["clicks"]]

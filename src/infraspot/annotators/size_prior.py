@@ -1,0 +1,57 @@
+"""The windows of MCLC and D2D, and the true size class that their authors' programs look at."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import UsageError
+
+SizeClass = Literal["point", "spot", "extended"]
+
+_POINT_AREA, _SPOT_AREA = 9, 81
+_HALF_EXTENTS = {"point": (3, 5), "spot": (10, 11), "extended": (15, 25)}
+
+
+def size_classes(count: int, size_prior: str, areas: Any) -> list[SizeClass]:
+    """The class of each click: by its target's true area with ``"oracle"``, else all ``"spot"``.
+
+    Raises
+    ------
+    UsageError
+        If the prior is unknown, or ``"oracle"`` comes without one area per click.
+    """
+    if size_prior == "none":
+        if areas is not None:
+            raise UsageError("areas are the true sizes of the targets; they need size_prior='oracle'")
+        return ["spot"] * count
+    if size_prior != "oracle":
+        raise UsageError(f"size_prior is 'none' or 'oracle', and {size_prior!r} came")
+    if areas is None or len(areas) != count:
+        came = "none" if areas is None else len(areas)
+        raise UsageError(f"size_prior='oracle' takes one true area per click: expected {count}, got {came}")
+    return [_class_of(float(area)) for area in areas]
+
+
+def window_around(
+    shape: tuple[int, int], click: tuple[int, int], size: SizeClass, rng: np.random.Generator, margin: int = 0
+) -> tuple[slice, slice]:
+    """A window of the class's extent, drawn per side, grown by ``margin`` and cut at the frame."""
+    low, high = _HALF_EXTENTS[size]
+    up, down, left, right = (rng.integers(low, high + 1, 4) + margin).tolist()
+    y, x = click
+    return (
+        slice(max(y - up, 0), min(y + down + 1, shape[0])),
+        slice(max(x - left, 0), min(x + right + 1, shape[1])),
+    )
+
+
+def grey_255(window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey values of a crop in [0, 255]."""
+    return window * np.float32(255)
+
+
+def _class_of(area: float) -> SizeClass:
+    if area <= _POINT_AREA:
+        return "point"
+    return "spot" if area <= _SPOT_AREA else "extended"

@@ -1,0 +1,228 @@
+"""The seeded-profile annotator: levels, polarity, borders, crowds and nothing at all."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.morphology import reconstruction
+
+from infraspot.annotators import annotate, flood
+from infraspot.annotators.calibration import cross_validate, examples_of, fit_scorer, join, set_iou
+from infraspot.annotators.scorer import Scorer
+from infraspot.annotators.target import LEVELS, look_around
+from infraspot.core.errors import InputError, UsageError
+
+
+def blob(
+    shape: tuple[int, int] = (61, 61), centre: tuple[float, float] = (30, 30), spread: float = 2.0,
+    peak: float = 0.6, noise: float = 0.003, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
+    ys, xs = np.mgrid[: shape[0], : shape[1]]
+    frame = 0.2 + peak * np.exp(-((ys - centre[0]) ** 2 + (xs - centre[1]) ** 2) / (2 * spread**2))
+    return np.clip(frame + np.random.default_rng(seed).normal(0, noise, shape), 0, 1).astype(np.float32)
+
+
+def test_reach_is_the_greyscale_reconstruction_from_the_seed() -> None:
+    window = np.random.default_rng(1).random((15, 13)).astype(np.float32)
+    seed = np.zeros_like(window)
+    seed[7, 6] = window[7, 6]
+    reach, order = flood.flood(window, 7, 6)
+    assert np.allclose(reach, reconstruction(seed, window, footprint=np.ones((3, 3))))
+    assert sorted(order.tolist()) == list(range(window.size))
+    assert (np.diff(reach.ravel()[order]) <= 0).all()
+
+
+def test_description_of_each_level_agrees_with_morphology() -> None:
+    window = ndimage.gaussian_filter(np.random.default_rng(2).random((17, 19)), 1).astype(np.float32)
+    reach, order = flood.flood(window, 8, 9)
+    rim = np.zeros(window.shape, bool)
+    rim[0] = True
+    slope = np.abs(np.gradient(window, axis=0)).astype(np.float32)
+    thresholds = np.linspace(float(window[8, 9]), float(window.min()), 12).astype(np.float32)
+    table = flood.describe(window, slope, reach, order, rim, thresholds)
+    for row, threshold in zip(table, thresholds, strict=True):
+        mask = reach >= threshold
+        inner = mask & ~ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=1)
+        outer = ndimage.binary_dilation(mask, np.ones((3, 3))) & ~mask
+        ys, xs = np.nonzero(mask)
+        assert row[flood.AREA] == mask.sum()
+        assert (row[flood.INNER], row[flood.OUTER]) == (inner.sum(), outer.sum())
+        assert row[flood.INNER_SUM] == pytest.approx(window[inner].sum(), abs=1e-4)
+        assert row[flood.OUTER_SUM] == pytest.approx(window[outer].sum(), abs=1e-4)
+        assert row[flood.SLOPE_SUM] == pytest.approx(slope[inner | outer].sum(), abs=1e-4)
+        assert row[flood.RIM] == (mask & rim).sum()
+        assert row[flood.YX] == pytest.approx(((ys - ys.mean()) * (xs - xs.mean())).sum(), abs=1e-6)
+
+
+def test_holes_are_filled_as_scipy_fills_them() -> None:
+    mask = np.random.default_rng(3).random((20, 20)) > 0.4
+    assert (flood.filled(mask) == ndimage.binary_fill_holes(mask)).all()
+
+
+def test_ring_statistics_agree_with_numpy() -> None:
+    values = np.random.default_rng(4).random((25, 25)).astype(np.float32)
+    mask = np.zeros((25, 25), bool)
+    mask[12, 10:13] = True
+    ring = ndimage.binary_dilation(mask, np.ones((3, 3)), 6) & ~ndimage.binary_dilation(
+        mask, np.ones((3, 3)), 2
+    )
+    count, median, deviation, spread = flood.ring_statistics(values, mask, np.zeros_like(mask), 3, 6)
+    expected = np.median(values[ring])
+    assert count == ring.sum()
+    assert median == pytest.approx(expected)
+    assert deviation == pytest.approx(1.4826 * np.median(np.abs(values[ring] - expected)), rel=1e-5)
+    assert spread == pytest.approx(values[ring].std(), rel=1e-4)
+
+
+def test_half_level_of_a_blob_is_its_half_maximum() -> None:
+    found = annotate(blob(noise=0), [(30, 30)], level=0.5)
+    ys, xs = np.mgrid[:61, :61]
+    radius = 2.0 * np.sqrt(2 * np.log(2))
+    assert (found.mask == (np.hypot(ys - 30, xs - 30) <= radius)).all()
+    assert found.clicks[0].level == 0.5
+
+
+def test_lower_levels_contain_higher_ones() -> None:
+    masks = [annotate(blob(), [(30, 30)], level=level).mask for level in (0.2, 0.4, 0.6, 0.8)]
+    for larger, smaller in zip(masks, masks[1:], strict=False):
+        assert (larger >= smaller).all()
+        assert larger.sum() > smaller.sum()
+
+
+def test_auto_does_not_depend_on_the_unit_of_grey() -> None:
+    frame = blob()
+    assert (annotate(frame, [(30, 30)]).mask == annotate(frame * 0.1 + 0.05, [(30, 30)]).mask).all()
+
+
+def test_dark_target_gets_the_mask_of_its_bright_twin() -> None:
+    frame = blob(spread=2.5)
+    bright, dark = annotate(frame, [(30, 30)]), annotate(1 - frame, [(30, 30)])
+    assert (bright.mask == dark.mask).all()
+    assert (bright.clicks[0].polarity, dark.clicks[0].polarity) == (1, -1)
+    assert dark.clicks[0].contrast < -0.1
+
+
+@pytest.mark.parametrize("offset", [(0, 2), (-2, 1), (3, 0)])
+def test_click_a_few_pixels_off_finds_the_same_target(offset: tuple[int, int]) -> None:
+    frame = blob(noise=0.001)
+    near = annotate(frame, [(30 + offset[0], 30 + offset[1])], level=0.4).mask
+    assert (near == annotate(frame, [(30, 30)], level=0.4).mask).all()
+
+
+def test_touching_targets_are_split_between_their_clicks() -> None:
+    frame = np.maximum(blob(centre=(30, 26), noise=0), blob(centre=(30, 33), noise=0))
+    found = annotate(frame, [(30, 26), (30, 33)], level=0.2)
+    areas = [click.area for click in found.clicks]
+    assert sum(areas) == found.mask.sum()
+    assert abs(areas[0] - areas[1]) <= 8
+
+
+def test_second_of_two_equal_clicks_is_left_without_pixels() -> None:
+    found = annotate(blob(), [(30, 30), (30, 30)])
+    assert found.clicks[0].area == found.mask.sum()
+    assert found.clicks[1].area == 0
+
+
+@pytest.mark.parametrize("click", [(0, 0), (0, 30), (60, 60)])
+def test_target_at_the_border_is_found(click: tuple[int, int]) -> None:
+    found = annotate(blob(centre=click), [click])
+    assert found.mask[click]
+    assert 3 <= found.clicks[0].area <= 80
+    assert found.clicks[0].confidence > 0.8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_click_on_nothing_gives_a_small_unsure_mask(seed: int) -> None:
+    frame = np.clip(np.random.default_rng(seed).normal(0.5, 0.05, (80, 80)), 0, 1)
+    found = annotate(frame, [(40, 40)])
+    assert 1 <= found.mask.sum() <= 60
+    assert found.clicks[0].confidence < 0.5
+    assert annotate(blob(), [(30, 30)]).clicks[0].confidence > 0.95
+
+
+def test_click_in_a_large_bright_region_does_not_flood() -> None:
+    frame = np.full((90, 90), 0.2, np.float32)
+    frame[:, 40:] = 0.8
+    found = annotate(frame, [(45, 50)], level=0.3)
+    assert found.mask.sum() <= 37 * 37
+
+
+def test_thousand_clicks_are_labelled() -> None:
+    points = np.random.default_rng(0).integers(0, 61, (1000, 2))
+    found = annotate(blob(), points)
+    assert len(found.clicks) == 1000
+    assert sum(click.area for click in found.clicks) == found.mask.sum()
+
+
+def test_wrong_levels_are_refused() -> None:
+    for level in ("1.5", "preset:sirst", "nowhere.json", 0):
+        with pytest.raises(UsageError):
+            annotate(blob(), [(30, 30)], level=level)
+
+
+def test_unknown_option_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match="no option lvel; it takes level"):
+        annotate(blob(), [(30, 30)], lvel=0.3)
+
+
+def test_oracle_needs_areas_and_is_stamped() -> None:
+    with pytest.raises(UsageError, match="one true area per click"):
+        annotate(blob(), [(30, 30)], "mclc", size_prior="oracle")
+    found = annotate(blob(), [(30, 30)], "mclc", size_prior="oracle", areas=[20])
+    assert found.provenance["size_prior"] == "oracle"
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((3, 3, 3)), np.zeros((0, 5)), np.full((3, 3), 7.0), np.full((2, 2), np.nan)]
+)
+def test_unusable_images_are_refused(image: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        annotate(image, [(0, 0)])
+
+
+def convention(level: float, count: int) -> list:
+    """Examples of blobs whose truth lies at one level."""
+    found = []
+    for index in range(count):
+        frame = blob(spread=1.2 + 0.1 * (index % 12), peak=0.3 + 0.02 * (index % 15), seed=index)
+        target = look_around(frame, 30, 30)
+        truth = np.zeros(frame.shape, bool)
+        height, width = target.reach.shape
+        place = np.s_[target.top : target.top + height, target.left : target.left + width]
+        truth[place] = target.component(level)
+        found.append(examples_of(frame, truth, np.array([[30.0, 30.0]]), index))
+    return found
+
+
+@pytest.mark.parametrize("level", [0.2, 0.5])
+def test_calibration_learns_a_convention_from_thirty_targets(level: float) -> None:
+    examples = join(convention(level, 30))
+    levels = cross_validate(examples, members=2, steps=200)
+    assert set_iou(examples, levels) > 0.93
+
+
+def test_saved_level_reads_back_and_drives_the_annotator(tmp_path) -> None:
+    scorer = fit_scorer(join(convention(0.4, 20)), members=2, width=4, steps=100)
+    scorer.save(tmp_path / "level.json")
+    again = Scorer.load(tmp_path / "level.json")
+    features = np.zeros((len(LEVELS), len(scorer.mean)))
+    assert np.allclose(again.score(features), scorer.score(features), rtol=0.02, atol=0.02)
+    found = annotate(blob(), [(30, 30)], level=str(tmp_path / "level.json"))
+    assert 0.3 <= found.clicks[0].level <= 0.5
+
+
+def test_damaged_level_file_is_refused_by_name(tmp_path) -> None:
+    for text in ("{", "[]", json.dumps({"format": "other"})):
+        path = tmp_path / "level.json"
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"level\.json"):
+            Scorer.load(path)
+
+
+def test_packaged_preset_is_small_and_says_where_it_is_from() -> None:
+    from infraspot.annotators.level import PRESETS, load_level
+
+    for path in PRESETS.glob("*.json"):
+        assert path.stat().st_size <= 50_000
+        assert load_level(f"preset:{path.stem}").about["split"] == "train"

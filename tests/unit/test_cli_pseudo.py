@@ -1,0 +1,129 @@
+"""The commands ``pseudo`` and ``calibrate`` on made-up data sets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infraspot.cli.main import main
+
+
+def make_set(folder: Path, count: int = 4, masks: bool = True) -> Path:
+    ys, xs = np.mgrid[:48, :48]
+    (folder / "images").mkdir(parents=True)
+    if masks:
+        (folder / "masks").mkdir()
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        distance = np.hypot(ys - 20 - index % 5, xs - 24)
+        frame = (
+            50 + 130 * np.exp(-((distance / (2 + 0.1 * (index % 7))) ** 2) / 2) + rng.normal(0, 1, (48, 48))
+        )
+        Image.fromarray(frame.astype(np.uint8)).save(folder / "images" / f"f{index}.png")
+        if masks:
+            Image.fromarray(((distance < 3.2) * 255).astype(np.uint8)).save(
+                folder / "masks" / f"f{index}.png"
+            )
+    return folder
+
+
+def test_masks_provenance_and_figures_are_written(tmp_path: Path) -> None:
+    data = make_set(tmp_path / "set")
+    out, figures = tmp_path / "out", tmp_path / "figures.json"
+    status = main(
+        ["pseudo", str(data), "--method", "profile,otsu", "--level", "0.33", "--compare", "--out", str(out),
+         "--json", str(figures), "--workers", "1"]
+    )  # fmt: skip
+    assert status == 0
+    for method in ("profile", "otsu"):
+        mask = np.asarray(Image.open(out / method / "f2.png"))
+        assert mask.shape == (48, 48)
+        assert set(np.unique(mask)) == {0, 255}
+    found = json.loads(figures.read_text())
+    assert found["methods"]["profile"]["iou"] > 0.8
+    assert found["methods"]["profile"]["by_size"]["10 to 81 px"]["targets"] == 4
+    stamp = json.loads((out / "provenance.json").read_text())
+    assert stamp["level"] == "0.33"
+    assert stamp["images"]["f0"]["profile"][0]["area"] > 10
+
+
+def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
+    data = make_set(tmp_path / "set", 6)
+    for workers in ("1", "2"):
+        assert main(["pseudo", str(data), "--out", str(tmp_path / workers), "--workers", workers]) == 0
+    for index in range(6):
+        assert (tmp_path / "1" / f"f{index}.png").read_bytes() == (
+            tmp_path / "2" / f"f{index}.png"
+        ).read_bytes()
+
+
+def test_points_file_with_strangers_and_gaps_does_the_others(tmp_path: Path, capsys) -> None:
+    data = make_set(tmp_path / "set", 3, masks=False)
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps({"f0": [[24, 20]], "f1": [[99, 20]], "ghost": [[1, 1]]}))
+    out = tmp_path / "out"
+    assert (
+        main(["pseudo", str(data / "images"), "--points", str(points), "--out", str(out), "--workers", "1"])
+        == 1
+    )
+    said = capsys.readouterr().err
+    assert "ghost" in said
+    assert "f2" in said
+    assert "x=99" in said
+    assert (out / "f0.png").is_file()
+    assert not (out / "f1.png").exists()
+
+
+def test_csv_points_are_read(tmp_path: Path) -> None:
+    data = make_set(tmp_path / "set", 2, masks=False)
+    points = tmp_path / "points.csv"
+    points.write_text("image,x,y\nf0,24,20\nf1,24,21\n")
+    assert (
+        main(["pseudo", str(data / "images"), "--points", str(points), "--out", str(tmp_path / "out")]) == 0
+    )
+
+
+def test_second_run_resumes_and_another_level_starts_afresh(tmp_path: Path, capsys) -> None:
+    data = make_set(tmp_path / "set", 3)
+    arguments = ["pseudo", str(data), "--out", str(tmp_path / "out"), "--workers", "1"]
+    main(arguments)
+    (tmp_path / "out" / "f1.png").unlink()
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "2 of 3 images were finished before" in capsys.readouterr().out
+    assert (tmp_path / "out" / "f1.png").is_file()
+    assert main([*arguments, "--level", "0.5"]) == 0
+    assert "finished before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--method", "profil"], ["--level", "7"], ["--points", "nowhere.json"], ["--method", "otsu", "--level", "0.3"]]
+)  # fmt: skip
+def test_wrong_usage_exits_with_two(tmp_path: Path, wrong: list[str]) -> None:
+    data = make_set(tmp_path / "set", 1)
+    assert main(["pseudo", str(data), "--out", str(tmp_path / "out"), *wrong]) == 2
+
+
+def test_damaged_image_is_named_and_the_others_are_done(tmp_path: Path, capsys) -> None:
+    data = make_set(tmp_path / "set", 3)
+    (data / "images" / "f1.png").write_bytes(b"not a picture")
+    assert main(["pseudo", str(data), "--out", str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert "f1" in capsys.readouterr().err
+    assert (tmp_path / "out" / "f2.png").is_file()
+
+
+def test_calibrated_file_serves_pseudo(tmp_path: Path, capsys) -> None:
+    data = make_set(tmp_path / "set", 8)
+    level = tmp_path / "level.json"
+    assert main(["calibrate", str(data), "--out", str(level), "--folds", "2"]) == 0
+    assert "cross-validated" in capsys.readouterr().out
+    out = tmp_path / "out"
+    assert main(["pseudo", str(data), "--level", str(level), "--out", str(out), "--workers", "1"]) == 0
+
+
+def test_calibrating_without_masks_says_what_is_missing(tmp_path: Path, capsys) -> None:
+    data = make_set(tmp_path / "set", 2, masks=False)
+    assert main(["calibrate", str(data), "--out", str(tmp_path / "level.json")]) == 1
+    assert "masks" in capsys.readouterr().err

@@ -101,6 +101,16 @@ def test_pixel_areas_equal_plain_definitions(rng):
     assert numbers["pixel_ap"] == pytest.approx(average)
 
 
+def test_a_ranking_too_large_to_be_exact_says_so_and_stays_close(rng):
+    scores = rng.random((120, 100))
+    truth = rng.random((120, 100)) < 0.1 * scores
+    exact, rounded = PixelRanking(), PixelRanking(limit=1000)
+    for ranking in (exact, rounded):
+        ranking.update(scores, truth)
+    assert rounded.compute() == pytest.approx(exact.compute(), abs=1e-3)
+    assert (exact.exact, rounded.exact) == (True, False)
+
+
 def random_boxes(rng, count):
     start = rng.integers(0, 60, size=(count, 2))
     return np.concatenate([start, start + rng.integers(2, 9, size=(count, 2))], axis=1).astype(float)

@@ -216,6 +216,7 @@ class Evaluation:
             "points": None if curve is None else operating_points(curve),
             "curve_reason": NO_SCORES if masks else NOT_ASKED if curve is None else None,
             **(dict.fromkeys(PIXEL_NUMBERS, math.nan) if ranking is None else ranking.compute()),
+            "pixel_exact": None if ranking is None else ranking.exact,
             "pixel_curves": None if ranking is None else ranking.curves(),
         }
 

@@ -15,12 +15,16 @@ class PixelRanking:
     """Counts of true and false pixels at every score that occurs.
 
     Scores are kept as distinct values with two counts each, so 8- and 16-bit maps take next to no memory, and
-    float maps at most 20 bytes a pixel. ``bins`` rounds scores down to that many equal bins instead, as
-    programs with binned curves do; their areas can be far off (0.863 against 0.904 with 11 bins).
+    float maps 24 bytes a distinct score. Beyond ``limit`` of them (some 400 MB), scores are rounded down to
+    15 bits of mantissa, neighbours that become equal are united, and ``exact`` turns False.
+
+    ``bins`` rounds scores down to that many equal bins from the start, as programs with binned curves do;
+    their areas can be far off (0.863 against 0.904 with 11 bins).
     """
 
-    def __init__(self, bins: int | None = None) -> None:
-        self.bins = bins
+    def __init__(self, bins: int | None = None, *, limit: int = 1 << 24) -> None:
+        self.bins, self.limit = bins, limit
+        self.exact = bins is None
         self._scores: NDArray[np.float64] = np.zeros(0)
         self._counts: NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self._waiting: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
@@ -35,6 +39,7 @@ class PixelRanking:
         if self.bins != other.bins:
             raise ValueError(f"rankings with {self.bins} and {other.bins} bins cannot be merged")
         other._settle()
+        self.exact &= other.exact
         self.add(other._scores, other._counts)
 
     def compute(self) -> dict[str, float]:
@@ -90,10 +95,26 @@ class PixelRanking:
             return
         scores = np.concatenate([self._scores, *(one for one, _ in self._waiting)])
         counts = np.concatenate([self._counts, *(one for _, one in self._waiting)])
-        self._scores, places = np.unique(scores, return_inverse=True)
-        sums = [np.bincount(places, weights=column, minlength=len(self._scores)) for column in counts.T]
-        self._counts = np.stack(sums, axis=1).astype(np.int64)
         self._waiting, self._held = [], 0
+        self._scores, self._counts = _unite(scores, counts)
+        if len(self._scores) > self.limit:
+            self.exact = False
+            self._scores, self._counts = _unite(_round_down(self._scores), self._counts)
+
+
+def _unite(
+    scores: NDArray[np.float64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Each score once, ascending, with the sums of its counts."""
+    distinct, places = np.unique(scores, return_inverse=True)
+    sums = [np.bincount(places, weights=column, minlength=len(distinct)) for column in counts.T]
+    return distinct, np.stack(sums, axis=1).astype(np.int64)
+
+
+def _round_down(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keep 15 bits of the mantissa: a relative error below 3.1e-5."""
+    words = scores.astype(np.float32).view(np.uint32) & np.uint32(0xFFFFFF00)
+    return words.view(np.float32).astype(np.float64)
 
 
 def count_scores(

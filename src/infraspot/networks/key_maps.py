@@ -68,16 +68,15 @@ _ACM = KeyMap(
 _ALCNET = KeyMap(
     (
         _FLOAT_NAMES,
-        _STEM,
-        _RESIDUAL,
-        _HEAD,
         (
-            (r"^layer", "encode"),
-            (r"^dec_c", "reduce"),
             (r"^bottomuplocal_fpn_(\d)\.bn1\.", r"fuse\1.norm_high."),
             (r"^bottomuplocal_fpn_(\d)\.bn2\.", r"fuse\1.norm_low."),
             (r"^bottomuplocal_fpn_(\d)\.bottomup_att\.", r"fuse\1.pixel.layers."),
         ),
+        _STEM,
+        _RESIDUAL,
+        _HEAD,
+        ((r"^layer", "encode"), (r"^dec_c", "reduce")),
     )
 )
 _ALCNET_PORT = KeyMap(

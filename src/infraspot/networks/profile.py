@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -136,12 +137,12 @@ def prepare_for_inference(network: nn.Module) -> nn.Module:
     for module in list(prepared.modules()):
         if isinstance(module, nn.Sequential):
             _fold_norms(module)
-    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _fold_norms(layers: nn.Sequential) -> None:
     names = list(layers._modules)
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in pairwise(names):
         layer, norm = layers._modules[name], layers._modules[following]
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
             transposed = isinstance(layer, nn.ConvTranspose2d)

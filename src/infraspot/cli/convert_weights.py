@@ -1,0 +1,80 @@
+"""``infraspot convert-weights``: published weights into this package's files."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infraspot.cli.console import say
+from infraspot.core.catalog import find
+from infraspot.core.errors import InputError, UsageError
+
+
+@click.command("convert-weights")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--network", "name", required=True, help="The network whose weights these are, such as dnanet.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .safetensors file to write.")
+@click.option("--input-mean", type=float, help="The program's input mean, in units of [0, 1] (one channel).")
+@click.option("--input-std", type=float, help="The program's input deviation, in units of [0, 1].")
+@click.option("--trained-on", default="", help="What the weights were trained on, for the card.")
+def command(
+    file: Path, name: str, out: Path, input_mean: float | None, input_std: float | None, trained_on: str
+) -> int:
+    """Convert FILE, weights of the authors' program (PyTorch or MXNet), for `infraspot detect --model`.
+
+    A program that takes three channels is assumed to scale them by ImageNet's mean and deviation, and one
+    that takes a grey channel not to scale it; --input-mean and --input-std say otherwise.
+    """
+    from infraspot.inference.weights import save_weights
+    from infraspot.networks import NETWORKS
+    from infraspot.networks.convert import InputScaling, convert_state
+
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
+    if (input_mean is None) != (input_std is None) or input_std == 0:
+        raise UsageError("--input-mean and --input-std belong together, and the deviation is not 0")
+    scaling = None
+    if input_mean is not None and input_std is not None:
+        scaling = InputScaling((input_mean,), (input_std,))
+    network = find("network", name, NETWORKS)()
+    state = convert_state(_read(file), name, network, scaling)
+    network.load_state_dict(state)
+    card = {
+        "network": {"name": name, "options": {}},
+        "threshold": 0.5,
+        "trained_on": trained_on,
+        "converted_from": file.name,
+    }
+    save_weights(out, state, card)
+    say(f"{out}: {sum(value.numel() for value in state.values()):,} numbers for {name}")
+    return 0
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The state dict of a file, out of the wrappers that programs put around it."""
+    import pickle
+
+    import torch
+
+    from infraspot.networks.mxnet_params import is_mxnet_params, read_mxnet_params
+
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file")
+    if is_mxnet_params(file):
+        return read_mxnet_params(file)
+    try:
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{file}: expected weights saved by torch or MXNet, and reading them failed: {reason}; a file that"
+            " holds a whole program instead of weights is never executed"
+        ) from error
+    for wrapper in ("state_dict", "model_state_dict", "model", "net", "params"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise InputError(
+            f"{file}: expected a state dict (names and tensors), and the file holds something else"
+        )
+    return loaded

@@ -1,0 +1,108 @@
+"""Where each network comes from, and what the survey's Table 6 says of its size.
+
+``paper_params`` are parameters and ``paper_flops`` what Table 6 calls FLOPs (multiply-accumulates at 256x256,
+see :func:`infraspot.networks.profile.cost`). ``note`` gives the reason wherever our count differs by more
+than 2 %.
+"""
+
+from dataclasses import dataclass
+
+OWN = "Apache-2.0"
+AFRESH = "Apache-2.0, written afresh; authors' program: "
+NO_LICENCE = AFRESH + "no licence"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One network's family, source, licence, and the published figures where there are some."""
+
+    family: str
+    source: str
+    licence: str = NO_LICENCE
+    paper_params: float | None = None
+    paper_flops: float | None = None
+    note: str = ""
+
+
+SHEETS: dict[str, Sheet] = {
+    "acm": Sheet(
+        "fusion",
+        "Dai et al., WACV 2021",
+        note="the authors' own network, at full resolution; Table 6 shows the port",
+    ),
+    "acm-port": Sheet("fusion", "Dai et al., WACV 2021, as ported", paper_params=0.40e6, paper_flops=0.40e9),
+    "agpcnet": Sheet(
+        "fusion, semantics",
+        "Zhang et al., IEEE TAES 2023",
+        AFRESH + "MIT",
+        paper_params=0.48e6,
+        paper_flops=0.41e9,
+        note="Table 6's row is not this network's: the authors' program counts 12.35 M and 42.6 G",
+    ),
+    "alclnet": Sheet("fusion, local", "Yu et al., IEEE GRSL 2022"),
+    "alcnet": Sheet(
+        "fusion, local",
+        "Dai et al., IEEE TGRS 2021",
+        note="the authors' own network, with local contrast; Table 6 shows the port",
+    ),
+    "alcnet-port": Sheet(
+        "fusion", "Dai et al., IEEE TGRS 2021, as ported", paper_params=0.43e6, paper_flops=0.38e9
+    ),
+    "compact": Sheet("own", "infraspot", OWN),
+    "dnanet": Sheet(
+        "fusion, local, semantics",
+        "Li et al., IEEE TIP 2022",
+        AFRESH + "MIT",
+        paper_params=4.70e6,
+        paper_flops=14.26e9,
+    ),
+    "fddbanet": Sheet(
+        "other: frequency", "Huang et al., IEEE TGRS 2024", OWN, note="the authors' program is not public"
+    ),
+    "gglnet": Sheet("fusion, local", "Zhao et al., IEEE GRSL 2023"),
+    "hcfnet": Sheet(
+        "fusion, local, semantics",
+        "Xu et al., ICME 2024",
+        AFRESH + "Apache-2.0",
+        paper_params=15.29e6,
+        paper_flops=23.29e9,
+        note="4 % fewer FLOPs: the 1x1 of a patch branch runs before the enlargement, with the same result",
+    ),
+    "isnet": Sheet("fusion, edge", "Zhang et al., CVPR 2022"),
+    "mim-istd": Sheet("other: state space", "Chen et al., IEEE TGRS 2024"),
+    "mlclnet": Sheet("local", "Yu et al., Infrared Physics & Technology 2022"),
+    "mrf3net": Sheet(
+        "fusion, local",
+        "Zhang et al., IEEE TGRS 2024",
+        paper_params=0.54e6,
+        paper_flops=8.30e9,
+        note="Table 6's counter misses the depthwise 7x7 (functional in the program; .08 M) and the heads for"
+        " training (.09 M here)",
+    ),
+    "msdanet": Sheet("local", "Zhao et al., 2024"),
+    "mshnet": Sheet("loss, head", "Liu et al., CVPR 2024", paper_params=4.07e6, paper_flops=6.08e9),
+    "mtunet": Sheet(
+        "semantics",
+        "Wu et al., IEEE TGRS 2023",
+        AFRESH + "MIT",
+        paper_params=8.22e6,
+        paper_flops=6.20e9,
+        note="Table 6's counter misses the learnt positions (1.05 M): bare parameters",
+    ),
+    "rpcanet": Sheet("other: unfolding", "Wu et al., WACV 2024"),
+    "sctransnet": Sheet(
+        "fusion, local",
+        "Yuan et al., IEEE TGRS 2024",
+        paper_params=11.19e6,
+        paper_flops=20.24e9,
+        note="Table 6 shows twice the multiply-accumulates in this row alone",
+    ),
+    "uiunet": Sheet(
+        "fusion, local, semantics",
+        "Wu et al., IEEE TIP 2023",
+        AFRESH + "Apache-2.0",
+        paper_params=50.54e6,
+        paper_flops=54.43e9,
+    ),
+    "unet": Sheet("own", "infraspot, from the survey's Tables 1-3", OWN),
+}

@@ -1,6 +1,7 @@
 """The seeded-profile annotator: levels, polarity, borders, crowds and nothing at all."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_half_level_of_a_blob_is_its_half_maximum() -> None:
 
 def test_lower_levels_contain_higher_ones() -> None:
     masks = [annotate(blob(), [(30, 30)], level=level).mask for level in (0.2, 0.4, 0.6, 0.8)]
-    for larger, smaller in zip(masks, masks[1:], strict=False):
+    for larger, smaller in pairwise(masks):
         assert (larger >= smaller).all()
         assert larger.sum() > smaller.sum()
 

@@ -99,8 +99,14 @@ def test_second_run_resumes_and_another_level_starts_afresh(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--method", "profil"], ["--level", "7"], ["--points", "nowhere.json"], ["--method", "otsu", "--level", "0.3"]]
-)  # fmt: skip
+    "wrong",
+    [
+        ["--method", "profil"],
+        ["--level", "7"],
+        ["--points", "nowhere.json"],
+        ["--method", "otsu", "--level", "0.3"],
+    ],
+)
 def test_wrong_usage_exits_with_two(tmp_path: Path, wrong: list[str]) -> None:
     data = make_set(tmp_path / "set", 1)
     assert main(["pseudo", str(data), "--out", str(tmp_path / "out"), *wrong]) == 2

@@ -4,22 +4,21 @@
     u(k+1) = (I - tau L_D) u(k),  u(0) = delta        (3)
     y = rho u(K) + (1 - rho) C                        (4)
 
-The paper leaves open how D depends on the image; here it falls with the gradient and the texture, both in
-units of the target's contrast. ``infraspot.blocks.diffusion`` is the same in torch.
+The paper leaves open how D depends on the image; here it falls with the gradient and with the contrast to the
+source, both in units of the target's contrast. ``infraspot.blocks.diffusion`` is the same in torch.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class DiffusionParameters:
-    """theta of the paper: ``d0`` diffusivity of a flat medium, ``beta`` how fast edges and texture slow it,
+    """theta of the paper: ``d0`` diffusivity of a flat medium, ``beta`` how fast edges and contrast slow it,
     ``alpha`` the share of edges, ``rho`` the share of the heat field in the label."""
 
     d0: float = 1.0
@@ -31,9 +30,7 @@ class DiffusionParameters:
 def diffusivity(window: Array, theta: DiffusionParameters) -> Array:
     """D(a, b) in Eq. 2, (H, W) > 0; ``window`` has background 0 and peak 1."""
     slope = np.hypot(*(_central(window, axis) for axis in (0, 1)))
-    mean = ndimage.uniform_filter(window, 3, mode="nearest")
-    texture = np.sqrt(np.maximum(ndimage.uniform_filter(window**2, 3, mode="nearest") - mean**2, 0))
-    hindrance = theta.alpha * slope + (1 - theta.alpha) * texture
+    hindrance = theta.alpha * slope + (1 - theta.alpha) * (1 - window)
     return (theta.d0 * np.exp(-theta.beta * hindrance)).astype(np.float32)
 
 

@@ -80,7 +80,9 @@ def record(
     y, x = float(point[0]), float(point[1])
     if area == 0:
         return Click(y, x, region.level, 0, 0.0, 0.0, 1)
-    _, middle, spread, deviation = flood.ring_statistics(window, mine, owners >= 0, 1, _RING)
+    around, middle, spread, deviation = flood.ring_statistics(window, mine, owners >= 0, 1, _RING)
+    if around == 0:
+        return Click(y, x, region.level, area, 0.0, 0.0, 1)
     contrast = float(window[mine].mean()) - middle
     noise = max(spread, deviation / 2, _QUANTUM)
     ratio = abs(contrast) / noise * min(area, 9) ** 0.5 / 3

@@ -232,8 +232,15 @@ def test_a_set_without_annotation_cannot_become_boxes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_grey(tmp_path / "a" / "x.png", np.zeros((9, 9)))
-    assert main(["data", "convert", str(tmp_path / "a"), "--to", "voc", "--out", str(tmp_path / "b")]) == 1
-    assert "neither a mask nor boxes" in capsys.readouterr().err
+    for form, reason in (
+        ("voc", "neither a mask nor boxes"),
+        ("points", "annotated"),
+        ("boxes", "annotated"),
+    ):
+        out = tmp_path / form
+        assert main(["data", "convert", str(tmp_path / "a"), "--to", form, "--out", str(out)]) == 1
+        assert reason in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_nothing_is_written_into_a_folder_that_holds_files(healthy: Path, tmp_path: Path) -> None:

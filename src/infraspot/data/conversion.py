@@ -73,16 +73,13 @@ def to_masks(samples: Iterable[Sample], folder: Path, splits: Splits, order: Ord
 def to_points(samples: Iterable[Sample], folder: Path, splits: Splits, order: Order) -> None:
     """``points.json``: ``{id: [[x, y], ...]}`` of the images that are annotated."""
     found = {sample.id: sample_points(sample, order.points, order.seed) for sample in samples}
-    write_points(
-        folder / "points.json", {name: points for name, points in found.items() if points is not None}
-    )
+    write_points(folder / "points.json", _annotated(found))
 
 
 def to_boxes(samples: Iterable[Sample], folder: Path, splits: Splits, order: Order) -> None:
     """``boxes.json``: ``{id: [[x0, y0, x1, y1], ...]}``, half-open, of the images that are annotated."""
-    found = {sample.id: sample_boxes(sample) for sample in samples}
-    boxes = {name: values.tolist() for name, values in found.items() if values is not None}
-    write_json(folder / "boxes.json", boxes)
+    found = _annotated({sample.id: sample_boxes(sample) for sample in samples})
+    write_json(folder / "boxes.json", {name: boxes.tolist() for name, boxes in found.items()})
 
 
 def to_voc(samples: Iterable[Sample], folder: Path, splits: Splits, order: Order) -> None:
@@ -153,6 +150,16 @@ def convert(
     """
     empty_folder(folder)
     FORMS[form](samples, folder, splits, order)
+
+
+def _annotated(found: Mapping[str, NDArray[np.float64] | None]) -> dict[str, NDArray[np.float64]]:
+    """What is known; an InputError if that is nothing at all."""
+    known = {name: values for name, values in found.items() if values is not None}
+    if not known:
+        raise InputError(
+            "no image of the set is annotated for that form; annotate them with 'infraspot annotate'"
+        )
+    return known
 
 
 def _mask(sample: Sample) -> NDArray[np.bool_]:

@@ -2,9 +2,9 @@
 
     python benchmarks/annotators.py DATA [--methods profile,diffusion]
 
-DATA is the folder of SIRST-v1 with its lists of train and val. ``profile`` with a fitted level is cross-validated
-over train and val by image; on val alone the level was fitted on train. Time is that of the thread, the first
-call left out. Lines ``name=value`` come last.
+DATA is the folder of SIRST-v1 with its lists of train and val. ``profile`` with a fitted level is
+cross-validated over train and val by image; on val alone the level was fitted on train. Time is that of the
+thread, the first call left out. Lines ``name=value`` come last.
 """
 
 import argparse

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot import __version__
 from infraspot.annotators.inputs import as_image, as_points
 from infraspot.annotators.labelled_mask import LabelledMask
 from infraspot.annotators.region import Region, merge_regions, record
@@ -74,5 +75,10 @@ def _stamp(method: str, options: dict[str, Any]) -> dict[str, Any]:
         "method": method,
         "options": written,
         "size_prior": options.get("size_prior", "none"),
-        "infraspot": __version__,
+        "infraspot": _version(),
     }
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    return version("infraspot")

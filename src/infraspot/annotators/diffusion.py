@@ -4,6 +4,8 @@ Deterministic, and from the click alone: the window has one size. The released p
 :mod:`infraspot.annotators.diffusion_mc`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +18,12 @@ from infraspot.annotators.target import look_around
 from infraspot.annotators.windows import seeded_component
 
 HALF_WINDOW = 12
-TAU, STEPS = 0.24, 40
-_SEGMENTS, _COMPACTNESS = 9, 0.3
-_THRESHOLD = 0.3
+TAU, STEPS = 0.24, 230
+_SEGMENTS, _COMPACTNESS = 9, 0.234
+_THRESHOLD = 0.102
+_USUAL_CONTRAST = 0.34
+_MEDIUM_POWER, _THRESHOLD_POWER = 0.22, 0.21
+"""How the medium and the threshold yield to a strong target, whose mask reaches further down its flank."""
 _LOWEST = -0.2
 
 
@@ -29,7 +34,7 @@ def annotate_diffusion(
     theta: DiffusionParameters | None = None,
     steps: int = STEPS,
 ) -> list[Region]:
-    """Regions where the fused label of Eq. 4 exceeds a fixed threshold.
+    """Regions where the fused label of Eq. 4 exceeds a threshold that depends on the contrast alone.
 
     Parameters
     ----------
@@ -50,14 +55,19 @@ def _spread(
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
     window = np.clip(target.window[top : y + HALF_WINDOW + 1, left : x + HALF_WINDOW + 1], _LOWEST, 1)
     seed = (y - top, x - left)
-    field = diffuse(diffusivity(window, theta), seed, TAU / theta.d0, steps)
-    prior = superpixel_under(window, seed, segments=_SEGMENTS, compactness=_COMPACTNESS)
+    strength = target.contrast / _USUAL_CONTRAST
+    yielding = strength**-_MEDIUM_POWER
+    medium = diffusivity(window, replace(theta, beta=theta.beta * yielding))
+    field = diffuse(medium, seed, TAU / theta.d0, steps)
+    prior = superpixel_under(window, seed, segments=_SEGMENTS, compactness=_COMPACTNESS / yielding)
     label = fuse(field, prior, theta)
-    mask = flood.filled(seeded_component(label >= _THRESHOLD, seed))
-    soft = np.where(mask, np.maximum(_rescaled(label), 0.5), np.minimum(_rescaled(label), 0.499))
+    threshold = min(_THRESHOLD * strength**-_THRESHOLD_POWER, 0.9)
+    mask = flood.filled(seeded_component(label >= threshold, seed))
+    ramp = _rescaled(label, threshold)
+    soft = np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, 0.499))
     return Region(target.top + top, target.left + left, soft.astype(np.float32))
 
 
-def _rescaled(label: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rescaled(label: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """The label with the threshold moved to one half."""
-    return np.interp(label, (0, _THRESHOLD, 1), (0, 0.5, 1)).astype(np.float32)
+    return np.interp(label, (0, threshold, 1), (0, 0.5, 1)).astype(np.float32)

@@ -22,9 +22,9 @@ class DiffusionParameters:
     ``alpha`` the share of edges, ``rho`` the share of the heat field in the label."""
 
     d0: float = 1.0
-    beta: float = 6.0
-    alpha: float = 0.6
-    rho: float = 0.6
+    beta: float = 16.5
+    alpha: float = 0.58
+    rho: float = 0.59
 
 
 def diffusivity(window: Array, theta: DiffusionParameters) -> Array:

@@ -20,13 +20,13 @@ _MU = 0.2 / _DT
 _LAMBDA = 5.0
 _SHRINK, _GROW = 1.5, -0.1
 _SMOOTHING, _WIDTH = 1.5, 1.5
-_MARGIN, _INSIDE = 2, 2.0
+_MARGIN, _INSIDE = 5, 2.0
 
 Array = NDArray[np.float64]
 
 
 def annotate_com(image: NDArray[np.float32], points: NDArray[np.float64]) -> list[Region]:
-    """Regions inside the contour that the level set reaches from the window's edge."""
+    """Regions inside the contour that the level set reaches from a square at the click."""
     return [_evolve(image, *pixel_of(point)) for point in points]
 
 
@@ -35,18 +35,19 @@ def _evolve(image: NDArray[np.float32], y: int, x: int) -> Region:
     crop = image[top : y + _HALF + 1, left : x + _HALF + 1].astype(np.float64) * 255
     seed = (y - top, x - left)
     mask = np.zeros(crop.shape, bool)
-    if min(crop.shape) > 2 * _MARGIN:
-        mask = flood.filled(seeded_component(_contour(crop) < 0, seed))
+    if min(crop.shape) > 1:
+        mask = flood.filled(seeded_component(_contour(crop, seed) < 0, seed))
     mask[seed] = True
     return Region(top, left, soft_of(mask))
 
 
-def _contour(crop: Array) -> Array:
-    """Shrinks from the window's edge while the inside gets brighter, then grows a little."""
+def _contour(crop: Array, seed: tuple[int, int]) -> Array:
+    """Shrinks from a square at the click while the inside gets brighter, then grows a little."""
     edge = 1 / (1 + ndimage.gaussian_gradient_magnitude(crop, _SMOOTHING) ** 2)
     edge_y, edge_x = np.gradient(edge)
     phi = np.full(crop.shape, _INSIDE)
-    phi[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = -_INSIDE
+    y, x = seed
+    phi[max(y - _MARGIN, 0) : y + _MARGIN + 1, max(x - _MARGIN, 0) : x + _MARGIN + 1] = -_INSIDE
     brightest = -np.inf
     for _ in range(_ROUNDS):
         inside = crop[phi < 0]

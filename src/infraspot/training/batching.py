@@ -7,11 +7,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.random import default_rng
+from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.data.transforms import Transform
 from infraspot.schemes import Batch, LabelStore
+from infraspot.training.frames import CachedFrames
+
+# Seeds the draws of negatives apart from those of the frames, which are (seed, epoch, index).
+NEGATIVE_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Frames without any target, of which each batch gets ``per_batch``, drawn at random."""
+
+    samples: CachedFrames
+    transform: Transform
+    per_batch: int
 
 
 @dataclass
@@ -30,6 +44,8 @@ class Loader:
         Brings them to one size (a crop), or ``batch`` is 1.
     drop_last
         Leave out a last batch that is not full.
+    negatives
+        What joins each batch beyond its ``batch`` frames.
     """
 
     samples: Sequence[Sample]
@@ -38,6 +54,7 @@ class Loader:
     batch: int
     seed: int
     drop_last: bool = False
+    negatives: Negatives | None = None
     _places: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,34 +69,47 @@ class Loader:
         """The batches of one epoch from ``start`` on."""
         active = np.array([self._places[id] for id in self.labels.active], np.intp)
         order = default_rng([self.seed, epoch]).permutation(active)
-        chunks = [order[k * self.batch : (k + 1) * self.batch] for k in range(start, len(self))]
+        count = len(self)
+        if start >= count:
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-            ahead = [thread.submit(self._make, epoch, chunk) for chunk in chunks[:1]]
-            for chunk in [*chunks[1:], None]:
-                if not ahead:
-                    return
-                ready = ahead.pop().result()
-                if chunk is not None:
-                    ahead.append(thread.submit(self._make, epoch, chunk))
+            ahead = thread.submit(self._make, epoch, start, order)
+            for number in range(start, count):
+                ready = ahead.result()
+                if number + 1 < count:
+                    ahead = thread.submit(self._make, epoch, number + 1, order)
                 yield ready
 
-    def _make(self, epoch: int, chunk: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> Batch:
+    def _make(self, epoch: int, number: int, order: NDArray[np.intp]) -> Batch:
+        chunk = order[number * self.batch : (number + 1) * self.batch]
         samples = [self._augmented(epoch, int(index)) for index in chunk]
-        shapes = {sample.shape for sample in samples}
-        if len(shapes) > 1:
-            raise DataError(
-                f"the frames of a batch must have one size, and these have {sorted(shapes)};"
-                " add a crop to [[augment]], or set train.batch to 1"
-            )
-        images = np.stack([sample.image for sample in samples])[:, None]
-        labels = np.stack([sample.mask for sample in samples if sample.mask is not None])[:, None]
-        return Batch(
-            tuple(sample.id for sample in samples),
-            torch.from_numpy(images.astype(np.float32, copy=False)),
-            torch.from_numpy(labels.astype(np.float32)),
-        )
+        samples += self._negative(epoch, number)
+        return _stack(samples)
 
     def _augmented(self, epoch: int, index: int) -> Sample:
         sample = self.samples[index]
         labelled = sample.replace(mask=self.labels[sample.id])
         return self.transform(labelled, default_rng([self.seed, epoch, index]))
+
+    def _negative(self, epoch: int, number: int) -> list[Sample]:
+        if self.negatives is None:
+            return []
+        rng = default_rng([self.seed, epoch, number, NEGATIVE_STREAM])
+        drawn = rng.integers(len(self.negatives.samples), size=self.negatives.per_batch)
+        return [self.negatives.transform(self.negatives.samples[int(index)], rng) for index in drawn]
+
+
+def _stack(samples: list[Sample]) -> Batch:
+    shapes = {sample.shape for sample in samples}
+    if len(shapes) > 1:
+        raise DataError(
+            f"the frames of a batch must have one size, and these have {sorted(shapes)};"
+            " add a crop to [[augment]], or set train.batch to 1"
+        )
+    images = np.stack([sample.image for sample in samples])[:, None]
+    labels = np.stack([sample.mask for sample in samples if sample.mask is not None])[:, None]
+    return Batch(
+        tuple(sample.id for sample in samples),
+        torch.from_numpy(images.astype(np.float32, copy=False)),
+        torch.from_numpy(labels.astype(np.float32)),
+    )

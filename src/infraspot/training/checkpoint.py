@@ -17,7 +17,11 @@ from infraspot.training.settings import Recipe
 STATE, LAST, BEST, LOG = "state.pt", "last.safetensors", "best.safetensors", "log.csv"
 
 # Options that may differ when a run goes on: they change where and how often, and not what is computed.
-FREE = {"data": {"path", "set", "cache_gb"}, "train": {"device", "threads", "save_seconds", "tensorboard"}}
+FREE = {
+    "data": {"path", "set", "cache_gb"},
+    "negatives": {"path", "set"},
+    "train": {"device", "threads", "save_seconds", "tensorboard"},
+}
 
 
 def save_run(run: Run) -> None:
@@ -25,7 +29,7 @@ def save_run(run: Run) -> None:
     state = {
         "recipe": run.recipe.model_dump_json(),
         "versions": versions(),
-        "data": run.samples.fingerprint,
+        "data": run.fingerprint,
         "position": asdict(run.at),
         "network": run.module.state_dict(),
         "ema": None if run.ema is None else run.ema.state_dict(),
@@ -101,7 +105,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
             f"the run in {run.folder} was begun with another recipe ({'; '.join(changed)});"
             " resume it with its own, or choose another --out"
         )
-    if state["data"] != run.samples.fingerprint:
+    if state["data"] != run.fingerprint:
         raise DataError(
             f"the run in {run.folder} was begun on other training frames than those given now;"
             " give the same data, or choose another --out"
@@ -124,7 +128,7 @@ def differences(before: Recipe, now: Recipe) -> list[str]:
     old, new = before.model_dump(), now.model_dump()
     clauses = []
     for part, values in old.items():
-        if not isinstance(values, dict):
+        if not (isinstance(values, dict) and isinstance(new[part], dict)):
             clauses += [f"[[{part}]] differs"] if values != new[part] else []
             continue
         for name in sorted(values.keys() | new[part].keys()):

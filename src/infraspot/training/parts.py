@@ -13,6 +13,7 @@ from infraspot.data.transforms import TRANSFORMS, Compose
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
 from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
+from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
 from infraspot.training.settings import LossPart, Named, OptimiserPart, Recipe
 from infraspot.training.validation import NUMBERS
@@ -37,8 +38,12 @@ def wrong_options(recipe: Recipe) -> list[str]:
         ("scheme", "scheme", SCHEMES, recipe.scheme.name, recipe.scheme.options, ()),
         ("optimiser", "optimiser", OPTIMISERS, optimiser.name, optimiser.options | rate, ("params", "fused")),
         *(
-            (f"augment.{k}", "transform", TRANSFORMS, step.name, step.options, (DONORS,))
-            for k, step in enumerate(recipe.augment)
+            (f"{place}.{k}", "transform", TRANSFORMS, step.name, step.options, (DONORS,))
+            for place, steps in (
+                ("augment", recipe.augment),
+                ("negatives.augment", recipe.negatives.augment if recipe.negatives else []),
+            )
+            for k, step in enumerate(steps)
         ),
         *(
             (f"loss.options.{name}", "loss", LOSSES, name, recipe.loss.options.get(name, {}), ())
@@ -51,6 +56,7 @@ def wrong_options(recipe: Recipe) -> list[str]:
             mistakes += misfits(place, find(kind, name, family), options, given=given)
         except UsageError as error:
             mistakes.append(f"{place}: {error}")
+    mistakes += misfits("data.scene_options", SceneRanges, recipe.data.scene_options)
     mistakes += [
         unknown_option(f"train.select.{name}", NUMBERS) for name in selected(recipe) if name not in NUMBERS
     ]

@@ -1,5 +1,7 @@
 """A training run: everything that one holds, built from a recipe."""
 
+import hashlib
+import math
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +19,12 @@ from infraspot.losses import Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
-from infraspot.training.batching import Loader
+from infraspot.training.batching import Loader, Negatives
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames
 from infraspot.training.recipe import to_toml
-from infraspot.training.settings import Recipe, TrainPart
-from infraspot.training.sources import open_split
+from infraspot.training.settings import NegativesPart, Recipe, TrainPart
+from infraspot.training.sources import open_negatives, open_training, open_validation
 
 Row = dict[str, float]
 
@@ -104,6 +106,14 @@ class Run:
         return self.module if self.ema is None else self.ema.network
 
     @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that is trained on."""
+        negatives = self.loader.negatives
+        if negatives is None:
+            return self.samples.fingerprint
+        return hashlib.sha256((self.samples.fingerprint + negatives.samples.fingerprint).encode()).hexdigest()
+
+    @property
     def done(self) -> float:
         """Epochs behind, with the share of the present one."""
         return self.at.epoch + self.at.batch / max(len(self.loader), 1)
@@ -122,9 +132,9 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         torch.set_num_threads(train.threads)
     fabric = _open_device(train)
     limit = recipe.data.cache_gb * 2**30
-    samples = CachedFrames(open_split(recipe.data, recipe.data.split, recipe.data.scenes), limit)
+    samples = CachedFrames(open_training(recipe.data), limit)
     val_split = recipe.data.val_split if train.select_on == "val" else recipe.data.test_split
-    val = CachedFrames(open_split(recipe.data, val_split, recipe.data.val_scenes), limit)
+    val = CachedFrames(open_validation(recipe.data, val_split), limit)
     # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
     torch.manual_seed(train.seed)
     module = parts.build_network(recipe.network)
@@ -134,6 +144,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     network, wrapped = fabric.setup(module, optimiser)
     labels = LabelStore()
     transform = parts.build_transform(recipe.augment, samples)
+    negatives = _open_negatives(recipe.negatives, samples)
     write_text(Path(folder) / "recipe.toml", to_toml(recipe))
     return Run(
         recipe=recipe,
@@ -148,7 +159,17 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         labels=labels,
         samples=samples,
         val=val,
-        loader=Loader(samples, labels, transform, train.batch, train.seed, train.drop_last),
+        loader=Loader(samples, labels, transform, train.batch, train.seed, train.drop_last, negatives),
+    )
+
+
+def _open_negatives(part: NegativesPart | None, donors: CachedFrames) -> Negatives | None:
+    if part is None:
+        return None
+    return Negatives(
+        CachedFrames(open_negatives(part), math.inf),
+        parts.build_transform(part.augment, donors),
+        part.per_batch,
     )
 
 
@@ -171,14 +192,14 @@ def describe_run(run: Run) -> dict[str, Any]:
             "set": Path(data.path).name if data.path else data.set,
             "split": data.split,
             "frames": len(run.samples),
-            "fingerprint": run.samples.fingerprint,
+            "fingerprint": run.fingerprint,
         },
         "selected_on": train.select_on,
         "protocol": train.protocol,
         "seed": train.seed,
         "epochs": run.epoch,
         # Where the data lay on one machine is of no use on another.
-        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"path"}}),
+        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"path"}, "negatives": {"path"}}),
         "versions": versions(),
     }
 

@@ -37,8 +37,23 @@ class DataPart(Part):
     test_split: str = "test"
     scenes: int = Field(default=0, ge=0)
     val_scenes: int = Field(default=0, ge=0)
+    scene_seed: int = Field(default=0, ge=0)
     scene_options: dict[str, Any] = {}
     cache_gb: float = Field(default=4.0, ge=0)
+
+
+class NegativesPart(Part):
+    """``[negatives]``: frames of another set without any target, a few of which join each batch.
+
+    Frames whose mask is not empty are left out. ``augment`` is their own: there is no target to crop on.
+    """
+
+    set: str | None = None
+    path: str | None = None
+    layout: str = "auto"
+    split: str = "train"
+    per_batch: int = Field(default=2, gt=0)
+    augment: list[Named] = []
 
 
 class LossPart(Part):
@@ -106,6 +121,7 @@ class Recipe(Part):
     network: Named
     data: DataPart = DataPart()
     augment: list[Named] = []
+    negatives: NegativesPart | None = None
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     schedule: SchedulePart = SchedulePart()

@@ -7,23 +7,69 @@ from pathlib import Path
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
-from infraspot.training.settings import DataPart
+from infraspot.synth import SceneRanges, generate
+from infraspot.training.settings import DataPart, NegativesPart
 
 DATA_FOLDER = "INFRASPOT_DATA"
 
 
-def open_split(part: DataPart, split: str, scenes: int) -> Sequence[Sample]:
-    """The frames of a split, with ``scenes`` generated ones after them.
+# Scenes to validate on come from far along the same endless series, so that none is trained on.
+VALIDATION_SCENES = 1_000_000
+
+
+def open_training(part: DataPart) -> Sequence[Sample]:
+    """The frames to train on: those read, then those generated."""
+    return _together(part, part.split, part.scenes, first=0)
+
+
+def open_validation(part: DataPart, split: str) -> Sequence[Sample]:
+    """The frames of a split, then generated ones that no training sees."""
+    return _together(part, split, part.val_scenes, first=VALIDATION_SCENES)
+
+
+def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[Sample]:
+    """Frames read and frames generated.
 
     Raises
     ------
     DataError
         If the recipe names no data, or they are not there.
     """
-    return open_dataset(locate_data(part), split=split, layout=part.layout)
+    if part.set is None and part.path is None and scenes:
+        return _generated(part, scenes, first)
+    frames = open_dataset(locate_data(part), split=split, layout=part.layout)
+    return [*frames, *_generated(part, scenes, first)] if scenes else frames
 
 
-def locate_data(part: DataPart) -> Path:
+def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
+    options = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in part.scene_options.items()
+    }
+    ranges = SceneRanges(**options)
+    return [
+        frame for scene in generate(count, part.scene_seed, ranges, first=first) for frame in scene.frames
+    ]
+
+
+def open_negatives(part: NegativesPart) -> list[Sample]:
+    """The frames whose mask is empty.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    frames = open_dataset(locate_data(part), split=part.split, layout=part.layout)
+    empty = [sample for sample in frames if sample.mask is not None and not sample.mask.any()]
+    if not empty:
+        raise DataError(
+            f"[negatives] needs frames with an empty mask, and the {len(frames)} of the split {part.split!r}"
+            f" of {locate_data(part)} have none; name another set or split"
+        )
+    return empty
+
+
+def locate_data(part: DataPart | NegativesPart) -> Path:
     """The folder of the set: ``path``, else ``set`` within the folder that INFRASPOT_DATA names."""
     if part.path is not None:
         return Path(part.path)

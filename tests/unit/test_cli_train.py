@@ -1,0 +1,81 @@
+"""The train command."""
+
+from pathlib import Path
+
+import pytest
+from training_fakes import make_recipe, write_data
+
+from infraspot.cli.main import main
+from infraspot.core.files import write_text
+from infraspot.training.recipe import to_toml
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    data = write_data(tmp_path / "data")
+    write_text(tmp_path / "tiny.toml", to_toml(make_recipe(data, train={"epochs": 1})))
+    return tmp_path / "tiny.toml"
+
+
+def test_a_run_leaves_weights_and_a_log(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = recipe.parent / "run"
+    assert main(["train", str(recipe), "--out", str(out), "--set", "train.epochs=2"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "best.safetensors",
+        "last.safetensors",
+        "log.csv",
+        "recipe.toml",
+        "state.pt",
+    }
+    assert "best  IoU" in capsys.readouterr().out
+    assert len((out / "log.csv").read_text().splitlines()) == 3
+
+
+def test_an_existing_run_is_not_overwritten(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", str(recipe), "--out", str(recipe.parent / "run")]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert main(["train", "--resume", "--out", str(recipe.parent / "run")]) == 0
+
+
+def test_choosing_on_test_is_stamped(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from infraspot.inference.weights import read_card
+
+    out = recipe.parent / "run"
+    assert main(["train", str(recipe), "--out", str(out), "--set", "train.select_on=test"]) == 0
+    assert "chosen on the test split" in capsys.readouterr().err
+    assert read_card(out / "best.safetensors")["selected_on"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "give a recipe"),
+        (["no-such"], "unknown recipe 'no-such'"),
+        (["--resume", "--out", "nowhere"], "holds no run to resume"),
+        (["smoke", "--set", "train.epoch=1"], "did you mean 'epochs'"),
+        (["smoke"], "INFRASPOT_DATA"),
+        (["smoke", "--data", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INFRASPOT_DATA", raising=False)
+    assert main(["train", *arguments]) != 0
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+def test_a_mask_that_is_missing_is_a_sentence(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (recipe.parent / "data" / "masks" / "frame2_pixels0.png").unlink()
+    assert main(["train", str(recipe), "--out", str(recipe.parent / "run")]) != 0
+    assert "frame2" in capsys.readouterr().err

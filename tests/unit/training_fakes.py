@@ -100,7 +100,7 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
-def table(data: Path, **parts: dict[str, Any]) -> dict[str, Any]:
+def table(data: Path, /, **parts: dict[str, Any]) -> dict[str, Any]:
     """A recipe of three epochs of four steps; ``parts`` are merged into its tables."""
     recipe: dict[str, Any] = {
         "network": {"name": "training_fakes:TinyNet"},
@@ -129,7 +129,7 @@ def table(data: Path, **parts: dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-def make_recipe(data: Path, **parts: dict[str, Any]) -> Recipe:
+def make_recipe(data: Path, /, **parts: dict[str, Any]) -> Recipe:
     return parse_recipe(table(data, **parts), "the test")
 
 

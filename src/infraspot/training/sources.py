@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
@@ -42,7 +43,7 @@ def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[S
 
 
 def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
-    options = {
+    options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in part.scene_options.items()
     }
     ranges = SceneRanges(**options)

@@ -1,0 +1,4 @@
+"""The survey's words: attention, pyramids, fusion, context and local refinement, and the layers below them.
+
+Each family has one interface and one literal dict: ATTENTION, PYRAMID, FUSION, CONTEXT, LOCAL (docs/blocks.md).
+"""

@@ -19,7 +19,7 @@ from infraspot.blocks.local_contrast import LocalContrast, LocalContrastEncoder,
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 
 
-class AlignedSBAM(SBAM):
+class _AlignedSBAM(SBAM):
     """SBAM with the authors' upsampling, which aligns the corners."""
 
     align_corners = True
@@ -28,14 +28,12 @@ class AlignedSBAM(SBAM):
 class ALCLNet(SegmentationNetwork):
     """Five levels of 16 to 256 channels, merged pairwise from the coarsest up."""
 
-    stride = 16
-
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256)):
         super().__init__()
         self.stride = 2 ** (len(widths) - 1)
         self.encoder = LocalContrastEncoder(widths)
         self.contrast = nn.ModuleList(LocalContrast(width) for width in widths)
-        self.fusion = nn.ModuleList(AlignedSBAM(low, high, low) for low, high in pairwise(widths))
+        self.fusion = nn.ModuleList(_AlignedSBAM(low, high, low) for low, high in pairwise(widths))
         self.head = PixelHead(widths[0])
 
     def segment(self, image: Tensor) -> SegOutput:

@@ -69,7 +69,7 @@ class AAFM(AFM):
 
     def fuse(self, low: Tensor, high: Tensor) -> Tensor:
         channel, pixel = self.channel.weights(high), self.pixel.weights(low)
-        return self.merge(torch.addcmul(low * channel, high, pixel)) * channel * pixel
+        return self.merge(2 * torch.addcmul(low * channel, high, pixel)) * channel * pixel
 
 
 class EDIG(Fusion):

@@ -94,5 +94,5 @@ def _random_walker(window: NDArray[np.float32], peak: tuple[int, int]) -> NDArra
     markers = _markers(window, peak)
     if not (markers == 2).any() or not (markers == 0).any():
         return markers == 1
-    walked: NDArray[np.bool_] = random_walker(window, markers, beta=90, mode="bf") == 1
+    walked: NDArray[np.bool_] = random_walker(window, markers, beta=90, mode="bf", prob_tol=1) == 1
     return walked

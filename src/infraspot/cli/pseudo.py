@@ -69,7 +69,7 @@ def command(
 ) -> int:
     """Grow masks from one click per target in a data set or a folder of images.
 
-    Writes OUT/STEM.png (0 and 255, native size; OUT/METHOD/STEM.png for several methods), OUT/provenance.json,
+    Writes OUT/STEM.png (0 and 255, native size; OUT/METHOD/STEM.png for several methods), OUT/provenance.json
     and, where there is truth, a table of IoU, nIoU, target IoU and time. A run that was stopped resumes.
     """
     from infraspot.cli.labelling import open_clicks

@@ -1,4 +1,4 @@
-"""The survey's words: attention, pyramids, fusion, context and local refinement, and the layers below them.
+"""The survey's words: attention, pyramids, fusion, context, local refinement, and the layers below them.
 
-Each family has one interface and one literal dict: ATTENTION, PYRAMID, FUSION, CONTEXT, LOCAL (docs/blocks.md).
+Each family has one interface and one literal dict: ATTENTION, PYRAMID, FUSION, CONTEXT and LOCAL.
 """

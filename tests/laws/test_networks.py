@@ -1,12 +1,15 @@
 """What holds for every network in :data:`infraspot.networks.NETWORKS`."""
 
 import copy
+import warnings
 
 import pytest
 import torch
 from torch import Tensor
 
 from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
+from infraspot.networks.profile import cost, prepare_for_inference
+from infraspot.networks.sheets import SHEETS
 
 ODD = (33, 47)
 
@@ -127,3 +130,46 @@ def test_channels_last_gives_the_same_answer(network):
         got = last(frames.to(memory_format=torch.channels_last)).logits
     scale = expected.abs().max().clamp(min=1)
     assert ((got - expected).abs().max() / scale) < 1e-4
+
+
+def test_folded_norms_and_channels_last_give_the_same_answer(network):
+    frames = _frames(1, *ODD)
+    prepared = prepare_for_inference(network)
+    with torch.no_grad():
+        expected = network(frames).logits
+        got = prepared(frames).logits
+    assert ((got - expected).abs().max() / expected.abs().max().clamp(min=1)) < 1e-4
+
+
+def test_cost_agrees_with_the_published_figures_or_the_sheet_says_why(name):
+    sheet, counted = SHEETS[name], cost(NETWORKS[name])
+    assert counted.params == sum(p.numel() for p in NETWORKS[name]().parameters())
+    assert counted.flops >= counted.macs > 0
+    pairs = ((sheet.paper_params, counted.params), (sheet.paper_flops, counted.flops))
+    differs = [ours for paper, ours in pairs if paper is not None and abs(ours / paper - 1) > 0.02]
+    assert not differs or sheet.note
+
+
+@pytest.mark.slow
+def test_export_to_onnx_gives_the_same_answer(network, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    frames = _frames(1, 64, 64)
+    path = tmp_path / "network.onnx"
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Logits(network), (frames,), path, input_names=["frame"], dynamo=False, opset_version=17
+        )
+        expected = network(frames).logits
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    got = torch.from_numpy(session.run(None, {"frame": frames.numpy()})[0])
+    assert ((got - expected).abs().max() / expected.abs().max().clamp(min=1)) < 1e-4
+
+
+class _Logits(torch.nn.Module):
+    def __init__(self, network: SegmentationNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.network(frames).logits

@@ -65,10 +65,11 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        lines = [line for line in str(error).splitlines() if "Unsupported" in line] or str(error).splitlines()
+        reason = lines[0].strip() if lines else type(error).__name__
         raise InputError(
-            f"{file}: expected weights saved by torch or MXNet, and reading them failed: {reason}; a file that"
-            " holds a whole program instead of weights is never executed"
+            f"{file}: expected weights saved by torch or MXNet, and reading them failed: {reason}; save the"
+            " state_dict where the file holds a whole program, for such a file is never executed"
         ) from error
     for wrapper in ("state_dict", "model_state_dict", "model", "net", "params"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):

@@ -1,0 +1,81 @@
+"""The commands that list networks and convert weights."""
+
+import json
+
+import pytest
+import torch
+
+from infraspot.cli.main import main
+from infraspot.inference.weights import load_network
+from infraspot.networks import NETWORKS
+from infraspot.networks.sheets import SHEETS
+
+KEYS = {
+    "name", "family", "source", "params", "flops_256", "ms_256", "paper_params", "paper_flops", "note",
+    "licence", "trained_on",
+}  # fmt: skip
+
+
+def test_every_network_and_method_is_listed_as_json(capsys, monkeypatch):
+    few = {name: NETWORKS[name] for name in ("acm-port", "compact")}
+    monkeypatch.setattr("infraspot.networks.NETWORKS", few)
+    assert main(["models", "--json", "--measure"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() >= {"acm-port", "compact", "tophat", "profile"}
+    assert all(row.keys() >= KEYS for row in rows.values())
+    assert rows["acm-port"]["paper_params"] == 400_000
+    assert abs(rows["acm-port"]["flops_256"] / 0.40e9 - 1) < 0.02
+    assert rows["acm-port"]["ms_256"] > 0
+    assert rows["tophat"]["params"] is None
+
+
+def test_every_network_has_a_sheet():
+    assert SHEETS.keys() == NETWORKS.keys()
+
+
+def test_converted_weights_load_and_answer_as_before(tmp_path, capsys):
+    torch.manual_seed(0)
+    network = NETWORKS["mshnet"]()
+    names = {
+        "stem.": "conv_init.", "encoder.4.": "middle_layer.", "encoder.": "encoder_", "decoder.": "decoder_",
+        "heads.": "output_", "fuse.": "final.",
+    }  # fmt: skip
+    published = {}
+    for key, value in network.state_dict().items():
+        prefix = next(prefix for prefix in names if key.startswith(prefix))
+        published["module." + names[prefix] + key.removeprefix(prefix)] = value
+    torch.save({"state_dict": published}, tmp_path / "published.pth")
+    out = tmp_path / "ours.safetensors"
+    assert (
+        main(["convert-weights", str(tmp_path / "published.pth"), "--network", "mshnet", "--out", str(out)])
+        == 0
+    )
+    loaded, card = load_network(out)
+    assert card["network"]["name"] == "mshnet"
+    frame = torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(frame).logits, network.eval()(frame).logits)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["none.pth", "--network", "dnanet", "--out", "x.safetensors"], 1, "no such file"),
+        (["bad.pth", "--network", "dnanet", "--out", "x.pth"], 2, "ends in .safetensors"),
+        (["bad.pth", "--network", "dnant", "--out", "x.safetensors"], 2, "did you mean 'dnanet'"),
+        (["bad.pth", "--network", "dnanet", "--out", "x.safetensors"], 1, "reading them failed"),
+        (["tensor.pth", "--network", "dnanet", "--out", "x.safetensors"], 1, "expected a state dict"),
+        (["wrong.pth", "--network", "dnanet", "--out", "x.safetensors"], 1, "not the weights of dnanet"),
+        (["bad.pth", "--network", "dnanet", "--out", "x.safetensors", "--input-mean", "1"], 2, "together"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_with_a_sentence(
+    tmp_path, capsys, monkeypatch, arguments, status, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.pth").write_bytes(b"not a weight file")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
+    torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "wrong.pth")
+    assert main(["convert-weights", *arguments]) == status
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()

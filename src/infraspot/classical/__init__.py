@@ -4,6 +4,11 @@ Each is a function ``(image, *, polarity="bright", ...) -> response``; :mod:`inf
 turns a response into a score map.
 """
 
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
 from infraspot.classical.admd import admd
 from infraspot.classical.directional import max_mean, max_median
 from infraspot.classical.ipi import ipi
@@ -13,7 +18,7 @@ from infraspot.classical.pstnn import pstnn
 from infraspot.classical.ript import ript
 from infraspot.classical.top_hat import top_hat
 
-CLASSICAL = {
+CLASSICAL: dict[str, Callable[..., NDArray[np.float32]]] = {
     "tophat": top_hat,
     "maxmean": max_mean,
     "maxmedian": max_median,

@@ -7,8 +7,8 @@ target image T and small noise::
 
     min over B, T of  mu |B|_* + lambda mu |T|_1 + |D - B - T|_F^2 / 2      (1)
 
-solved by the accelerated proximal gradient with a falling mu, as in the paper (Z. Lin, A. Ganesh, J. Wright et
-al., "Fast convex optimization algorithms for exact recovery of a corrupted low-rank matrix", 2009).
+solved by the accelerated proximal gradient with a falling mu, as in the paper (Z. Lin, A. Ganesh, J. Wright
+et al., "Fast convex optimization algorithms for exact recovery of a corrupted low-rank matrix", 2009).
 
 The paper takes a full singular value decomposition in each step; here each step starts from the subspace of
 the one before (see :mod:`infraspot.classical.lowrank`), with the same result to rounding of the stop rule.
@@ -56,7 +56,7 @@ def ipi(
     """
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-        grid = PatchGrid(*frame.shape, size, step)
+        grid = PatchGrid.over(frame, size, step)
         columns = grid.split(frame).reshape(-1, size * size).T
         target = _sparse_part(np.ascontiguousarray(columns), weight, tolerance, steps)
         return grid.join(target.T.reshape(-1, size, size))

@@ -9,8 +9,8 @@ singular values of each Fourier slice are left alone, for they are surely backgr
     prior = l_1 * (l_1 l_2) / (l_1 + l_2), scaled to [0, 1]                       (3)
     W = 1 / (prior * (|T| / g + e))                                               (4)
 
-with l_1 >= l_2 the eigenvalues of the structure tensor (corners and spots cost less than edges) and g = 1/255,
-the grey level of the paper.
+with l_1 >= l_2 the eigenvalues of the structure tensor (corners and spots cost less than edges) and
+g = 1/255, the grey level of the paper.
 """
 
 from typing import Any
@@ -52,7 +52,7 @@ def pstnn(
     size, step
         Side of a patch and distance of neighbouring patches, pixels.
     weight
-        lambda in units of 1 / sqrt(patch side * patches).
+        lambda in units of 1 / sqrt(larger of patch side and patches, times patch side); the paper takes 0.7.
     kept
         N of equation (2).
     faintest
@@ -68,7 +68,7 @@ def pstnn(
     """
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-        grid = PatchGrid(*frame.shape, size, step)
+        grid = PatchGrid.over(frame, size, step)
         D = grid.split(frame)
         if np.ptp(D) == 0:
             return np.zeros_like(frame)

@@ -9,10 +9,11 @@ from infraspot.synth.fractal import Field, fractal, fractal_line
 
 def ground(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """Radiance of open ground, (H, W) float32, mostly within [0.05, 0.95]: fields, scrub and roads."""
-    fine = fractal(shape, rng.uniform(1.8, 2.6), rng)
-    coarse = fractal(shape, 3.0, rng, largest=0.4 * max(shape))
+    stretch = rng.uniform(1.5, 4)
+    fine = fractal(shape, rng.uniform(2.2, 3.0), rng, stretch=stretch)
+    coarse = fractal(shape, 3.0, rng, stretch=stretch, largest=0.4 * max(shape))
     radiance = np.float32(rng.uniform(0.25, 0.5)) + np.float32(rng.uniform(0.01, 0.05)) * fine
-    levels = np.float32(rng.uniform(0.02, 0.12)) * np.tanh(np.float32(rng.uniform(1, 6)) * coarse)
+    levels = np.float32(rng.uniform(0.02, 0.12)) * np.tanh(np.float32(rng.uniform(0.5, 2)) * coarse)
     radiance = radiance + levels
     for _ in range(int(rng.integers(0, 3))):
         radiance = radiance + np.float32(rng.normal(0, 0.08)) * _road(shape, rng)

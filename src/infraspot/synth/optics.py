@@ -1,4 +1,4 @@
-"""How a point of light falls on the pixels: diffraction or blur, then integration over each detector element."""
+"""How a point of light falls on the pixels: diffraction or blur, then integration over each element."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +10,7 @@ from scipy import ndimage, special
 Field = NDArray[np.float32]
 
 _FINE = 5
+_AIRY_SIGMA = 0.345  # of the first dark ring's radius: the Gaussian that fits the central disc best
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Optics:
             kernel = self._airy(grid, (0.0, 0.0))
             blurred = ndimage.convolve(picture, kernel / kernel.sum(), mode="constant")
         return binned(blurred, fine)
+
+    def soften(self, background: Field) -> Field:
+        """A background through the same lens: the Gaussian nearest to the point spread is enough for it."""
+        sigma = self.width if self.shape == "gaussian" else _AIRY_SIGMA * self.width
+        soft: Field = ndimage.gaussian_filter(background, sigma, mode="nearest")
+        return soft
 
     def _airy(self, grid: NDArray[np.float64], offset: tuple[float, float]) -> Field:
         """(2 J_1(r) / r) ** 2 on the grid, scaled so that the whole plane holds unit energy a pixel."""

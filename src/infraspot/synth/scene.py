@@ -77,7 +77,8 @@ def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "sc
             background = _seen(spec, wide, t)
             draws = noise(spec.sensor, background.radiance, rng)
         patterns = [
-            _moved(pattern, t, target.velocity) for pattern, target in zip(still, spec.targets, strict=False)
+            _moved(pattern, t, target.velocity, spec.mask_share)
+            for pattern, target in zip(still, spec.targets, strict=False)
         ]
         radiance = _with_targets(background.radiance, patterns, energies)
         signal = expose(spec.sensor, array, radiance, draws)
@@ -92,9 +93,10 @@ def _frame_name(name: str, spec: SceneSpec, t: int) -> str:
 
 
 def _wide_background(spec: SceneSpec, rng: np.random.Generator) -> Background:
-    """A background with room for the drift."""
+    """A background with room for the drift, through the optics."""
     room = [int(np.ceil(abs(step) * (spec.frames - 1))) + (spec.frames > 1) for step in spec.drift]
-    return BACKGROUNDS[spec.kind]((spec.height + room[0], spec.width + room[1]), rng)
+    made = BACKGROUNDS[spec.kind]((spec.height + room[0], spec.width + room[1]), rng)
+    return made._replace(radiance=spec.optics.soften(made.radiance))
 
 
 def _seen(spec: SceneSpec, wide: Background, t: int) -> Background:
@@ -128,7 +130,7 @@ def _places(spec: SceneSpec, background: Background, rng: np.random.Generator) -
     return places
 
 
-def _moved(pattern: Pattern, t: int, velocity: tuple[float, float]) -> Pattern:
+def _moved(pattern: Pattern, t: int, velocity: tuple[float, float], mask_share: float) -> Pattern:
     """The pattern after ``t`` frames: whole pixels by place, the rest by interpolation."""
     if not t:
         return pattern
@@ -136,15 +138,15 @@ def _moved(pattern: Pattern, t: int, velocity: tuple[float, float]) -> Pattern:
     whole = [int(np.floor(w + 0.5)) for w in way]
     rest = [w - n for w, n in zip(way, whole, strict=True)]
     signal = ndimage.shift(pattern.signal, rest, order=1, mode="constant")
-    mask = signal >= pattern.signal[pattern.mask].min() * signal.max()
     centre = (pattern.centre[0] + way[0], pattern.centre[1] + way[1])
+    mask = signal >= mask_share * signal.max()
     return Pattern(signal, pattern.top + whole[0], pattern.left + whole[1], mask, centre)
 
 
 def _with_targets(radiance: Field, patterns: list[Pattern], energies: NDArray[np.float64]) -> Field:
     total = radiance.copy()
     for pattern, energy in zip(patterns, energies, strict=True):
-        there, here = pattern.cut(radiance.shape)
+        there, here = pattern.cut((total.shape[0], total.shape[1]))
         total[there] += np.float32(energy) * pattern.signal[here]
     return np.clip(total, 0, None)
 
@@ -166,15 +168,15 @@ def _energies(
     correct by the ratio of wanted to realised. Dark targets cannot be darker than nothing, and bright ones
     no more than twice full scale; there the realised SCR stays below the wanted one.
     """
-    targets = spec.targets[: len(patterns)]
+    targets, shape = spec.targets[: len(patterns)], (spec.height, spec.width)
     sign = np.array([-1.0 if target.dark else 1.0 for target in targets])
     wanted = np.array([target.scr for target in targets])
-    labels = find_components(_truth(radiance.shape, patterns))
-    owner = np.array([labels.labels[_nearest(pattern, radiance.shape)] - 1 for pattern in patterns], np.intp)
+    parts = find_components(_truth(shape, patterns))
+    owner = np.array([int(parts.labels[_nearest(pattern, shape)]) - 1 for pattern in patterns], np.intp)
     energies = sign * np.minimum(0.05 + 3 * wanted * (float(draws.std()) + _spread(radiance, patterns)), 2)
     for _ in range(_ROUNDS if len(patterns) else 0):
         signal = expose(spec.sensor, array, _with_targets(radiance, patterns, energies), draws)
-        realised = signal_to_clutter(signal, labels)[owner]
+        realised = signal_to_clutter(signal, parts)[owner]
         correction = np.nan_to_num(wanted / np.maximum(realised, 1e-6), nan=1.0)
         energies = np.clip(energies * np.clip(correction, 0.4, 2.5), -1, 2)
     return energies
@@ -188,7 +190,8 @@ def _nearest(pattern: Pattern, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _spread(radiance: Field, patterns: list[Pattern]) -> NDArray[np.float64]:
-    return np.array([float(radiance[pattern.cut(radiance.shape)[0]].std()) for pattern in patterns])
+    places = [pattern.cut((radiance.shape[0], radiance.shape[1]))[0] for pattern in patterns]
+    return np.array([radiance[place].std() for place in places], np.float64)
 
 
 def _sample(

@@ -22,7 +22,7 @@ class Sensor:
     read
         Read noise, share of full scale.
     pattern
-        Fixed pattern left after correction: deviation of the offsets, share of full scale; gains vary likewise.
+        Fixed pattern left after correction: deviation of offsets (share of full scale) and of gains.
     stripes
         Deviation of the offsets of whole columns (or rows), share of full scale.
     faults

@@ -9,18 +9,17 @@ def sky(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """Radiance of a sky, (H, W) float32, mostly within [0.05, 0.95].
 
     A thermal camera sees a cold zenith above a warm horizon, so the gradient is mostly upright; clouds are
-    warmer than the clear sky behind them. A third of the skies is clear, a third holds thin cloud, and a third
-    thick cloud.
+    warmer than the clear sky behind them. Three skies in ten are clear, four hold thin cloud, three thick.
     """
-    base = rng.uniform(0.15, 0.5)
+    base = rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 0.6)], p=[0.25, 0.75])
     radiance = np.float32(base) + _gradient(shape, rng, rng.uniform(0.02, 0.3))
     radiance = radiance + np.float32(rng.uniform(0.002, 0.012)) * fractal(shape, 3.6, rng)
     kind = rng.choice(["clear", "thin", "thick"], p=[0.3, 0.4, 0.3])
     if kind == "thin":
-        radiance = radiance + _cloud(shape, rng, height=rng.uniform(0.04, 0.16), softness=rng.uniform(0.8, 2))
+        radiance = radiance + _cloud(shape, rng, height=rng.uniform(0.04, 0.16), softness=rng.uniform(1, 3))
     elif kind == "thick":
         height = min(rng.uniform(0.15, 0.5), 0.95 - base)
-        radiance = radiance + _cloud(shape, rng, height=height, softness=rng.uniform(0.1, 0.7))
+        radiance = radiance + _cloud(shape, rng, height=height, softness=rng.uniform(0.3, 1.6))
     return radiance
 
 
@@ -36,7 +35,7 @@ def _gradient(shape: tuple[int, int], rng: np.random.Generator, height: float) -
 def _cloud(shape: tuple[int, int], rng: np.random.Generator, *, height: float, softness: float) -> Field:
     """Cloud where a fractal field exceeds a level: ``softness`` is the width of its edge in deviations."""
     stretch = rng.uniform(1.2, 3.0)
-    slope = rng.uniform(2.7, 3.4)
+    slope = rng.uniform(2.9, 3.8)
     form = fractal(shape, slope, rng, stretch=stretch)
     reach = rng.uniform(0.01, 0.04) * max(shape)
     form = warped(form, fractal(shape, 3, rng), fractal(shape, 3, rng), reach)

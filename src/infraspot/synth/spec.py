@@ -99,7 +99,7 @@ class SceneRanges:
     weights: tuple[float, ...] = (0.62, 0.2, 0.09, 0.09)
     bits: int = 8
     targets: tuple[int, int] = (1, 3)
-    scr: tuple[float, float] = (3.0, 25.0)
+    scr: tuple[float, float] = (4.0, 35.0)
     dark: float = 0.0
     frames: int = 1
 
@@ -109,6 +109,10 @@ class SceneRanges:
             for bad, text in (
                 (self.size is not None and min(self.size) < 1, f"size {self.size} below 1x1"),
                 (set(self.kinds) - set(BACKGROUNDS), f"kinds {self.kinds}, known: {', '.join(BACKGROUNDS)}"),
+                (
+                    len(self.weights) != len(self.kinds),
+                    f"{len(self.weights)} weights for {len(self.kinds)} kinds",
+                ),
                 (self.bits not in DEPTHS, f"{self.bits} bits, known: {DEPTHS}"),
                 (not 0 <= self.targets[0] <= self.targets[1], f"targets {self.targets}"),
                 (not 0 < self.scr[0] <= self.scr[1], f"SCR {self.scr}"),
@@ -123,7 +127,7 @@ class SceneRanges:
 
 def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
     """Draw one scene."""
-    weights = np.array(ranges.weights[: len(ranges.kinds)]) if len(ranges.kinds) > 1 else np.ones(1)
+    weights = np.array(ranges.weights)
     width, height = ranges.size or (int(rng.integers(200, 401)), int(rng.integers(150, 321)))
     few, many = ranges.targets
     # Most frames of the field hold one target; each further one is half as likely.
@@ -134,17 +138,23 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
         height=height,
         width=width,
         targets=tuple(_target(ranges, rng) for _ in range(count)),
-        optics=Optics("gaussian" if rng.random() < 0.7 else "airy", float(rng.uniform(0.7, 1.5))),
+        optics=_optics(rng),
         sensor=_sensor(ranges.bits, rng),
         frames=ranges.frames,
         drift=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3))) if ranges.frames > 1 else (0.0, 0.0),
     )
 
 
+def _optics(rng: np.random.Generator) -> Optics:
+    if rng.random() < 0.7:
+        return Optics("gaussian", float(rng.uniform(0.7, 1.6)))
+    return Optics("airy", float(rng.uniform(1.8, 4.0)))
+
+
 def _target(ranges: SceneRanges, rng: np.random.Generator) -> TargetSpec:
     moving = ranges.frames > 1
     return TargetSpec(
-        diameter=0.0 if rng.random() < 0.25 else float(np.clip(np.exp(rng.normal(1.2, 0.6)), 1, 12)),
+        diameter=0.0 if rng.random() < 0.15 else float(np.clip(np.exp(rng.normal(1.55, 0.5)), 1, 15)),
         scr=float(np.exp(rng.uniform(*np.log(ranges.scr)))),
         dark=bool(rng.random() < ranges.dark),
         velocity=(float(rng.normal(0, 1)), float(rng.normal(0, 1))) if moving else (0.0, 0.0),
@@ -154,12 +164,12 @@ def _target(ranges: SceneRanges, rng: np.random.Generator) -> TargetSpec:
 def _sensor(bits: int, rng: np.random.Generator) -> Sensor:
     return Sensor(
         bits=bits,
-        well=float(np.exp(rng.uniform(*np.log((5e4, 2e6))))),
-        read=float(np.exp(rng.uniform(*np.log((0.0008, 0.008))))),
-        pattern=float(rng.uniform(0, 0.002)),
-        stripes=float(rng.choice([0.0, 1.0], p=[0.7, 0.3]) * rng.uniform(0.0005, 0.003)),
+        well=float(np.exp(rng.uniform(*np.log((3e5, 3e7))))),
+        read=float(np.exp(rng.uniform(*np.log((0.0003, 0.004))))),
+        pattern=float(rng.uniform(0, 0.0006)),
+        stripes=float(rng.choice([0.0, 1.0], p=[0.7, 0.3]) * rng.uniform(0.0003, 0.002)),
         faults=float(rng.choice([0.0, 1.0], p=[0.85, 0.15]) * rng.uniform(0, 1e-4)),
-        grain=float(rng.choice([0.0, 1.0], p=[0.4, 0.6]) * rng.uniform(0.4, 1.1)),
+        grain=float(rng.choice([0.0, 1.0], p=[0.25, 0.75]) * rng.uniform(0.5, 1.6)),
         sharpening=float(rng.choice([0.0, 1.0], p=[0.7, 0.3]) * rng.uniform(0.2, 1.2)),
         gain=float(rng.choice([1.0, rng.uniform(1, 4)])),
     )

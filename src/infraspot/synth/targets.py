@@ -27,7 +27,10 @@ class Pattern(NamedTuple):
     def cut(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Slices of a frame of that shape and of the pattern where the two overlap."""
         pairs = [
-            (slice(max(start, 0), min(start + size, side)), slice(max(-start, 0), min(side - start, size)))
+            (
+                slice(max(start, 0), max(min(start + size, side), 0)),
+                slice(max(-start, 0), max(min(side - start, size), 0)),
+            )
             for start, size, side in zip((self.top, self.left), self.signal.shape, shape, strict=True)
         ]
         return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])

@@ -1,0 +1,97 @@
+"""Write ``docs/networks.md`` from the networks themselves: ``python docs/make_networks.py``."""
+
+import inspect
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.networks.profile import SIDE, cost
+from infraspot.networks.sheets import SHEETS
+
+PAGE = Path(__file__).with_name("networks.md")
+INTRODUCTION = f"""\
+# Networks
+
+Made by `python docs/make_networks.py` from the files in `src/infraspot/networks/`; `infraspot models` shows the
+same figures, with `--measure` the time and memory of a frame too.
+
+FLOPs are multiply-accumulates at {SIDE}x{SIDE}, counted as the survey's Table 6 counts them (4 for a normalised
+value, 11 for an interpolated one, transposed convolutions at their output); MACs is the plain count.
+
+In a drawing, a row is a scale, a column a part of the network in the order in which it runs, and a number the
+channels that come out of it at that scale.
+"""
+
+
+def main() -> None:
+    PAGE.write_text(INTRODUCTION + _tables() + "".join(_section(name) for name in NETWORKS), encoding="utf-8")
+
+
+def _tables() -> str:
+    families = defaultdict(list)
+    for name in NETWORKS:
+        families[SHEETS[name].family].append(name)
+    text = "\n| family | name | source | params M | Table 6 | FLOPs G | Table 6 | MACs G |\n"
+    text += "|---|---|---|---|---|---|---|---|\n"
+    for family in sorted(families):
+        for name in families[family]:
+            sheet, counted = SHEETS[name], cost(NETWORKS[name])
+            cells = (
+                family,
+                f"[{name}](#{name})",
+                sheet.source,
+                f"{counted.params / 1e6:.3f}",
+                "" if sheet.paper_params is None else f"{sheet.paper_params / 1e6:.2f}",
+                f"{counted.flops / 1e9:.2f}",
+                "" if sheet.paper_flops is None else f"{sheet.paper_flops / 1e9:.2f}",
+                f"{counted.macs / 1e9:.2f}",
+            )
+            text += f"| {' | '.join(cells)} |\n"
+    return text
+
+
+def _section(name: str) -> str:
+    sheet = SHEETS[name]
+    module = inspect.getmodule(NETWORKS[name])
+    about = inspect.getdoc(module) or ""
+    note = f"\nAgainst Table 6: {sheet.note}.\n" if sheet.note else ""
+    return (
+        f"\n## {name}\n\n{about}\n{note}\nLicence: {sheet.licence}.\n\n```\n{drawing(NETWORKS[name]())}```\n"
+    )
+
+
+def drawing(network: SegmentationNetwork) -> str:
+    """Scales down, parts across: the channels of every part's output, in the order of running."""
+    steps: list[tuple[int, int]] = []
+
+    def record(_part: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and SIDE % output.shape[-1] == 0:
+            steps.append((SIDE // output.shape[-1], output.shape[1]))
+
+    hooks = [part.register_forward_hook(record) for part in _parts(network)]
+    with torch.no_grad():
+        network.to("meta").eval()(torch.empty(1, 1, SIDE, SIDE, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    cells = [(scale, str(channels)) for scale, channels in steps]
+    rows = []
+    for scale in sorted({scale for scale, _ in cells}):
+        line = " ".join(text if at == scale else " " * len(text) for at, text in cells)
+        rows.append(f"1/{scale:<3d}| {line}".rstrip())
+    return "\n".join(rows) + "\n"
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """The network's own parts; lists of parts count as their members."""
+    parts: list[nn.Module] = []
+    for child in module.children():
+        listed = isinstance(child, nn.ModuleList | nn.ModuleDict)
+        parts += _parts(child) if listed else [child]
+    return parts
+
+
+if __name__ == "__main__":
+    main()

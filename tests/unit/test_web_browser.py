@@ -14,6 +14,9 @@ import pytest
 
 from infraspot.data import write_grey
 
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright's core package is not installed")
+expect = playwright.expect
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
@@ -90,28 +93,29 @@ def areas(page):
 
 
 def test_click_grow_undo_save_and_a_killed_server_lose_nothing(folder, tmp_path, port, page):
-    server = Server(folder, tmp_path / "out", port)
+    server, rows = Server(folder, tmp_path / "out", port), page.locator("#targets tr")
     try:
         page.goto(server.address)
-        page.wait_for_function("document.querySelector('#title').textContent === 'a'")
+        expect(page.locator("#title")).to_have_text("a")
         click_at(page, 40, 30)
-        page.wait_for_selector("#targets tr")
+        expect(rows).to_have_count(1)
+        areas_shown = page.locator("#targets td:nth-child(3)")
         before = areas(page)
         page.keyboard.press("]")
-        page.wait_for_function(f"!document.querySelector('#targets').innerText.includes('{before[0]} px')")
+        expect(areas_shown).not_to_have_text(f"{before[0]} px")
         assert areas(page)[0] > before[0]
         page.keyboard.press("z")
-        page.wait_for_function(f"document.querySelector('#targets').innerText.includes('{before[0]} px')")
+        expect(areas_shown).to_have_text(f"{before[0]} px")
         click_at(page, 90, 60)
-        page.wait_for_function("document.querySelectorAll('#targets tr').length === 2")
+        expect(rows).to_have_count(2)
         server.kill()
         server = Server(folder, tmp_path / "out", port)
         page.goto(server.address)
-        page.wait_for_function("document.querySelectorAll('#targets tr').length === 2")
+        expect(rows).to_have_count(2)
         assert areas(page)[0] == before[0]
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#title').textContent === 'b'")
-        assert "1 of 2" in page.locator("#tally").inner_text()
+        expect(page.locator("#title")).to_have_text("b")
+        expect(page.locator("#tally")).to_have_text("1 of 2")
     finally:
         server.kill()
 
@@ -120,7 +124,7 @@ def test_a_second_window_on_the_same_image_is_refused_in_words(folder, tmp_path,
     server = Server(folder, tmp_path / "out", port)
     try:
         page.goto(server.address)
-        page.wait_for_function("document.querySelector('#title').textContent === 'a'")
+        expect(page.locator("#title")).to_have_text("a")
         other = page.context.new_page()
         other.goto(server.address)
         other.wait_for_selector("#message:not([hidden])")

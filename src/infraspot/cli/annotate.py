@@ -71,6 +71,8 @@ def _serve(session: "Session", port: int, open_browser: bool) -> int:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
+            # From here on connections wait for the server, so the address below works at once.
+            listener.listen()
         except OSError as error:
             raise UsageError(
                 f"port {port} is taken ({error.strerror}); choose another one with --port"

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,8 +21,6 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 DEFAULT_MODEL = "compact-sirst1"
 CARD = "infraspot"
 SIGMAS = 5.0
-
-Detector = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Engine(Protocol):
@@ -109,7 +106,7 @@ class ClassicalEngine:
 
     def __init__(self, method: str, *, sigmas: float = SIGMAS, fa_per_mpx: float | None = None) -> None:
         self.name = method
-        self._detector: Detector = find("classical method", method, CLASSICAL)
+        self._detector = find("classical method", method, CLASSICAL)
         self._rule = (
             partial(k_sigma, k=sigmas) if fa_per_mpx is None else partial(cfar, fa_per_mpx=fa_per_mpx)
         )

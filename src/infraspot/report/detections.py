@@ -112,7 +112,8 @@ class RunFiles:
 
     def write_coco(self, folder: Path) -> None:
         """COCO: one category, boxes as (x, y, width, height), a score beside each annotation."""
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for image_id, record in enumerate(self.records, 1):
             images.append(
                 {

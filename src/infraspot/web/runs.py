@@ -51,7 +51,7 @@ def to_patch(mask: NDArray[Any]) -> Patch:
     return Patch(box=(x0, y0, x1, y1), runs=np.diff(edges).tolist())
 
 
-def to_mask(patches: Sequence[Patch], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def to_mask(patches: Sequence[Patch], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """The union of patches in a frame of ``shape`` (H, W)."""
     mask = np.zeros(shape, bool)
     for patch in patches:

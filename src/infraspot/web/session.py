@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InfraspotError
 from infraspot.data import Frame, list_images, read_image
@@ -125,14 +121,6 @@ class Session:
                 raise RefusedError(f"{image} has changed since this window read it; open it again")
             history: History = self.journal.add(image, window, action, seconds)
             return history.state(), history.version
-
-    def mask(self, image: str) -> NDArray[np.bool_]:
-        """(H, W) bool: the union of the targets of an image."""
-        from infraspot.web.runs import to_mask
-
-        state, _ = self.state(image)
-        shape: Any = self.frame(image).image.shape
-        return to_mask([target.patch for target in state.targets], shape)
 
     def _check(self, image: str, window: str) -> Lease:
         lease = self._leases.get(image)

@@ -76,7 +76,7 @@ def page():
     )
     with playwright.sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1280, "height": 800})
+        yield browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
         browser.close()
 
 

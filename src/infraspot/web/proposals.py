@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from threading import Thread
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from infraspot.annotators import ANNOTATORS, annotate
+from infraspot.annotators import ANNOTATORS, LabelledMask, annotate
 from infraspot.core.errors import InfraspotError
 from infraspot.core.prediction import Prediction
 from infraspot.data import Frame
@@ -22,11 +23,15 @@ METHODS = [
     name for name in ("profile", "diffusion", "otsu", "watershed", "random-walker") if name in ANNOTATORS
 ]
 FAINT = 0.1
+LEVEL_STEP = 0.02
 RING_MARGIN = 3.0
 
 
 class Click(BaseModel):
-    """A click at (x, y) pixels; ``level`` None lets the method choose."""
+    """A click at (x, y) pixels; ``level`` None lets the method choose.
+
+    With ``grow`` 1 or -1, the level moves from ``level`` until the mask grows or shrinks.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,6 +41,7 @@ class Click(BaseModel):
     y: float = Field(ge=0, le=1e5, allow_inf_nan=False)
     method: str
     level: float | None = Field(default=None, gt=0, lt=1)
+    grow: Literal[-1, 0, 1] = 0
 
 
 def mask_of_click(frame: Frame, click: Click, targets: Sequence[MarkedTarget]) -> MarkedTarget:
@@ -46,8 +52,7 @@ def mask_of_click(frame: Frame, click: Click, targets: Sequence[MarkedTarget]) -
     InfraspotError
         If the click is outside the frame or the method unknown.
     """
-    options = {} if click.level is None or click.method != "profile" else {"level": click.level}
-    found = annotate(frame.image, np.array([[click.y, click.x]]), method=click.method, **options)
+    found = _annotated(frame, click)
     others = to_mask([target.patch for target in targets if target.id != click.id], frame.image.shape)
     record = found.clicks[0]
     return MarkedTarget(
@@ -59,6 +64,24 @@ def mask_of_click(frame: Frame, click: Click, targets: Sequence[MarkedTarget]) -
         confidence=record.confidence,
         patch=to_patch(found.mask & ~others),
     )
+
+
+def _annotated(frame: Frame, click: Click) -> LabelledMask:
+    """The mask at the click's level, or at the next level where it is larger or smaller."""
+
+    def at(level: float | None) -> LabelledMask:
+        options = {} if level is None or click.method != "profile" else {"level": level}
+        return annotate(frame.image, np.array([[click.y, click.x]]), method=click.method, **options)
+
+    found = first = at(click.level)
+    area = np.count_nonzero(first.mask)
+    level = click.level
+    while click.grow and level is not None and (np.count_nonzero(found.mask) - area) * click.grow <= 0:
+        level -= click.grow * LEVEL_STEP
+        if not LEVEL_STEP / 2 < level < 1:
+            return first
+        found = at(level)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,6 @@ import { View } from "./view.js";
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), $("loupe"));
 const list = new ImageList($("images"), $("tally"), openImage);
-const LEVEL_STEP = 0.04;
 const KEEP_MS = 5000;
 const LIST_MS = 4000;
 const LONGEST_PAUSE = 120;
@@ -132,9 +131,9 @@ const freeId = () => 1 + Math.max(0, ...page.state.targets.map((target) => targe
 const chosen = () => page.state.targets.find((target) => target.id === view.chosen);
 const put = (target) => act({ kind: "put", target });
 
-function mark(x, y, { id, level = null, method = page.method } = {}) {
+function mark(x, y, { id, level = null, method = page.method, grow = 0 } = {}) {
   return inTurn(async () => {
-    const target = await api.click(page.current, { id: id ?? freeId(), x, y, method, level });
+    const target = await api.click(page.current, { id: id ?? freeId(), x, y, method, level, grow });
     await send({ kind: "put", target });
     view.chosen = target.id;
     drawPanel();
@@ -146,8 +145,8 @@ function resize(direction) {
   const target = chosen();
   if (!target) return;
   if (target.level !== null) {
-    const level = Math.min(Math.max(target.level - direction * LEVEL_STEP, 0.02), 0.98);
-    mark(target.x, target.y, { id: target.id, level, method: target.method });
+    const { id, level, method } = target;
+    mark(target.x, target.y, { id, level, method, grow: direction });
   } else put({ ...target, patch: encode(resized(maskOf(target), view.frame, direction)) });
 }
 

@@ -15,11 +15,12 @@ PAGE = Path(__file__).with_name("networks.md")
 INTRODUCTION = f"""\
 # Networks
 
-Made by `python docs/make_networks.py` from the files in `src/infraspot/networks/`; `infraspot models` shows the
-same figures, with `--measure` the time and memory of a frame too.
+Made by `python docs/make_networks.py` from the files in `src/infraspot/networks/`; `infraspot models` shows
+the same figures, with `--measure` the time and memory of a frame too.
 
-FLOPs are multiply-accumulates at {SIDE}x{SIDE}, counted as the survey's Table 6 counts them (4 for a normalised
-value, 11 for an interpolated one, transposed convolutions at their output); MACs is the plain count.
+FLOPs are multiply-accumulates at {SIDE}x{SIDE}, counted as the survey's Table 6 counts them (4 for a
+normalised value, 11 for an interpolated one, transposed convolutions at their output); MACs is the plain
+count.
 
 In a drawing, a row is a scale, a column a part of the network in the order in which it runs, and a number the
 channels that come out of it at that scale.

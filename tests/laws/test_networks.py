@@ -158,7 +158,7 @@ def test_export_to_onnx_gives_the_same_answer(network, tmp_path):
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(network), (frames,), path, input_names=["frame"], dynamo=False, opset_version=17
+            _Logits(network).eval(), (frames,), path, input_names=["frame"], dynamo=False, opset_version=17
         )
         expected = network(frames).logits
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import click
@@ -81,7 +82,7 @@ def _weights() -> Iterable[dict[str, Any]]:
     for name in packaged_models():
         card = read_card(WEIGHTS / f"{name}.safetensors")
         network, options = card["network"]["name"], card["network"].get("options", {})
-        counted = cost(lambda network=network, options=options: NETWORKS[network](**options))
+        counted = cost(partial(NETWORKS[network], **options))
         yield _row(
             name,
             "packaged weights",

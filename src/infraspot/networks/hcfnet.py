@@ -11,10 +11,10 @@ In the survey's Table 6: fusion, local and semantics refinement. A U-Net of thre
 ``aux`` holds the predictions of the coarser decoder levels at their own scales, finest first; the authors
 weigh them by 1, 1/2, 1/4, 1/8 and 1/16.
 
-Departures: one grey channel instead of three; no bias before a batch norm; the layers of DASI that the program
-makes but never calls are left out; a patch branch enlarges after its 1x1 instead of before (the two commute),
-hence fewer FLOPs than Table 6's; MDCR's shared norm sees all 128 indices at once, where the program calls it
-128 times in turn, so that training statistics differ (a test does not).
+Departures: one grey channel instead of three; no bias before a batch norm; the layers of DASI that the
+program makes but never calls are left out; a patch branch enlarges after its 1x1 instead of before (the two
+commute), hence fewer FLOPs than Table 6's; MDCR's shared norm sees all 128 indices at once, where the program
+calls it 128 times in turn, so that training statistics differ (a test does not).
 """
 
 import torch
@@ -110,8 +110,9 @@ class PatchBranch(nn.Module):
     A patch becomes ``side ** 2`` numbers, an MLP makes ``channels`` of them, a softmax weighs them, and their
     likeness to a learnt prompt weighs the patch. The paper takes the numbers from the pixels of the patch
     (means over channels); its program, by the order of its axes, takes means over the patch of ``side ** 2``
-    groups of channels. The program's is written here: the published figures are its. The prompt starts positive:
-    with signs at random, every other branch starts with a likeness below 0, cut off, and never learns.
+    groups of channels. The program's is written here: the published figures are its. The prompt starts
+    positive: with signs at random, every other branch starts with a likeness below 0, cut off, and never
+    learns.
     """
 
     def __init__(self, channels: int, side: int):
@@ -172,7 +173,7 @@ class FirstIntegration(nn.Module):
 
 
 class MultiDilatedRefiner(nn.Module):
-    """MDCR: channels in four groups, a dilation each; then a 4-to-4 mix of equal indices, shared; then 1x1."""
+    """MDCR: channels in four groups, a dilation each; a shared 4-to-4 mix of equal indices; then 1x1."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -7,9 +7,9 @@ with the one below (FFD), where two guesses of the target's place are combined a
 
 Every convolution is "vanilla": convolution, norm, then, instead of a plain ReLU, ReLU, depthwise 7x7, norm.
 
-``aux`` holds predictions of the two coarser encoder levels, ``edge`` that of the targets' edges; both are made
-in training only. Table 6's .54 M and 8.30 G leave out the depthwise 7x7 (functional in the program) and the
-training heads.
+``aux`` holds predictions of the two coarser encoder levels, ``edge`` that of the targets' edges; both are
+made in training only. Table 6's .54 M and 8.30 G leave out the depthwise 7x7 (functional in the program) and
+the training heads.
 
 Departures: one logit instead of two classes (their difference); the program's edges of the coarser levels,
 the attention at FFD's end and MPE's 1x1, none of which it uses, are left out: MPE's first group takes the 7x7
@@ -123,7 +123,7 @@ class MultiKernel(nn.Module):
 
 
 class EncoderFusion(nn.Module):
-    """FFE: the level weighs the one before by places, and is weighed by the result in turn; both are added."""
+    """FFE: the level weighs the one before by places, and is weighed by the result; both are added."""
 
     def __init__(self, before: int, channels: int, reduction: int = 16):
         super().__init__()

@@ -4,8 +4,8 @@ The survey names its transformer (semantics refinement), its copy-paste augmenta
 residual U-Net; one-layer vision transformers on its four finest levels, with patches of 16, 8, 4 and 2
 pixels, bring long-range dependencies to one grid of 1/16, where they join the coarsest level.
 
-The program is written for frames of 1024 pixels: a grid of 64 x 64 with as many learnt positions. Here the positions
-are resized to the grid of any frame.
+The program is written for frames of 1024 pixels: a grid of 64 x 64 with as many learnt positions. Here the
+positions are resized to the grid of any frame.
 
 Departures: no bias before a batch norm; the modules that the program makes but never calls (a fifth
 transformer, a second head: 1.2 M parameters) are left out, which is why Table 6, too, counts fewer than the
@@ -72,8 +72,8 @@ class MTUNet(SegmentationNetwork):
 class VisionTransformer(nn.Module):
     """One transformer layer over patches and a class token: (N, C, H, W) to (N, 64, H / side, W / side).
 
-    The queries' products are multiplied by half of their length, 32, where the square root's inverse, 1/8, was
-    meant: the program's precedence of operators, kept because published weights were trained with it.
+    The queries' products are multiplied by half of their length, 32, where the square root's inverse, 1/8,
+    was meant: the program's precedence of operators, kept because published weights were trained with it.
     """
 
     def __init__(self, channels: int, side: int, *, sparse: bool):
@@ -94,7 +94,7 @@ class VisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         grid = self._patches(x)
         size = grid.shape[-2:]
-        positions = self.positions
+        positions: Tensor = self.positions
         if positions.shape[-2:] != size:
             positions = F.interpolate(positions, size=size, mode="bilinear", align_corners=True)
         patches = tokens(grid + positions)

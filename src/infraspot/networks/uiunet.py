@@ -1,9 +1,9 @@
 """UIU-Net: U-Net in U-Net for infrared small object detection (Wu et al., IEEE TIP 2023; online 2022).
 
-The survey's "embedded U-Net" with interactive cross attention (IC-A): every stage of a U-Net is itself a small
-residual U-Net (RSU, from U2-Net, 2020), so that local contrast is learnt within each scale, and a decoder
-stage reads two maps: the low level weighed by the high level's channels, and the high level weighed by the
-places of that.
+The survey's "embedded U-Net" with interactive cross attention (IC-A): every stage of a U-Net is itself a
+small residual U-Net (RSU, from U2-Net, 2020), so that local contrast is learnt within each scale, and a
+decoder stage reads two maps: the low level weighed by the high level's channels, and the high level weighed
+by the places of that.
 
 Seven predictions: six side maps, and their 1x1 fusion, which is the answer. The side maps are ``aux``, finest
 first, at their own scales; the authors enlarge them and sum seven equal losses.
@@ -122,7 +122,7 @@ class DilatedUNet(nn.Module):
 class InteractiveCrossAttention(nn.Module):
     """IC-A: w = low CA(high); 3x3(2 w) and 3x3(2 high SA(w)), with one 3x3 for both.
 
-    ``high`` is first transformed by a 1x1. Its places come from ``w`` through a 1x1 to a quarter of the width.
+    ``high`` is first transformed by a 1x1. Its places come from ``w`` by a 1x1 to a quarter of the width.
     """
 
     def __init__(self, channels: int):

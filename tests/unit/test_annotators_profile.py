@@ -10,6 +10,7 @@ from skimage.morphology import reconstruction
 
 from infraspot.annotators import annotate, flood
 from infraspot.annotators.calibration import cross_validate, examples_of, fit_scorer, join, set_iou
+from infraspot.annotators.learning_curve import learning_curve
 from infraspot.annotators.scorer import Scorer
 from infraspot.annotators.target import LEVELS, look_around
 from infraspot.core.errors import InputError, UsageError
@@ -201,6 +202,16 @@ def test_calibration_learns_a_convention_from_thirty_targets(level: float) -> No
     examples = join(convention(level, 30))
     levels = cross_validate(examples, members=2, steps=200)
     assert set_iou(examples, levels) > 0.93
+
+
+def test_learning_curve_rises_to_all_targets_of_the_other_folds() -> None:
+    examples = join(convention(0.3, 24))
+    judged = np.ones(24, bool)
+    curve = list(learning_curve(examples, judged, (5, 10, 50), folds=2, members=1, steps=80, repeats=2))
+    assert [size for size, _ in curve] == [5, 10, 12]
+    assert all(len(ious) == 2 for _, ious in curve)
+    assert np.mean(curve[-1][1]) > 0.85
+    assert np.mean(curve[-1][1]) >= np.mean(curve[0][1]) - 0.02
 
 
 def test_saved_level_reads_back_and_drives_the_annotator(tmp_path) -> None:

@@ -4,7 +4,7 @@ Each annotator is a pure function ``(image, points, **options) -> list[Region]``
 entry to all of them.
 """
 
-from infraspot.annotators.api import Annotator, annotate
+from infraspot.annotators.api import Annotator, annotate, find_annotator
 from infraspot.annotators.diffusion import annotate_diffusion
 from infraspot.annotators.diffusion_mc import annotate_diffusion_mc
 from infraspot.annotators.labelled_mask import Click, LabelledMask
@@ -24,4 +24,10 @@ ANNOTATORS: dict[str, Annotator] = {
     "watershed": annotate_watershed,
 }
 
-__all__ = ["ANNOTATORS", "Annotator", "Click", "LabelledMask", "annotate"]
+ADAPTERS = {
+    "sam": "infraspot.networks.sam:annotate_sam",
+    "sam2": "infraspot.networks.sam:annotate_sam2",
+}
+"""Annotators that need torch and weights of their own, imported when they are asked for."""
+
+__all__ = ["ADAPTERS", "ANNOTATORS", "Annotator", "Click", "LabelledMask", "annotate", "find_annotator"]

@@ -13,7 +13,7 @@ from infraspot.annotators.inputs import as_image, as_points
 from infraspot.annotators.labelled_mask import LabelledMask
 from infraspot.annotators.region import Region, merge_regions, record
 from infraspot.core.catalog import find
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import UsageError, unknown_name
 
 Annotator = Callable[..., list[Region]]
 
@@ -29,10 +29,10 @@ def annotate(image: NDArray[Any], points: Any, method: str = "profile", **option
         (N, 2) clicks as (y, x) in pixels; none gives an empty mask. Two clicks on one target share it: each
         pixel goes to the nearest click, on a tie to the earlier one.
     method
-        A key of :data:`infraspot.annotators.ANNOTATORS`, or ``"module:function"``.
+        A key of :data:`infraspot.annotators.ANNOTATORS`, ``"sam"`` or ``"sam2"``, or ``"module:function"``.
     options
         Those of the method: ``level`` of ``profile``; ``size_prior="oracle"`` with ``areas`` of ``mclc`` and
-        ``diffusion-mc``; ``seed`` where a method is random.
+        ``diffusion-mc``; ``seed`` where a method is random; ``weights`` of ``sam`` and ``sam2``.
 
     Raises
     ------
@@ -41,9 +41,7 @@ def annotate(image: NDArray[Any], points: Any, method: str = "profile", **option
     UsageError
         If the method or an option is unknown or has a wrong value.
     """
-    from infraspot.annotators import ANNOTATORS
-
-    annotator = find("annotator", method, ANNOTATORS)
+    annotator = find_annotator(method)
     _check_options(method, annotator, options)
     frame = as_image(image)
     clicks = as_points(points, (frame.shape[0], frame.shape[1]))
@@ -54,6 +52,21 @@ def annotate(image: NDArray[Any], points: Any, method: str = "profile", **option
         for index, (point, region) in enumerate(zip(clicks, regions, strict=True))
     )
     return LabelledMask(mask, soft, records, method, options, _stamp(method, options))
+
+
+def find_annotator(method: str) -> Annotator:
+    """The function behind a method's name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the nearest name is suggested.
+    """
+    from infraspot.annotators import ADAPTERS, ANNOTATORS
+
+    if method not in ANNOTATORS and method not in ADAPTERS and ":" not in method:
+        raise unknown_name("annotator", method, [*ANNOTATORS, *ADAPTERS])
+    return find("annotator", ADAPTERS.get(method, method), ANNOTATORS)
 
 
 def _check_options(method: str, annotator: Annotator, options: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """``infraspot calibrate``: fit the boundary level of ``profile`` to the labels of a data set."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from infraspot.data import Reader
 
 _COARSE_DRAWS = 5
-_CURVE = (10, 20, 50, 100, 200)
-_CURVE_REPEATS = 3
+_CURVE = (5, 10, 20, 50, 100)
 _FEW = 20
 
 
@@ -134,30 +132,10 @@ def _show(figures: dict[str, Any], count: int, images: int) -> None:
 
 
 def _show_curve(examples: "Examples", judged: "NDArray[np.bool_]", folds: int, seed: int) -> None:
+    from infraspot.annotators.learning_curve import learning_curve
+
     rows = []
-    for size, ious in _learning_curve(examples, judged, folds, seed):
-        rows.append((f"{size}", f"{100 * sum(ious) / len(ious):.2f}", f"{100 * (max(ious) - min(ious)):.2f}"))
-    table(["labelled targets", "IoU", "range"], rows, title="Learning curve")
-
-
-def _learning_curve(
-    examples: "Examples", judged: "NDArray[np.bool_]", folds: int, seed: int
-) -> Iterator[tuple[int, list[float]]]:
-    """IoU on the first fold of fits to some of the targets of the others."""
-    import numpy as np
-
-    from infraspot.annotators.calibration import best_levels, fit_scorer, folds_by_image, set_iou
-
-    fold = folds_by_image(examples.group, folds, seed)
-    held = examples.take((fold == 0) & judged)
-    groups = np.unique(examples.group[fold != 0])
-    for size in _CURVE:
-        ious = []
-        for repeat in range(_CURVE_REPEATS):
-            order = np.random.default_rng([seed, repeat]).permutation(groups)
-            running = np.cumsum([(judged & (examples.group == group)).sum() for group in order])
-            if running[-1] < size:
-                return
-            chosen = np.isin(examples.group, order[: int(np.searchsorted(running, size)) + 1])
-            ious.append(set_iou(held, best_levels(fit_scorer(examples.take(chosen), seed=repeat), held)))
-        yield size, ious
+    for size, ious in learning_curve(examples, judged, _CURVE, folds=folds, seed=seed):
+        mean, spread = sum(ious) / len(ious), max(ious) - min(ious)
+        rows.append((size, f"{100 * mean:.2f}", f"{100 * spread:.2f}"))
+    table(["labelled targets", "IoU, cross-validated", "range of three draws"], rows, title="Learning curve")

@@ -28,6 +28,7 @@ class Options:
     level: str
     size_prior: str
     seed: int
+    weights: str | None = None
 
 
 @click.command()
@@ -51,6 +52,7 @@ class Options:
     show_default=True,
     help="oracle: tell mclc and diffusion-mc each target's true area, as their authors did.",
 )
+@click.option("--weights", help="sam, sam2: folder with config.json and the weights.")
 @click.option("--split", help="A split of the data set; all images without it.")
 @click.option("--seed", default=0, show_default=True, help="Of coarse clicks and random methods.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 takes every core.")
@@ -63,6 +65,7 @@ def command(
     json_path: str | None,
     level: str,
     size_prior: str,
+    weights: str | None,
     split: str | None,
     seed: int,
     workers: int,
@@ -76,14 +79,15 @@ def command(
     from infraspot.cli.pseudo_labels import Job
     from infraspot.data import open_dataset
 
-    options = Options(points, _parse_methods(methods), level, size_prior, seed)
+    options = Options(points, _parse_methods(methods), level, size_prior, seed, weights)
     _check_level(options)
+    _check_weights(options)
     source = open_clicks(points, seed)
     reader = open_dataset(data, split=split)
     job = Job(reader, source, options, Path(out))
     problems = _strangers(reader, source, split)
     try:
-        results = _run(job, _cores(workers))
+        results = _run(job, _processes(workers, options))
     finally:
         job.close()
     problems += [f"{result['image']}: {result['error']}" for result in results if "error" in result]
@@ -94,14 +98,13 @@ def command(
 
 
 def _parse_methods(text: str) -> tuple[str, ...]:
-    from infraspot.annotators import ANNOTATORS
-    from infraspot.core.catalog import find
+    from infraspot.annotators import ANNOTATORS, find_annotator
 
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
         raise UsageError(f"--method is empty; expected some of {', '.join(ANNOTATORS)}")
     for name in names:
-        find("annotator", name, ANNOTATORS)
+        find_annotator(name)
     return names
 
 
@@ -116,6 +119,24 @@ def _check_level(options: Options) -> None:
     make_chooser(options.level, np.zeros((1, 1), np.float32), 0)
 
 
+def _check_weights(options: Options) -> None:
+    """Load the weights before the work; they too are wrong for every image."""
+    from infraspot.annotators import ADAPTERS
+
+    named = [name for name in options.methods if name in ADAPTERS]
+    if options.weights is None:
+        if named:
+            raise UsageError(f"{named[0]} needs --weights, the folder with its config.json and its weights")
+        return
+    if len(named) != 1:
+        raise UsageError(
+            f"--weights belongs to one of {' or '.join(ADAPTERS)}, and --method names {named or 'none'}"
+        )
+    from infraspot.networks.sam import load_model
+
+    load_model(named[0], options.weights)
+
+
 def _strangers(reader: "Reader", source: "ClickSource", split: str | None) -> list[str]:
     """A sentence about the points of images that are not there; a split leaves others out by intention."""
     unknown = sorted(set(source.listed) - set(reader.ids))
@@ -125,9 +146,14 @@ def _strangers(reader: "Reader", source: "ClickSource", split: str | None) -> li
     return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {shown}"]
 
 
-def _cores(workers: int) -> int:
+def _processes(workers: int, options: Options) -> int:
+    """As asked; else every core, or one process where a large model has threads of its own."""
     import os
 
+    from infraspot.annotators import ADAPTERS
+
+    if not workers and not ADAPTERS.keys().isdisjoint(options.methods):
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return workers or len(os.sched_getaffinity(0))
     return workers or os.cpu_count() or 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.annotators import annotate
+from infraspot.annotators import ADAPTERS, annotate
 from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
@@ -168,6 +168,8 @@ def _method_options(task: Task, sample: Sample, points: NDArray[np.float64], met
     options: dict[str, Any] = {}
     if method == "profile":
         options["level"] = task.options.level
+    if method in ADAPTERS:
+        options["weights"] = task.options.weights
     if method in _SEEDED_METHODS:
         options["seed"] = task.options.seed
     if method in _ORACLE_METHODS and task.options.size_prior == "oracle":

@@ -52,8 +52,8 @@ class OnnxEngine:
         options.intra_op_num_threads = threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Frames of one run often differ in size; an arena would keep the largest of each shape.
-        options.enable_cpu_mem_arena = False
+        # Frames of one run often differ in size, and a memory pattern serves one size only.
+        options.enable_mem_pattern = False
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
             self.card: dict[str, Any] = json.loads(

@@ -54,6 +54,8 @@ class OnnxEngine:
         options.log_severity_level = 3
         # Frames of one run often differ in size, and a memory pattern serves one size only.
         options.enable_mem_pattern = False
+        # Waiting threads that spin stall each other where cores are shared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
             self.card: dict[str, Any] = json.loads(

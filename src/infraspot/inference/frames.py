@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 TILE = 1024
 OVERLAP = 128
+STRIDE = 16
 
 
 def score_frame(
@@ -70,13 +71,11 @@ def stretch(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(0.1 + (image - low) * (0.6 / (high - low)), 0.0, 1.0).astype(np.float32)
 
 
-def _cuts(length: int, tile: int, overlap: int) -> Iterator[tuple[slice, slice]]:
-    """Slices to read and slices to keep along one axis."""
-    if length <= tile:
-        yield slice(0, length), slice(0, length)
-        return
-    count = -(-(length - overlap) // (tile - overlap))
-    # Even tiles: no last tile that is a sliver.
+def _cuts(length: int, longest: int, overlap: int) -> Iterator[tuple[slice, slice]]:
+    """Slices to read and slices to keep along one axis: as few tiles as ``longest`` allows, of one size."""
+    count = 1 if length <= longest else -(-(length - overlap) // (longest - overlap))
+    tile = -(-(length + (count - 1) * overlap) // count)
+    tile = min(tile + -tile % STRIDE, longest, length)  # whole strides, so that no tile is padded
     starts = np.linspace(0, length - tile, count).round().astype(int)
     edges = [0, *((starts[1:] + starts[:-1] + tile) // 2).tolist(), length]
     for start, first, last in zip(starts.tolist(), edges[:-1], edges[1:], strict=True):

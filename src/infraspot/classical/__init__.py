@@ -29,3 +29,16 @@ CLASSICAL: dict[str, Callable[..., NDArray[np.float32]]] = {
     "ript": ript,
     "pstnn": pstnn,
 }
+
+# The k of k_sigma with the best pooled IoU on SIRST-v1 train, out of 2, 5, 8, 12, 20 and 30.
+SIGMAS = {
+    "tophat": 12.0,
+    "maxmean": 12.0,
+    "maxmedian": 20.0,
+    "lcm": 5.0,
+    "mpcm": 12.0,
+    "admd": 12.0,
+    "ipi": 20.0,
+    "ript": 12.0,
+    "pstnn": 20.0,
+}

@@ -10,8 +10,8 @@ is a background B, of low rank in each unfolding B_(i), and a sparse target T, w
     W    = W_LS / (|T| / g + e)                                             (3)  faint entries cost more
 
 with l_1 >= l_2 the eigenvalues of the structure tensor and g = 1/255, the grey level of the paper.
-Alternating directions solve it, one copy B_i and one multiplier Y_i for each unfolding; the search ends early when the
-number of target entries no longer changes.
+Alternating directions solve it, one copy B_i and one multiplier Y_i for each unfolding; the search ends early
+when the number of target entries no longer changes.
 
 The defaults of ``weight`` and ``edge_cost`` were tuned on SIRST-v1 train (the paper takes 1 and 10, with
 which most targets of that set are lost).

@@ -18,7 +18,7 @@ FloatArray = NDArray[np.floating[Any]]
 _PEAK_WIDTH = 5
 _SHARES = (0.5, 0.1, 0.02)
 _FEWEST_PEAKS = 150
-_TAIL_RATIO = (0.5, 2.5)
+_TAIL_RATIO = (0.7, 2.5)
 
 
 def k_sigma(response: FloatArray, k: float = 5.0) -> float:
@@ -45,7 +45,11 @@ def cfar(response: FloatArray, fa_per_mpx: float = 10.0) -> float:
     extrapolated to the wanted rate. Quantiles do not see how high the highest peaks are, so targets leave
     the threshold alone as long as they are fewer than about one peak in a hundred. Where a response has too
     few peaks for that (low-rank methods give zero almost everywhere), an exponential tail goes through their
-    median.
+    median. The tail is kept between one that ends at 3.3 steps and one that grows 2.5 times each step, a
+    step being a factor of five in the rate.
+
+    On made noise the rate comes out within a factor of two down to about ten false alarms a frame, and up
+    to three times too high further out, where one frame holds too few peaks to tell.
 
     Parameters
     ----------

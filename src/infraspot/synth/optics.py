@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special
+from scipy import ndimage, signal, special
 
 Field = NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class Optics:
             reach = int(np.ceil(3 * self.width * fine))
             grid = np.arange(-reach, reach + 1) / fine
             kernel = self._airy(grid, (0.0, 0.0))
-            blurred = ndimage.convolve(picture, kernel / kernel.sum(), mode="constant")
+            blurred = signal.fftconvolve(picture, kernel / kernel.sum(), mode="same").astype(np.float32)
         return binned(blurred, fine)
 
     def soften(self, background: Field) -> Field:

@@ -1,0 +1,111 @@
+"""Whole scenes: truth, contrast on demand, seeds, sequences."""
+
+import numpy as np
+import pytest
+
+from infraspot.core.contrast import signal_to_clutter
+from infraspot.core.errors import UsageError
+from infraspot.core.geometry import find_components
+from infraspot.synth import SceneRanges, SceneSpec, TargetSpec, generate, generate_scene, generate_sequence
+from infraspot.synth.sensor import Sensor
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("kind", ["sky", "sea", "ground", "mixed"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_wanted_scr_comes_out(kind, dark):
+    # 16 bits and a faint target: neither rounding nor the ends of the scale interfere
+    wanted, realised = 4.0, []
+    for seed in range(6):
+        spec = SceneSpec(
+            kind=kind, height=120, width=140, targets=(TargetSpec(3.0, wanted, dark),), sensor=Sensor(bits=16)
+        )
+        sample = generate_scene(spec, rng(seed))
+        parts = find_components(sample.mask)
+        realised.append(signal_to_clutter(sample.image, parts)[0])
+    assert np.median(realised) == pytest.approx(wanted, rel=0.02)
+
+
+def test_bright_targets_are_brighter_and_dark_ones_darker_than_their_surroundings():
+    for dark in (False, True):
+        spec = SceneSpec(height=80, width=80, targets=(TargetSpec(4.0, 12.0, dark),))
+        sample = generate_scene(spec, rng(2))
+        y, x = np.rint(sample.points[0]).astype(int)
+        around = np.median(sample.image[max(y - 12, 0) : y + 12, max(x - 12, 0) : x + 12])
+        assert (sample.image[y, x] < around) == dark
+
+
+def test_every_layer_of_the_truth_tells_the_same():
+    spec = SceneSpec(kind="mixed", height=150, width=200, targets=tuple(TargetSpec(5.0) for _ in range(3)))
+    sample = generate_scene(spec, rng(1), "one")
+    parts = find_components(sample.mask)
+    assert sample.id == "one"
+    assert len(parts) == len(sample.points) == len(sample.boxes) == 3
+    for (y, x), (x0, y0, x1, y1) in zip(sample.points, sample.boxes, strict=True):
+        label = parts.labels[round(y), round(x)]
+        assert label > 0
+        assert (x0, y0, x1, y1) == tuple(parts.boxes[label - 1])
+    assert sample.sky.shape == sample.shape
+
+
+def test_a_scene_depends_on_seed_and_index_alone():
+    ranges = SceneRanges(size=(60, 50))
+    series = [scene.frames[0] for scene in generate(5, 7, ranges)]
+    (fourth,) = generate(1, 7, ranges, first=3)
+    np.testing.assert_array_equal(series[3].image, fourth.frames[0].image)
+    assert series[3].id == fourth.frames[0].id
+    assert not np.array_equal(series[0].image, series[1].image)
+    (other,) = generate(1, 8, ranges, first=3)
+    assert not np.array_equal(other.frames[0].image, fourth.frames[0].image)
+
+
+def test_no_targets_means_an_empty_truth_and_not_an_unknown_one():
+    sample = generate_scene(SceneSpec(height=40, width=40, targets=()), rng())
+    assert not sample.mask.any()
+    assert sample.points.shape == (0, 2)
+    assert sample.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (7, 5), (20, 20)])
+@pytest.mark.filterwarnings("error")
+def test_tiny_frames_are_made_without_complaint(size):
+    for kind in ("sky", "sea", "ground", "mixed"):
+        spec = SceneSpec(kind=kind, height=size[1], width=size[0], targets=(TargetSpec(3.0), TargetSpec(3.0)))
+        sample = generate_scene(spec, rng())
+        assert sample.shape == size[::-1]
+        assert np.isfinite(sample.image).all()
+
+
+def test_targets_of_a_sequence_move_by_their_velocity_and_leave_the_frame():
+    still = (0.0, 0.0)
+    spec = SceneSpec(
+        height=60, width=60, targets=(TargetSpec(3.0, 20.0, velocity=(0.0, 2.5)),), frames=40, drift=still
+    )
+    frames = generate_sequence(spec, rng(), "walk")
+    assert [frame.id for frame in frames[:2]] == ["walk_0000", "walk_0001"]
+    seen = [frame for frame in frames if len(frame.points)]
+    assert 0 < len(seen) < 40
+    steps = np.diff([frame.points[0] for frame in seen], axis=0)
+    np.testing.assert_allclose(steps, np.broadcast_to([0, 2.5], steps.shape), atol=1e-9)
+    centroids = [find_components(frame.mask).centroids[0] for frame in seen[:5]]
+    np.testing.assert_allclose(centroids, [frame.points[0] for frame in seen[:5]], atol=1.0)
+    assert not any(frame.mask.any() for frame in frames[len(seen) :])
+
+
+def test_faults_of_the_array_stay_through_a_sequence_while_noise_changes():
+    sensor = Sensor(faults=0.01, read=0.02)
+    frames = generate_sequence(SceneSpec(height=50, width=50, targets=(), sensor=sensor, frames=3), rng(3))
+    first, second, third = (frame.image for frame in frames)
+    assert not np.array_equal(first, second)
+    dead = (first == 0) & (second == 0) & (third == 0)
+    assert dead.any()
+
+
+def test_senseless_ranges_are_named_all_at_once():
+    with pytest.raises(UsageError, match=r"9 bits.*targets \(3, 1\).*SCR"):
+        SceneRanges(bits=9, targets=(3, 1), scr=(0, 5))
+    with pytest.raises(UsageError, match="unknown kind"):
+        SceneSpec(kind="moon")

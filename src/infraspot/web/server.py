@@ -113,7 +113,7 @@ def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) 
 async def _page(request: Request, *, token: str) -> Response:
     page = FileResponse(STATIC / "index.html")
     page.set_cookie(COOKIE, token, httponly=True, samesite="strict")
-    page.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' blob:"
+    page.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' blob: data:"
     page.headers["Referrer-Policy"] = "no-referrer"
     page.headers["Cache-Control"] = "no-store"
     return page

@@ -3,7 +3,7 @@
 import { outline } from "./masks.js";
 
 const MARK = "#50ff78";
-const CHOSEN = "#ffffff";
+const CHOSEN = "#ff5ce1";
 const DOUBTFUL = "#ffc857";
 const RING = "#6cb6ff";
 const SKY = [90, 150, 255, 60];

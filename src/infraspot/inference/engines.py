@@ -77,11 +77,13 @@ class OnnxEngine:
 
 
 class TorchEngine:
-    """A network in PyTorch."""
+    """A network in PyTorch, with its norms folded into its convolutions."""
 
     def __init__(self, network: "SegmentationNetwork", card: dict[str, Any], name: str) -> None:
+        from infraspot.networks.profile import prepare_for_inference
+
         self.name, self.card = name, card
-        self._network = network.eval()
+        self._network = prepare_for_inference(network)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch

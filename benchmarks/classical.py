@@ -1,9 +1,9 @@
 """Classical detectors: accuracy on a data set, and the speed of the low-rank ones against a plain form.
 
 ``--data DIR --split val`` prints the table of all methods, each at its own k (``SIGMAS``, tuned on train)
-and at a wanted false-alarm rate. Without it, made scenes time the low-rank methods against the same algorithm with
-a full singular value decomposition in each step and patches collected one by one, in turns in one run.
-``--sigmas`` tries several k on the split (use train) and prints the best. Lines ``name=value`` come last.
+and at a wanted false-alarm rate; ``--sigmas`` tries several k (use train). Without ``--data``, made scenes
+time the low-rank methods against the same algorithm with a full singular value decomposition in each step and
+patches collected one by one, in turns in one run. Lines ``name=value`` come last.
 """
 
 # ruff: noqa: E402 - the libraries read their number of threads when they are imported

@@ -1,4 +1,4 @@
-"""``infraspot generate``: a data set that readers take, the same again, and never at the cost of other files."""
+"""``infraspot generate``: readers take its data set, it repeats, and it never costs other files."""
 
 import json
 

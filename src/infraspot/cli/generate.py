@@ -48,6 +48,7 @@ _WORTH_A_POOL = 32
     type=click.Path(path_type=Path),
     help="A real data set: write comparison.png and comparison.json beside the scenes.",
 )
+@click.option("--compare-split", help="Compare with this split of the real data set; default: all of it.")
 def command(
     scenes: int,
     out: Path,
@@ -61,6 +62,7 @@ def command(
     dark: float,
     workers: int | None,
     compare: Path | None,
+    compare_split: str | None,
 ) -> int:
     """Make synthetic infrared scenes with exact masks, points, boxes and sky, in the layout of NUAA-SIRST.
 
@@ -83,7 +85,7 @@ def command(
     made = write_scenes(out, scenes, seed, ranges, workers=workers or len(os.sched_getaffinity(0)))
     say(f"{scenes} scenes ({scenes - made} were there already) -> {out}")
     if compare is not None:
-        _compare(compare, out)
+        _compare(compare, compare_split, out)
     return 0
 
 
@@ -215,11 +217,11 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _compare(real: Path, out: Path) -> None:
+def _compare(real: Path, split: str | None, out: Path) -> None:
     from infraspot.data import open_dataset
     from infraspot.report.scenes import compare_scenes, draw_comparison
 
-    theirs, ours = (_spread(open_dataset(folder)) for folder in (real, out))
+    theirs, ours = _first(open_dataset(real, split=split)), _first(open_dataset(out))
     result = compare_scenes(theirs, ours)
     write_json(out / "comparison.json", result)
     draw_comparison(out / "comparison.png", theirs, ours)
@@ -232,7 +234,7 @@ def _compare(real: Path, out: Path) -> None:
     say(f"-> {out / 'comparison.png'}, {out / 'comparison.json'}")
 
 
-def _spread(samples: Iterable["Sample"], most: int = 400) -> list["Sample"]:
+def _first(samples: Iterable["Sample"], most: int = 400) -> list["Sample"]:
     """The first ``most`` samples: enough for quartiles, and they fit into memory."""
     return list(islice(samples, most))
 

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from infraspot.core.errors import InfraspotError, InputError, UsageError
+from infraspot.data import Frame
+from infraspot.inference import DEFAULT_MODEL, detect, packaged_models
 from infraspot.inference.engines import ClassicalEngine, OnnxEngine, TorchEngine, open_engine
 from infraspot.inference.export import export_onnx
 from infraspot.inference.weights import load_network, read_card, save_weights
@@ -93,3 +95,24 @@ def test_a_classical_method_scores_targets_above_one_half(rng):
         scores = ClassicalEngine("tophat", **options).score(image)
         assert scores[30, 40] > 0.5
         assert (scores > 0.5).mean() < 0.02
+
+
+def test_one_call_finds_the_targets_of_an_array_of_any_type(rng):
+    image = 0.3 + 0.004 * rng.standard_normal((48, 64))
+    image[10:12, 20:22] = 0.8
+    engine = ClassicalEngine("tophat")
+    for array in (image, (image * 255).astype(np.uint8), (image * 65535).astype(np.uint16)):
+        first = detect(array, model=engine)[0]
+        assert (round(first.x), round(first.y)) in {(20, 10), (21, 11), (20, 11), (21, 10)}
+    assert detect(Frame(image.astype(np.float32), 8), model=engine)[0].scr > 50
+    for wrong in (image[None], image * 255, np.zeros((0, 4)), image.astype(int)):
+        with pytest.raises(InputError, match="expected"):
+            detect(wrong, model=engine)
+
+
+def test_the_packaged_model_is_the_same_in_both_engines_and_carries_its_calibration(rng):
+    image = rng.random((50, 70), np.float32)
+    onnx, network = open_engine(threads=1), open_engine(engine="torch")
+    np.testing.assert_allclose(onnx.score(image), network.score(image), atol=1e-4)
+    assert onnx.card["calibration"]["targets"] > 0
+    assert DEFAULT_MODEL in packaged_models()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
 from infraspot.core.prediction import Prediction, Target
+from infraspot.data import Frame
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine
 from infraspot.inference.frames import score_frame
 
@@ -15,15 +16,15 @@ _open = lru_cache(maxsize=4)(open_engine)
 
 
 def detect(
-    image: NDArray[Any], *, model: str | Engine = DEFAULT_MODEL, threshold: float | None = None
+    image: Frame | NDArray[Any], *, model: str | Engine = DEFAULT_MODEL, threshold: float | None = None
 ) -> list[Target]:
     """Find the targets in a grey frame.
 
     Parameters
     ----------
     image
-        (H, W) uint8, uint16, or floating point in [0, 1]. uint16 frames are stretched first, as a camera's
-        gain control would.
+        What :func:`infraspot.read_image` gives, or (H, W) uint8, uint16, or floating point in [0, 1]. Frames
+        of more than 8 bits are stretched first, as a camera's gain control would.
     model
         A packaged model, a weight file, a run folder, or an engine; opened once and kept.
     threshold
@@ -39,19 +40,19 @@ def detect(
         If the image is not two-dimensional, or holds NaN or values outside [0, 1].
     """
     engine = _open(model) if isinstance(model, str) else model
-    frame, bit_depth = _as_frame(image)
+    frame = image if isinstance(image, Frame) else _as_frame(image)
     if threshold is None:
         threshold = float(engine.card.get("threshold", 0.5))
-    return Prediction("", score_frame(engine, frame, bit_depth)).targets(threshold, frame)
+    return Prediction("", score_frame(engine, frame.image, frame.bit_depth)).targets(threshold, frame.image)
 
 
-def _as_frame(image: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
+def _as_frame(image: NDArray[Any]) -> Frame:
     if image.ndim != 2 or not image.size:
         raise InputError(f"expected a grey image of shape (H, W), and the shape is {image.shape}")
     if image.dtype in (np.uint8, np.uint16):
-        return image.astype(np.float32) / np.iinfo(image.dtype).max, 8 * image.itemsize
+        return Frame(image.astype(np.float32) / np.iinfo(image.dtype).max, 8 * image.itemsize)
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"expected uint8, uint16 or floating point, and the type is {image.dtype}")
     if not (image.min() >= 0 and image.max() <= 1):
         raise InputError("expected values in [0, 1] without NaN in a floating-point image; scale it first")
-    return image.astype(np.float32), 8
+    return Frame(image.astype(np.float32), 8)

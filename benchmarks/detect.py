@@ -3,8 +3,8 @@
     python benchmarks/detect.py [--images FOLDER]
 
 Without a folder, frames of 320x240 are generated. Every figure is of whole processes, as a user sees them:
-the median of several runs, wall seconds, and the peak memory. Machines that do other work at the same time give
-longer times; the last lines are ``name=value``.
+the median of several runs, wall seconds, and the peak memory. A machine that does other work at the same
+time gives longer times. The last lines are ``name=value``.
 """
 
 import argparse

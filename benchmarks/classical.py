@@ -68,7 +68,7 @@ def plain(method: str, image: np.ndarray) -> np.ndarray:
     module = import_module(f"infraspot.classical.{method}")
     plain_parts = {
         "SingularValueThreshold": PlainThreshold,
-        "threshold_wide": plain_wide,
+        "threshold_by_gram": plain_wide,
         "_lower_slices": plain_slices,
     }
     present = {name: part for name, part in plain_parts.items() if hasattr(module, name)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infraspot.classical import CLASSICAL
-from infraspot.classical.lowrank import SingularValueThreshold, shrink, threshold_wide
+from infraspot.classical.lowrank import SingularValueThreshold, shrink, threshold_by_gram
 from infraspot.classical.patches import PatchGrid
 from infraspot.core.errors import UsageError
 
@@ -90,7 +90,9 @@ def test_both_thresholds_of_singular_values_equal_the_full_decomposition(rng, th
     matrix = low_rank_with_noise(rng)
     expected = by_full_decomposition(matrix, threshold)
     scale = np.abs(matrix).max()
-    np.testing.assert_allclose(threshold_wide(matrix, threshold) / scale, expected / scale, atol=2e-4)
+    np.testing.assert_allclose(threshold_by_gram(matrix, threshold) / scale, expected / scale, atol=2e-4)
+    transposed = threshold_by_gram(matrix.T, threshold).T
+    np.testing.assert_allclose(transposed / scale, expected / scale, atol=2e-4)
     lower = SingularValueThreshold(np.random.default_rng(1))
     for _ in range(3):
         answer = lower(matrix, threshold)

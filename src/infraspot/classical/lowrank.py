@@ -49,12 +49,14 @@ class SingularValueThreshold:
         return self._rng.standard_normal((rows, columns), dtype=np.float32)
 
 
-def threshold_wide(matrix: Matrix, threshold: float) -> Matrix:
-    """Singular value thresholding of a matrix with few rows, through its small Gram matrix.
+def threshold_by_gram(matrix: Matrix, threshold: float) -> Matrix:
+    """Singular value thresholding through the Gram matrix of the shorter side, for any rank.
 
     For X = U S V^T the result U (S - t)+ V^T equals U (1 - t / S)+ U^T X: one small eigenproblem, and V is
     never formed.
     """
+    if matrix.shape[0] > matrix.shape[1]:
+        return threshold_by_gram(matrix.T, threshold).T
     gram = (matrix @ matrix.T).astype(np.float64)
     squares, left = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(squares, 1e-30))

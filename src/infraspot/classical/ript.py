@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.classical.lowrank import SingularValueThreshold, shrink, threshold_wide
+from infraspot.classical.lowrank import shrink, threshold_by_gram
 from infraspot.classical.patches import PatchGrid
 from infraspot.classical.polarity import Polarity, Response, respond
 from infraspot.classical.structure import structure_eigenvalues
@@ -92,13 +92,12 @@ def edge_weight(frame: NDArray[np.float32], edge_cost: float) -> NDArray[np.floa
 
 def _sparse_part(F: Tensor, cost: Tensor, faintest: float, tolerance: float, steps: int) -> Tensor:
     mu = np.float32(_FIRST_MU * F.std())
-    lower_rank = SingularValueThreshold(np.random.default_rng(0))
     T = np.zeros_like(F)
     Y = [np.zeros_like(F) for _ in range(3)]
     W = cost
     count = 0
     for _ in range(steps):
-        B = [_lower(F - T + mu * Y[i], i, float(mu), lower_rank) for i in range(3)]
+        B = [_lower(F - T + mu * Y[i], i, float(mu)) for i in range(3)]
         middle = F + (mu * (Y[0] + Y[1] + Y[2]) - B[0] - B[1] - B[2]) / 3
         T = shrink(middle, mu * W / 3)
         for y, b in zip(Y, B, strict=True):
@@ -112,11 +111,8 @@ def _sparse_part(F: Tensor, cost: Tensor, faintest: float, tolerance: float, ste
     return T
 
 
-def _lower(X: Tensor, mode: int, threshold: float, lower_rank: SingularValueThreshold) -> Tensor:
-    """Threshold the singular values of one unfolding: 0 rows, 1 columns, 2 patches."""
-    if mode == 2:
-        return lower_rank(X.reshape(len(X), -1), threshold).reshape(X.shape)
-    axis = mode + 1
-    first = np.moveaxis(X, axis, 0)
-    lowered = threshold_wide(first.reshape(first.shape[0], -1), threshold)
-    return np.moveaxis(lowered.reshape(first.shape), 0, axis)
+def _lower(X: Tensor, mode: int, threshold: float) -> Tensor:
+    """Threshold the singular values of one unfolding: 0 patches, 1 rows, 2 columns."""
+    first = np.moveaxis(X, mode, 0)
+    lowered = threshold_by_gram(first.reshape(first.shape[0], -1), threshold)
+    return np.moveaxis(lowered.reshape(first.shape), 0, mode)

@@ -32,7 +32,7 @@ def folder(tmp_path, rng):
 
 
 def detect(*arguments, method="tophat"):
-    return main(["detect", *map(str, arguments), *(["--method", method] if method else [])])
+    return main(["detect", *map(str, arguments), *(["--method", method, "--sigmas", "5"] if method else [])])
 
 
 def test_every_format_is_written_at_the_frames_own_size(folder, tmp_path, capsys):
@@ -151,6 +151,8 @@ def test_ctrl_c_keeps_what_is_done_whole(tmp_path, rng):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list(out.glob("*.json")) and process.poll() is None:
         time.sleep(0.05)

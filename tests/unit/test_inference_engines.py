@@ -100,7 +100,7 @@ def test_a_classical_method_scores_targets_above_one_half(rng):
 def test_one_call_finds_the_targets_of_an_array_of_any_type(rng):
     image = 0.3 + 0.004 * rng.standard_normal((48, 64))
     image[10:12, 20:22] = 0.8
-    engine = ClassicalEngine("tophat")
+    engine = ClassicalEngine("tophat", sigmas=5)
     for array in (image, (image * 255).astype(np.uint8), (image * 65535).astype(np.uint16)):
         first = detect(array, model=engine)[0]
         assert (round(first.x), round(first.y)) in {(20, 10), (21, 11), (20, 11), (21, 10)}

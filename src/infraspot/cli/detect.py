@@ -50,7 +50,7 @@ class Options:
 @click.option("--method", help="A classical detector instead of a model; see `infraspot models`.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Least score of a target pixel.")
 @click.option("--fa-per-mpx", type=POSITIVE, help="Threshold for this many false alarms a megapixel.")
-@click.option("--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations (5).")
+@click.option("--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations.")
 @click.option("--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of a frame; 0 takes every core.")
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
@@ -87,7 +87,7 @@ def _check_formats(text: str) -> list[str]:
 def _open(options: Options) -> tuple["Engine", float]:
     """The engine and the threshold that the options ask for."""
     from infraspot.inference.calibration import threshold_for
-    from infraspot.inference.engines import DEFAULT_MODEL, SIGMAS, ClassicalEngine, open_engine
+    from infraspot.inference.engines import DEFAULT_MODEL, ClassicalEngine, open_engine
 
     rules = {
         "--threshold": options.threshold,
@@ -101,9 +101,7 @@ def _open(options: Options) -> tuple["Engine", float]:
     if options.method is not None:
         if options.model is not None:
             raise UsageError("--model and --method exclude each other; give one of them")
-        engine = ClassicalEngine(
-            options.method, sigmas=options.sigmas or SIGMAS, fa_per_mpx=options.fa_per_mpx
-        )
+        engine = ClassicalEngine(options.method, sigmas=options.sigmas, fa_per_mpx=options.fa_per_mpx)
     elif options.sigmas is not None:
         raise UsageError("--sigmas needs --method; for a model give --threshold or --fa-per-mpx")
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.classical import CLASSICAL
+from infraspot.classical import CLASSICAL, SIGMAS
 from infraspot.classical.threshold import cfar, k_sigma, score_map
 from infraspot.core.catalog import find
 from infraspot.core.errors import InputError, UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent.parent / "weights"
 DEFAULT_MODEL = "compact-sirst1"
 CARD = "infraspot"
-SIGMAS = 5.0
+USUAL_SIGMAS = 5.0
 
 
 class Engine(Protocol):
@@ -103,17 +103,19 @@ class ClassicalEngine:
     method
         A key of :data:`infraspot.classical.CLASSICAL` or ``"module:function"``.
     sigmas
-        Threshold at the mean plus this many standard deviations of the response.
+        Threshold at the mean plus this many standard deviations of the response; by default what suits the
+        method (``infraspot.classical.SIGMAS``).
     fa_per_mpx
         Or threshold at this many false alarms a megapixel, read off the response's own tail.
     """
 
-    def __init__(self, method: str, *, sigmas: float = SIGMAS, fa_per_mpx: float | None = None) -> None:
+    def __init__(self, method: str, *, sigmas: float | None = None, fa_per_mpx: float | None = None) -> None:
         self.name = method
         self._detector = find("classical method", method, CLASSICAL)
-        self._rule = (
-            partial(k_sigma, k=sigmas) if fa_per_mpx is None else partial(cfar, fa_per_mpx=fa_per_mpx)
-        )
+        if fa_per_mpx is None:
+            self._rule = partial(k_sigma, k=sigmas or SIGMAS.get(method, USUAL_SIGMAS))
+        else:
+            self._rule = partial(cfar, fa_per_mpx=fa_per_mpx)
         self.card: dict[str, Any] = {"method": method, "threshold": 0.5, **self._rule.keywords}
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:

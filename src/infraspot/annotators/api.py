@@ -72,12 +72,17 @@ def find_annotator(method: str) -> Annotator:
 def _check_options(method: str, annotator: Annotator, options: dict[str, Any]) -> None:
     if not options:
         return
-    parameters = inspect.signature(annotator).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = _options_of(annotator)
     unknown = [name for name in options if name not in known]
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise UsageError(f"the annotator {method!r} has no option {', '.join(unknown)}; {takes}")
+
+
+@lru_cache(maxsize=64)
+def _options_of(annotator: Annotator) -> tuple[str, ...]:
+    parameters = inspect.signature(annotator).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _stamp(method: str, options: dict[str, Any]) -> dict[str, Any]:

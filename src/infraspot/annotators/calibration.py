@@ -28,6 +28,7 @@ MIN_TARGETS = 5
 _LAMBDA = 0.82
 _AREA_POWER = 0.4
 _HIGHEST_COST = 3.0
+_STEPS, _STEPS_AN_IMAGE = (100, 400), 4
 _REACH = 2
 _ADAM = (0.9, 0.99, 1e-8)
 
@@ -109,12 +110,17 @@ def fit_scorer(
     *,
     members: int = 5,
     width: int = 16,
-    steps: int = 400,
+    steps: int | None = None,
     decay: float = 0.1,
     rate: float = 0.01,
     seed: int = 0,
 ) -> Scorer:
-    """Fit a :class:`Scorer` of ``members`` networks by AdamW on batches of targets."""
+    """Fit a :class:`Scorer` of ``members`` networks by AdamW on batches of targets.
+
+    Few labelled images take few steps, or they are learnt by heart; ``steps=None`` goes by their number.
+    """
+    if steps is None:
+        steps = int(np.clip(_STEPS_AN_IMAGE * len(np.unique(examples.group)), *_STEPS))
     rows = examples.features.reshape(-1, examples.features.shape[-1])
     mean, scale = rows.mean(0), rows.std(0) + 1e-6
     standard = np.clip((examples.features - mean) / scale, -CLIP, CLIP).astype(np.float32)

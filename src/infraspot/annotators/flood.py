@@ -28,6 +28,9 @@ def compiled(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True)(function))
 
 
+_INDEX = (1 << 31) - 1
+"""The low bits of a sortable number."""
+
 AREA, INNER, OUTER, INNER_SUM, OUTER_SUM, SLOPE_SUM, RIM, SUM, YY, XX, YX = range(11)
 """Columns of :func:`describe`."""
 
@@ -46,28 +49,43 @@ def flood(
         (H * W,) flat indices; ``reach`` falls along it.
     """
     height, width = window.shape
-    reach = np.full((height, width), -np.inf, np.float32)
+    keys = _sortable(window)
+    reach = np.empty((height, width), np.float32)
     order = np.empty(height * width, np.int32)
-    done = np.zeros((height, width), np.bool_)
-    reach[seed_y, seed_x] = window[seed_y, seed_x]
-    heap = [(-window[seed_y, seed_x], seed_y * width + seed_x)]
+    met = np.zeros((height, width), np.bool_)
+    met[seed_y, seed_x] = True
+    waiting = [keys[seed_y, seed_x]]
+    at_level = [np.int64(0) for _ in range(0)]
+    lowest = window[seed_y, seed_x]
     count = 0
-    while len(heap) > 0:
-        value, index = heapq.heappop(heap)
+    while len(waiting) + len(at_level) > 0:
+        if len(at_level) > 0:
+            index = int(at_level.pop())
+        else:
+            index = int(heapq.heappop(waiting) & _INDEX)
+            lowest = min(lowest, window[index // width, index % width])
         y, x = index // width, index % width
-        if done[y, x]:
-            continue
-        done[y, x] = True
+        reach[y, x] = lowest
         order[count] = index
         count += 1
         for v in range(max(y - 1, 0), min(y + 2, height)):
             for u in range(max(x - 1, 0), min(x + 2, width)):
-                if not done[v, u]:
-                    passing = min(-value, window[v, u])
-                    if passing > reach[v, u]:
-                        reach[v, u] = passing
-                        heapq.heappush(heap, (-passing, v * width + u))
+                if not met[v, u]:
+                    met[v, u] = True
+                    if window[v, u] >= lowest:
+                        at_level.append(keys[v, u] & _INDEX)
+                    else:
+                        heapq.heappush(waiting, keys[v, u])
     return reach, order
+
+
+@compiled
+def _sortable(window: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(H, W) a number per pixel that falls as its grey value rises; its flat index is in the low bits."""
+    bits = window.view(np.int32).astype(np.int64)
+    places = np.arange(window.size).reshape(window.shape)
+    rising = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    return -rising * (_INDEX + 1) + places
 
 
 @compiled
@@ -153,6 +171,27 @@ def describe(
 
 
 @compiled
+def median(values: NDArray[np.float32]) -> float:
+    """Median of all values."""
+    return float(np.median(values))
+
+
+@compiled
+def slope(window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) size of the gradient: central differences, one-sided at the edge, 0 along a single pixel."""
+    height, width = window.shape
+    result = np.empty((height, width), np.float32)
+    for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            dy = (window[below, x] - window[above, x]) / np.float32(max(below - above, 1))
+            dx = (window[y, right] - window[y, left]) / np.float32(max(right - left, 1))
+            result[y, x] = np.sqrt(dy * dy + dx * dx)
+    return result
+
+
+@compiled
 def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
     """(H, W) distance in king's moves to the nearest True pixel, up to ``reach + 1``."""
     height, width = mask.shape
@@ -174,6 +213,26 @@ def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32
 
 
 @compiled
+def _extent(mask: NDArray[np.bool_], margin: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right, half-open, of what is True with a margin; zeros where nothing is."""
+    height, width = mask.shape
+    top, bottom, left, right = height, 0, width, 0
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                top, bottom = min(top, y), y + 1
+                left, right = min(left, x), max(right, x + 1)
+    if bottom == 0:
+        return 0, 0, 0, 0
+    return (
+        max(top - margin, 0),
+        min(bottom + margin, height),
+        max(left - margin, 0),
+        min(right + margin, width),
+    )
+
+
+@compiled
 def ring_statistics(
     values: NDArray[np.float32], mask: NDArray[np.bool_], blocked: NDArray[np.bool_], near: int, far: int
 ) -> tuple[int, float, float, float]:
@@ -183,12 +242,13 @@ def ring_statistics(
     -------
     Their number, median, deviation from the median (1.4826 MAD), and standard deviation; zeros where none.
     """
-    distance = chessboard_distance(mask, far)
-    found = np.empty(values.size, np.float32)
+    top, bottom, left, right = _extent(mask, far)
+    distance = chessboard_distance(np.ascontiguousarray(mask[top:bottom, left:right]), far)
+    found = np.empty(distance.size, np.float32)
     count = 0
-    for y in range(values.shape[0]):
-        for x in range(values.shape[1]):
-            if near <= distance[y, x] <= far and not blocked[y, x]:
+    for y in range(top, bottom):
+        for x in range(left, right):
+            if near <= distance[y - top, x - left] <= far and not blocked[y, x]:
                 found[count] = values[y, x]
                 count += 1
     if count == 0:

@@ -18,7 +18,7 @@ from infraspot.annotators.target import Target, look_around
 
 _SOFTNESS = 0.4
 """Width of the soft edge in units of the level."""
-_BELOW = np.float32(0.499)
+_BELOW = 0.499
 
 
 def annotate_profile(
@@ -43,7 +43,15 @@ def _grow(target: Target, choose: Chooser) -> Region:
     level = choose(target)
     mask = target.component(level)
     mask[target.peak] = True
-    mask = flood.filled(mask)
-    ramp = np.clip(0.5 + (target.reach - level) / _SOFTNESS, 0, 1)
-    soft = np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, _BELOW)).astype(np.float32)
-    return Region(target.top, target.left, soft, level)
+    return Region(target.top, target.left, _soften(target.reach, flood.filled(mask), level), level)
+
+
+@flood.compiled
+def _soften(reach: NDArray[np.float32], mask: NDArray[np.bool_], level: float) -> NDArray[np.float32]:
+    """(h, w) a ramp through one half at the level, kept to its side of one half by the mask."""
+    soft = np.empty(reach.shape, np.float32)
+    for y in range(reach.shape[0]):
+        for x in range(reach.shape[1]):
+            ramp = min(max(0.5 + (reach[y, x] - level) / _SOFTNESS, 0.0), 1.0)
+            soft[y, x] = max(ramp, 0.5) if mask[y, x] else min(ramp, _BELOW)
+    return soft

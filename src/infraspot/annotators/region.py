@@ -50,18 +50,31 @@ def merge_regions(
     """
     soft = np.zeros(shape, np.float32)
     owner = np.full(shape, -1, np.int32)
-    nearest = np.full(shape, np.inf, np.float32)
     for index, region in enumerate(regions):
-        rows, columns = region.place
-        soft[rows, columns] = np.maximum(soft[rows, columns], region.soft)
-        y, x = points[index]
-        ys = np.arange(rows.start, rows.stop)[:, None]
-        xs = np.arange(columns.start, columns.stop)[None]
-        distance = np.hypot(ys - y, xs - x).astype(np.float32)
-        wins = (region.soft >= 0.5) & (distance < nearest[rows, columns])
-        nearest[rows, columns][wins] = distance[wins]
-        owner[rows, columns][wins] = index
+        _claim(soft, owner, points, index, region.soft, region.top, region.left)
     return owner >= 0, soft, owner
+
+
+@flood.compiled
+def _claim(
+    soft: NDArray[np.float32],
+    owner: NDArray[np.int32],
+    points: NDArray[np.float64],
+    index: int,
+    region: NDArray[np.float32],
+    top: int,
+    left: int,
+) -> None:
+    """Lay one click's region on the frame, in place."""
+    for v in range(region.shape[0]):
+        for u in range(region.shape[1]):
+            y, x = top + v, left + u
+            soft[y, x] = max(soft[y, x], region[v, u])
+            if region[v, u] >= 0.5:
+                rival = owner[y, x]
+                mine = (y - points[index, 0]) ** 2 + (x - points[index, 1]) ** 2
+                if rival < 0 or mine < (y - points[rival, 0]) ** 2 + (x - points[rival, 1]) ** 2:
+                    owner[y, x] = index
 
 
 def soft_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,14 @@ class Scorer:
     def score(self, features: Array) -> Array:
         """Score of each row, (L, F) -> (L,); only differences within a target have a meaning."""
         standard = np.clip((features - self.mean) / self.scale, -CLIP, CLIP)
-        members, _, width = self.hidden.shape
-        stacked = self.hidden.transpose(1, 0, 2).reshape(len(self.mean), members * width)
-        active = np.maximum(standard @ stacked + self.hidden_bias.ravel(), 0)
-        score: Array = active @ self.out.ravel() / members
+        active = np.maximum(standard @ self._side_by_side + self.hidden_bias.ravel(), 0)
+        score: Array = active @ self.out.ravel() / len(self.out)
         return score
+
+    @cached_property
+    def _side_by_side(self) -> Array:
+        """(F, M * K) the hidden weights of all members."""
+        return np.ascontiguousarray(self.hidden.transpose(1, 0, 2).reshape(len(self.mean), -1))
 
     def save(self, path: Path | str) -> None:
         """Write as JSON, numbers to four significant digits."""

@@ -70,7 +70,7 @@ def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
     bottom, right = min(y + HALF_WINDOW + 1, height), min(x + HALF_WINDOW + 1, width)
     crop = image[top:bottom, left:right]
-    middle = float(np.median(crop))
+    middle = flood.median(crop)
     polarity, peak = _find_peak(crop, (y - top, x - left), middle)
     crop = np.ascontiguousarray(crop * np.float32(polarity))
     reach, order = flood.flood(crop, *peak)
@@ -83,7 +83,7 @@ def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
     rim[:, -1] |= right < width
     scaled = ((crop - background) / contrast).astype(np.float32)
     scaled_reach = ((reach - background) / contrast).astype(np.float32)
-    table = flood.describe(scaled, _slope(scaled), scaled_reach, order, rim, LEVELS)
+    table = flood.describe(scaled, flood.slope(scaled), scaled_reach, order, rim, LEVELS)
     click = (y - top, x - left)
     return Target(top, left, scaled_reach, scaled, click, peak, polarity, background, contrast, noise, table)
 
@@ -124,14 +124,5 @@ def _background(
             break
         background, noise = median, deviation
     if noise < 0:
-        noise = 1.4826 * float(np.median(np.abs(crop - background)))
+        noise = 1.4826 * flood.median(np.abs(crop - np.float32(background)))
     return background, noise
-
-
-def _slope(window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Size of the gradient by central differences; 0 along an axis of one pixel."""
-    squares = np.zeros_like(window)
-    for axis in (0, 1):
-        if window.shape[axis] > 1:
-            squares += np.gradient(window, axis=axis) ** 2
-    return np.sqrt(squares)

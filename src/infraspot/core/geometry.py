@@ -50,8 +50,11 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
     connectivity
         8 (the convention of the field) or 4.
     """
-    labels, count = ndimage.label(mask, structure=_STRUCTURE[connectivity])
-    labels = labels.astype(np.int32, copy=False)
+    labels = np.zeros(mask.shape, np.int32)
+    rows = np.flatnonzero(mask.any(axis=1))
+    # Targets are few: only the rows between the first and the last of them are labelled.
+    band = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0)
+    count = ndimage.label(mask[band], structure=_STRUCTURE[connectivity], output=labels[band])
     ys, xs = np.nonzero(labels)
     index = labels[ys, xs] - 1
     areas = np.bincount(index, minlength=count).astype(np.int64)

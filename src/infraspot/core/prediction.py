@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.geometry import find_components
@@ -43,14 +42,13 @@ class Prediction:
         parts = find_components(self.mask(threshold))
         if not len(parts):
             return []
-        scores = ndimage.maximum(self.score_map, parts.labels, np.arange(1, len(parts) + 1))
         ratios = np.full(len(parts), np.nan) if image is None else signal_to_clutter(image, parts)
         found = [
             Target(
                 x=float(parts.centroids[k, 1]),
                 y=float(parts.centroids[k, 0]),
                 area=int(parts.areas[k]),
-                score=float(scores[k]),
+                score=float(self.score_map[box[1] : box[3], box[0] : box[2]][parts.mask(k)].max()),
                 box=(int(box[0]), int(box[1]), int(box[2]), int(box[3])),
                 scr=None if np.isnan(ratios[k]) else float(ratios[k]),
             )

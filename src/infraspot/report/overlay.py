@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from infraspot.core.prediction import Target
 
 FOUND = (80, 255, 120)
+INK = 255
 MARGIN = 4
 WANTED_SIDE = 640
 
@@ -17,7 +18,9 @@ WANTED_SIDE = 640
 def draw_targets(
     image: NDArray[Any], targets: Iterable[Target], *, colour: tuple[int, int, int] = FOUND
 ) -> Image.Image:
-    """An RGB picture with a thin bracket around each target and its score beside it.
+    """A palette picture with a thin bracket around each target and its score beside it.
+
+    Grey takes 255 levels of the palette and ``colour`` the last one: a third of the bytes of an RGB picture.
 
     Parameters
     ----------
@@ -28,25 +31,26 @@ def draw_targets(
     """
     height, width = image.shape
     scale = max(1, WANTED_SIDE // max(height, width, 1))
-    grey = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-    picture = grey.resize((width * scale, height * scale), Image.Resampling.NEAREST).convert("RGB")
+    levels = (np.clip(image, 0, 1) * (INK - 1) + 0.5).astype(np.uint8)
+    picture = Image.fromarray(levels.repeat(scale, axis=0).repeat(scale, axis=1))
+    picture.putpalette([*np.linspace(0, 255, INK).round().astype(int).repeat(3).tolist(), *colour])
     pen = ImageDraw.Draw(picture)
     for target in targets:
         x0, y0, x1, y1 = (side * scale for side in target.box)
         box = (x0 - MARGIN - 1, y0 - MARGIN - 1, x1 + MARGIN, y1 + MARGIN)
-        _bracket(pen, box, colour)
+        _bracket(pen, box)
         label = f"{target.score:.2f}"
         text_width, text_height = pen.textbbox((0, 0), label)[2:]
         left = min(max(box[0], 0), picture.width - text_width)
         above = box[1] - text_height - 2
-        pen.text((left, above if above >= 0 else box[3] + 2), label, fill=colour)
+        pen.text((left, above if above >= 0 else box[3] + 2), label, fill=INK)
     return picture
 
 
-def _bracket(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+def _bracket(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     """The four corners of a box."""
     x0, y0, x1, y1 = box
     arm = max(3, min(x1 - x0, y1 - y0) // 4)
     for x, inward in ((x0, 1), (x1, -1)):
         for y, down in ((y0, 1), (y1, -1)):
-            pen.line([(x + inward * arm, y), (x, y), (x, y + down * arm)], fill=colour)
+            pen.line([(x + inward * arm, y), (x, y), (x, y + down * arm)], fill=INK)

@@ -1,9 +1,10 @@
 """``mclc``: Monte Carlo linear clustering (Li et al., ICCV 2023).
 
 The crop is clustered many times under salt noise; how often a pixel falls into the superpixel of the click is
-its score, and one step of a dense CRF sharpens it. The authors' program reads the crop's size off the
-true mask: that is ``size_prior="oracle"``; by default every target has the middle size. Its compactness is 20
-on CIE colours; what that amounts to depends on the version of scikit-image, and 0.1 on grey suits this one.
+its score, and one step of a dense CRF sharpens it. The crop is clustered as a colour picture: salt strikes
+each channel on its own, so that a speck has a hue and does not pass for a part of the target. The authors'
+program reads the crop's size off the true mask: that is ``size_prior="oracle"``; by default every target has
+the middle size. What its compactness of 20 amounts to depends on the version of scikit-image.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ from infraspot.annotators.size_prior import grey_255, size_classes, window_aroun
 
 _REPEATS = 50
 _SALT = 0.05
-_SEGMENTS, _COMPACTNESS = 9, 0.1
+_SEGMENTS, _COMPACTNESS = 9, 20
 _KERNELS = (Kernel(3, 3), Kernel(32, 10, 13))
 
 
@@ -43,36 +44,32 @@ def annotate_mclc(
     regions = []
     for point, size in zip(points, size_classes(len(points), size_prior, areas), strict=True):
         y, x = pixel_of(point)
-        rows, columns = window_around((image.shape[0], image.shape[1]), (y, x), size, rng)
+        rows, columns = _short(window_around((image.shape[0], image.shape[1]), (y, x), size, rng), (y, x))
         crop = image[rows, columns]
         votes = _votes(crop, (y - rows.start, x - columns.start), rng)
-        belief = 1 / (1 + np.exp(1 - 2 * votes / votes.max()))
-        soft = mean_field(belief, grey_255(crop), _KERNELS, steps=1)
+        soft = mean_field(votes / votes.max(), grey_255(crop), _KERNELS, steps=1)
         regions.append(Region(rows.start, columns.start, soft))
     return regions
+
+
+def _short(window: tuple[slice, slice], click: tuple[int, int]) -> tuple[slice, slice]:
+    """The window without its last row and column, as in the authors' program, but never without the click."""
+    rows, columns = (
+        slice(part.start, max(part.stop - 1, place + 1)) for part, place in zip(window, click, strict=True)
+    )
+    return rows, columns
 
 
 def _votes(
     crop: NDArray[np.float32], click: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """How often each pixel shares the click's superpixel.
-
-    Salt is white, so that the noisy crop reaches from its own minimum to 1 before it is clustered.
-    """
+    """How often each pixel shares the click's superpixel."""
     from skimage.segmentation import slic
 
-    low = float(crop.min())
-    stretched = (crop - low) / max(1 - low, 1e-6)
-    salt = rng.random((_REPEATS, *crop.shape)) < _SALT
+    colour = np.repeat(crop[..., None], 3, axis=2)
     votes = np.zeros(crop.shape, np.float32)
-    for specks in salt:
-        noisy = lightness(np.where(specks, np.float32(1), stretched)) / 100
-        labels = slic(noisy, n_segments=_SEGMENTS, compactness=_COMPACTNESS, channel_axis=None, start_label=1)
+    for _ in range(_REPEATS):
+        noisy = np.where(rng.random(colour.shape) < _SALT, np.float32(1), colour)
+        labels = slic(noisy, n_segments=_SEGMENTS, compactness=_COMPACTNESS, start_label=1)
         votes += labels == labels[click]
     return votes
-
-
-def lightness(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """CIE lightness, 0 to 100, of sRGB grey values in [0, 1]."""
-    linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)
-    return np.where(linear > 0.008856, 116 * np.cbrt(linear) - 16, 903.3 * linear).astype(np.float32)

@@ -31,6 +31,10 @@ class ClickSource:
     seed: int = 0
     listed: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def covers(self, name: str) -> bool:
+        """Whether an image can have clicks from here: a points file must name it."""
+        return self.kind in KINDS or name in self.listed
+
     def of(self, sample: Sample) -> NDArray[np.float64]:
         """(N, 2) clicks (y, x) of a sample.
 

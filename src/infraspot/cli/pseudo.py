@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraspot.cli.console import fail, progress, say, table
-from infraspot.core.errors import UsageError
+from infraspot.cli.console import fail, progress, say, table, warn
+from infraspot.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from infraspot.cli.labelling import ClickSource
@@ -84,13 +84,14 @@ def command(
     _check_weights(options)
     source = open_clicks(points, seed)
     reader = open_dataset(data, split=split)
+    _warn_left_out(reader, source)
     job = Job(reader, source, options, Path(out))
     problems = _strangers(reader, source, split)
     try:
         results = _run(job, _processes(workers, options))
     finally:
         job.close()
-    problems += [f"{result['image']}: {result['error']}" for result in results if "error" in result]
+    problems += [result["error"] for result in results if "error" in result]
     _finish(job, results, compare, json_path)
     for problem in problems:
         fail(problem)
@@ -137,13 +138,28 @@ def _check_weights(options: Options) -> None:
     load_model(named[0], options.weights)
 
 
+def _warn_left_out(reader: "Reader", source: "ClickSource") -> None:
+    """Say which images a points file does not name; a file that names none of them is of other images."""
+    missing = [name for name in reader.ids if not source.covers(name)]
+    if len(missing) == len(reader):
+        raise DataError(
+            f"{source.kind} names none of the {len(reader)} images of {reader.name}, but"
+            f" {_some(sorted(source.listed))}; pass the points of these images"
+        )
+    if missing:
+        warn(f"{source.kind} has no points for {len(missing)} images, which are left out: {_some(missing)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
 def _strangers(reader: "Reader", source: "ClickSource", split: str | None) -> list[str]:
     """A sentence about the points of images that are not there; a split leaves others out by intention."""
     unknown = sorted(set(source.listed) - set(reader.ids))
     if not unknown or split is not None:
         return []
-    shown = ", ".join(unknown[:_NAMED]) + (", ..." if len(unknown) > _NAMED else "")
-    return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {shown}"]
+    return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {_some(unknown)}"]
 
 
 def _processes(workers: int, options: Options) -> int:
@@ -162,13 +178,14 @@ def _processes(workers: int, options: Options) -> int:
 def _run(job: "Job", workers: int) -> list[dict[str, Any]]:
     """Results of every image in order; what an earlier run finished is not done again."""
     done = job.resume()
-    todo = [index for index, name in enumerate(job.reader.ids) if name not in done]
+    covers = job.source.covers
+    todo = [index for index, name in enumerate(job.reader.ids) if name not in done and covers(name)]
     if done:
-        say(f"{len(done)} of {len(job.reader)} images were finished before")
+        say(f"{len(done)} of {len(done) + len(todo)} images were finished before")
     for result in progress(_results(job, todo, workers), len(todo), "pseudo"):
         job.keep(result)
         done[result["image"]] = result
-    return [done[name] for name in job.reader.ids]
+    return [done[name] for name in job.reader.ids if name in done]
 
 
 def _results(job: "Job", todo: Sequence[int], workers: int) -> Iterator[dict[str, Any]]:

@@ -142,7 +142,8 @@ def label_chunk(indices: Sequence[int]) -> list[dict[str, Any]]:
         try:
             results.append({"image": name, **label_sample(_task, _task.reader[index])})
         except InfraspotError as error:
-            results.append({"image": name, "error": str(error)})
+            said = str(error)
+            results.append({"image": name, "error": said if name in said else f"{name}: {said}"})
     return results
 
 

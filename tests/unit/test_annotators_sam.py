@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from infraspot.annotators import annotate
 from infraspot.cli.main import main
@@ -122,6 +123,12 @@ def test_what_is_missing_is_said_in_a_sentence(
         annotate(frame(), CLICKS, kind, weights=weights[other])
     (tmp_path / "config.json").write_text((Path(weights[kind]) / "config.json").read_text())
     with pytest.raises(InputError, match="cannot read the weights"):
+        annotate(frame(), CLICKS, kind, weights=str(tmp_path))
+    whole = load_file(Path(weights[kind]) / "model.safetensors")
+    left_out = next(name for name in whole if "iou_token" in name)
+    del whole[left_out]
+    save_file(whole, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=left_out):
         annotate(frame(), CLICKS, kind, weights=str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="cannot read the weights"):

@@ -97,16 +97,21 @@ def load_model(kind: str, weights: str) -> Any:
         raise InputError(
             f"{weights} is not a folder with a config.json; {kind} reads what save_pretrained writes"
         )
+    transformers.utils.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type not in _WRITTEN_AS[kind]:
             raise InputError(
                 f"{weights} holds a model of kind {config.model_type!r}, and {kind} was asked for"
             )
-        model = getattr(transformers, _MODELS[kind]).from_pretrained(folder, local_files_only=True)
+        family = getattr(transformers, _MODELS[kind])
+        model, report = family.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(f"cannot read the weights of {kind} in {weights}: {reason}") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise InputError(f"{weights} lacks {len(missing)} weights of {kind}, {missing[0]} among them")
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -115,8 +115,8 @@ def _diffusivity(crop: NDArray[np.float32], drift: NDArray[np.float32]) -> NDArr
     """D0 exp(-beta (alpha |grad I| + (1 - alpha) H)), H the entropy of 5x5 pixels over 8 bits."""
     slope = np.hypot(drift[..., 0], drift[..., 1])
     hindrance = _ALPHA * slope + (1 - _ALPHA) * _local_entropy(crop) / 8
-    diffusivity: NDArray[np.float32] = _D0 * np.exp(-_BETA * hindrance)
-    return diffusivity
+    diffusivity = _D0 * np.exp(-_BETA * hindrance)
+    return diffusivity.astype(np.float32, copy=False)
 
 
 def _local_entropy(crop: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from infraspot.core.errors import UsageError
 from infraspot.training.recipe import PACKAGED, find_recipe, load_recipe, parse_recipe, to_toml
 
 
-@pytest.mark.parametrize("path", PACKAGED.glob("*.toml"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(PACKAGED.glob("*.toml")), ids=lambda path: path.stem)
 def test_packaged_recipes_are_sound(path: Path) -> None:
     load_recipe(path)
 

@@ -143,6 +143,15 @@ def test_click_on_nothing_gives_a_small_unsure_mask(seed: int) -> None:
     assert annotate(blob(), [(30, 30)]).clicks[0].confidence > 0.95
 
 
+@pytest.mark.parametrize("level", ["auto", "preset:sirst-v1"])
+def test_click_on_a_soft_cloud_does_not_flood(level: str) -> None:
+    rng = np.random.default_rng(3)
+    cloud = ndimage.gaussian_filter(rng.normal(size=(90, 90)), 9)
+    frame = 0.4 + 0.5 * cloud + 0.01 * rng.normal(size=(90, 90))
+    for click in ((20, 20), (45, 45), (70, 30), (30, 70)):
+        assert annotate(frame.clip(0, 1), [click], level=level).mask.sum() <= 30
+
+
 def test_click_in_a_large_bright_region_does_not_flood() -> None:
     frame = np.full((90, 90), 0.2, np.float32)
     frame[:, 40:] = 0.8

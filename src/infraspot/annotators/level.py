@@ -49,7 +49,7 @@ def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) ->
     """
     if level == "auto":
         return _choose_auto
-    number = _as_number(level)
+    number = number_of(level)
     if number is not None:
         return lambda target: _lift(target, number)
     scorer = load_level(str(level))
@@ -84,7 +84,7 @@ def plausible(target: Target) -> NDArray[np.bool_]:
     return fine
 
 
-def _as_number(level: str | float) -> float | None:
+def number_of(level: str | float) -> float | None:
     try:
         number = float(level)
     except ValueError:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
-from infraspot.annotators.level import Chooser, make_chooser
-from infraspot.annotators.region import Region
-from infraspot.annotators.target import Target, look_around
+from infraspot.annotators.level import Chooser, make_chooser, number_of
+from infraspot.annotators.region import Region, standing_out
+from infraspot.annotators.target import LEVELS, Target, look_around
 
 _SOFTNESS = 0.4
 """Width of the soft edge in units of the level."""
 _BELOW = 0.499
+_SMALL = 25
+"""Pixels of the largest mask for a click that stands out from nothing."""
+_LARGE = 400
+_UNSURE = 0.5
 
 
 def annotate_profile(
@@ -36,14 +40,40 @@ def annotate_profile(
         ``"auto"``, a number in (0, 1), ``"preset:NAME"`` or the path of a calibrated file.
     """
     choose = make_chooser(level, image, len(points))
-    return [_grow(look_around(image, *pixel_of(point)), choose) for point in points]
+    chosen = number_of(level) is None
+    return [_grow(look_around(image, *pixel_of(point)), choose, cautious=chosen) for point in points]
 
 
-def _grow(target: Target, choose: Chooser) -> Region:
+def _grow(target: Target, choose: Chooser, *, cautious: bool) -> Region:
     level = choose(target)
+    mask = _filled(target, level)
+    if cautious and _floods(target, mask):
+        level, mask = _small(target, level)
+    return Region(target.top, target.left, _soften(target.reach, mask, level), level)
+
+
+def _floods(target: Target, mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask is larger than any target, or more than small without standing out."""
+    area = np.count_nonzero(mask)
+    return area > _LARGE or (area > _SMALL and standing_out(target.window, mask, mask)[1] < _UNSURE)
+
+
+def _filled(target: Target, level: float) -> NDArray[np.bool_]:
     mask = target.component(level)
     mask[target.peak] = True
-    return Region(target.top, target.left, _soften(target.reach, flood.filled(mask), level), level)
+    filled: NDArray[np.bool_] = flood.filled(mask)
+    return filled
+
+
+def _small(target: Target, level: float) -> tuple[float, NDArray[np.bool_]]:
+    """For a click on nothing: the largest small component above a level, or the pixels around the peak."""
+    for higher in LEVELS[::-1]:
+        if higher > level and np.count_nonzero(mask := _filled(target, float(higher))) <= _SMALL:
+            return float(higher), mask
+    mask = np.zeros(target.reach.shape, bool)
+    y, x = target.peak
+    mask[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = True
+    return float(LEVELS[0]), mask
 
 
 @flood.compiled

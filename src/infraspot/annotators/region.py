@@ -82,6 +82,22 @@ def soft_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return mask.astype(np.float32)
 
 
+def standing_out(
+    image: NDArray[Any], mask: NDArray[np.bool_], blocked: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Contrast of a mask (H, W) against a ring around it, and the confidence in [0, 1] that it is a target.
+
+    The ring leaves out what is ``blocked``; without any ring both are 0.
+    """
+    around, middle, spread, deviation = flood.ring_statistics(image, mask, blocked, 1, _RING)
+    if around == 0:
+        return 0.0, 0.0
+    contrast = float(image[mask].mean()) - middle
+    noise = max(spread, deviation / 2, _QUANTUM)
+    ratio = abs(contrast) / noise * min(int(np.count_nonzero(mask)), 9) ** 0.5 / 3
+    return contrast, ratio**2 / (ratio**2 + _SURE**2)
+
+
 def record(
     image: NDArray[Any], owner: NDArray[np.int32], index: int, point: NDArray[np.float64], region: Region
 ) -> Click:
@@ -93,11 +109,5 @@ def record(
     y, x = float(point[0]), float(point[1])
     if area == 0:
         return Click(y, x, region.level, 0, 0.0, 0.0, 1)
-    around, middle, spread, deviation = flood.ring_statistics(window, mine, owners >= 0, 1, _RING)
-    if around == 0:
-        return Click(y, x, region.level, area, 0.0, 0.0, 1)
-    contrast = float(window[mine].mean()) - middle
-    noise = max(spread, deviation / 2, _QUANTUM)
-    ratio = abs(contrast) / noise * min(area, 9) ** 0.5 / 3
-    confidence = ratio**2 / (ratio**2 + _SURE**2)
+    contrast, confidence = standing_out(window, mine, owners >= 0)
     return Click(y, x, region.level, area, contrast, confidence, -1 if contrast < 0 else 1)

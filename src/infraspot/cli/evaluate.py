@@ -1,6 +1,5 @@
 """``infraspot evaluate``: scores predictions, or a model, against truth."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from infraspot.cli.console import fail, progress, say, table, warn
+from infraspot.core.cores import available_cores
 from infraspot.core.errors import DataError, InfraspotError, UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def command(
         )
     options: dict[str, Any] = {"thresholds": None} if no_curves else {}
     evaluation = Evaluation(protocol, threshold=threshold, pixel_ranking=not no_curves, **options)
-    workers = threads or os.cpu_count() or 1
+    workers = threads or available_cores()
     if truth is not None:
         from infraspot.report.pairs import pair_files
 

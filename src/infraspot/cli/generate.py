@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import progress, say, table
+from infraspot.core.cores import available_cores
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.files import write_json, write_text
 
@@ -82,7 +82,7 @@ def command(
         dark=dark,
         frames=frames,
     )
-    made = write_scenes(out, scenes, seed, ranges, workers=workers or len(os.sched_getaffinity(0)))
+    made = write_scenes(out, scenes, seed, ranges, workers=workers or available_cores())
     say(f"{scenes} scenes ({scenes - made} were there already) -> {out}")
     if compare is not None:
         _compare(compare, compare_split, out)

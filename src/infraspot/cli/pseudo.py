@@ -164,15 +164,12 @@ def _strangers(reader: "Reader", source: "ClickSource", split: str | None) -> li
 
 def _processes(workers: int, options: Options) -> int:
     """As asked; else every core, or one process where a large model has threads of its own."""
-    import os
-
     from infraspot.annotators import ADAPTERS
+    from infraspot.core.cores import available_cores
 
     if not workers and not ADAPTERS.keys().isdisjoint(options.methods):
         return 1
-    if hasattr(os, "sched_getaffinity"):
-        return workers or len(os.sched_getaffinity(0))
-    return workers or os.cpu_count() or 1
+    return workers or available_cores()
 
 
 def _run(job: "Job", workers: int) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Looking at every image of a data set once, on all cores: what its files hold and what is wrong."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.contrast import signal_to_clutter
+from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
@@ -95,7 +95,7 @@ def pixel_digest(image: NDArray[np.floating]) -> str:
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Results in the order of ``items``, made on all cores (decoding lets go of the interpreter's lock)."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(available_cores())
     try:
         yield from pool.map(work, items)
     finally:

@@ -1,7 +1,6 @@
 """Engines: whatever turns one frame into a score map, behind one small interface."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from infraspot.classical import CLASSICAL, SIGMAS
 from infraspot.classical.threshold import cfar, k_sigma, score_map
 from infraspot.core.catalog import find
+from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class OnnxEngine:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _cores()
+        options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # Frames of one run often differ in size, and a memory pattern serves one size only.
@@ -181,9 +181,3 @@ def locate(spec: str, engine: str = "auto") -> Path:
         f"no model {spec!r}: expected a packaged name ({', '.join(packaged_models()) or 'none here'}),"
         " a .safetensors or .onnx file, or a run folder"
     )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 import hmac
 import io
-import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -239,8 +238,7 @@ def _act(session: Session, image: str, body: ActBody) -> dict[str, Any]:
 def _click(session: Session, image: str, body: Click) -> dict[str, Any]:
     state, _ = session.state(image)
     target = mask_of_click(session.frame(image), body, state.targets)
-    shown: dict[str, Any] = json.loads(target.model_dump_json())
-    return shown
+    return target.model_dump(mode="json")
 
 
 def _proposals(session: Session, image: str) -> dict[str, Any]:
@@ -248,4 +246,4 @@ def _proposals(session: Session, image: str) -> dict[str, Any]:
 
 
 def _shown(state: BaseModel, version: int) -> dict[str, Any]:
-    return {"state": json.loads(state.model_dump_json()), "version": version}
+    return {"state": state.model_dump(mode="json"), "version": version}

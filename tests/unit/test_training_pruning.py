@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from infraspot.core.errors import UsageError
 from infraspot.networks import NETWORKS
-from infraspot.training.pruning import Group, choose, find_groups, importance, shrink, soften
+from infraspot.training.pruning import Group, choose, find_groups, importance, shrink, soften, widths
 
 
 class Chain(nn.Module):
@@ -116,6 +116,30 @@ def test_a_plan_makes_a_fresh_network_ready_for_the_weights(chain: Chain) -> Non
     assert torch.equal(fresh(image), small(image))
 
 
+def test_widths_name_every_layer_that_changed_with_its_channels(chain: Chain) -> None:
+    plan = [
+        Group("first", ("norm", "depthwise"), ("second",), kept=(1, 2, 5)),
+        Group("second", (), ("fourth", "third"), kept=(0, 4)),
+    ]
+    assert widths(chain, plan) == {
+        "first": [1, 3],
+        "norm": [3, 3],
+        "depthwise": [3, 3],
+        "second": [3, 2],
+        "third": [2, 5],
+        "fourth": [2, 5],
+    }
+
+
+def test_what_cannot_be_traced_is_refused_with_a_sentence() -> None:
+    class Fickle(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image if image.mean() > 0 else -image
+
+    with pytest.raises(UsageError, match="Fickle cannot be pruned, because its graph cannot be traced"):
+        find_groups(Fickle(), IMAGE)
+
+
 def test_wrong_shares_and_empty_plans_are_refused(chain: Chain) -> None:
     groups = find_groups(chain, IMAGE)
     with pytest.raises(UsageError, match="share of channels to keep"):
@@ -126,14 +150,26 @@ def test_wrong_shares_and_empty_plans_are_refused(chain: Chain) -> None:
         shrink(chain, groups)
 
 
-@pytest.mark.parametrize("name", ["acm-port", pytest.param("unet", marks=pytest.mark.slow)])
-def test_networks_shrink_and_still_train(name: str) -> None:
-    network = NETWORKS[name]()
-    small = shrink(network, choose(network, find_groups(network, torch.zeros(1, 1, 32, 32)), keep=0.4))
+@pytest.mark.parametrize("name", ["acm-port", "compact", pytest.param("unet", marks=pytest.mark.slow)])
+def test_networks_shrink_and_answer_as_if_the_channels_were_silent(name: str) -> None:
+    network = NETWORKS[name]().eval()
+    plan = choose(network, find_groups(network, torch.zeros(1, 1, 64, 64)), keep=0.4)
+    small = shrink(network, plan)
     assert _count(small) < 0.9 * _count(network)
-    output = small(torch.rand(2, 1, 40, 33))
-    assert output.logits.shape == (2, 1, 40, 33)
-    output.logits.square().mean().backward()
+    image = torch.rand(2, 1, 70, 65)
+    _silence(network, plan)
+    with torch.no_grad():
+        torch.testing.assert_close(small(image).logits, network(image).logits)
+    small.train()(image).logits.square().mean().backward()
+
+
+@torch.no_grad()
+def _silence(network: nn.Module, plan: list[Group]) -> None:
+    for group in plan:
+        assert group.kept is not None
+        for reader in group.readers:
+            weight = network.get_parameter(f"{reader}.weight")
+            weight[:, sorted(set(range(weight.shape[1])) - set(group.kept))] = 0
 
 
 def _count(network: nn.Module) -> int:

@@ -20,6 +20,7 @@ COMMANDS = {
     "annotate": "infraspot.cli.annotate",
     "train": "infraspot.cli.train",
     "export": "infraspot.cli.export",
+    "prune": "infraspot.cli.prune",
     "convert-weights": "infraspot.cli.convert_weights",
     "models": "infraspot.cli.models",
 }

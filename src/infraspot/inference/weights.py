@@ -3,6 +3,8 @@
 The card names the network and its options and may say more (data, split, recipe, figures, threshold)::
 
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
+
+A pruned network has ``widths`` beside its options (see :mod:`infraspot.inference.narrow`).
 """
 
 import json
@@ -17,13 +19,14 @@ from torch import Tensor
 from infraspot.core.catalog import find
 from infraspot.core.errors import InputError
 from infraspot.core.files import replacing
+from infraspot.inference.narrow import narrow
 from infraspot.networks import NETWORKS, SegmentationNetwork
 
 CARD = "infraspot"
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write weights and their card in one step; ``card["network"]`` holds ``name`` and ``options``."""
+    """Write weights and their card in one step; ``card["network"]`` says how to build the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={CARD: json.dumps(card)})
@@ -62,9 +65,15 @@ def load_network(path: Path | str) -> tuple[SegmentationNetwork, dict[str, Any]]
     """
     card = read_card(path)
     spec = card["network"]
-    network = find("network", spec["name"], NETWORKS)(**spec.get("options", {}))
     try:
+        network = build_network(spec)
         network.load_state_dict(load_file(path))
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the weights do not fit the network {spec['name']!r}: {error}") from error
     return network.eval(), card
+
+
+def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
+    """The network that a card's ``network`` names, with fresh weights; ``spec`` may hold ``widths``."""
+    network = find("network", spec["name"], NETWORKS)(**spec.get("options", {}))
+    return narrow(network, spec.get("widths", {}))

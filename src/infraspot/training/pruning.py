@@ -8,7 +8,8 @@ channelwise operations and further convolutions read. No network has to be writt
     plan = choose(network, groups, keep=0.5)
     small = shrink(network, plan)
 
-A plan is plain data: save it beside the weights, and :func:`shrink` makes a fresh network ready to load them.
+The card of the small network's weight file says how wide its layers are (:func:`widths`), so that the file
+loads like any other.
 """
 
 from collections import Counter
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from infraspot.core.errors import UsageError
+from infraspot.inference.narrow import narrow
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -70,9 +72,15 @@ class Group:
 
 
 def find_groups(network: nn.Module, image: Tensor) -> list[Group]:
-    """The groups of ``network``, traced with an ``image`` (1, 1, H, W) of any size that it takes."""
+    """The groups of ``network``, traced with an ``image`` (1, 1, H, W) of any size that it takes.
+
+    Raises
+    ------
+    UsageError
+        If the network does something that cannot be traced.
+    """
     copy = deepcopy(network).eval()
-    program = torch.export.export(copy, (image,), strict=False)
+    program = _trace(copy, image)
     parameters = program.graph_signature.inputs_to_parameters
     holders = {
         node: parameters[node.args[1].name].rpartition(".")[0]
@@ -82,6 +90,16 @@ def find_groups(network: nn.Module, image: Tensor) -> list[Group]:
     uses = Counter(holders.values())
     found = (_follow(copy, node, holders) for node in holders if _operation(node) == "conv2d")
     return [group for group in found if group and all(uses[name] == 1 for name in _members(group))]
+
+
+def _trace(network: nn.Module, image: Tensor) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.export(network, (image,), strict=False)
+    except Exception as error:  # the tracer's exceptions share no public base class
+        reason = str(error).strip().split("\n", 1)[0]
+        raise UsageError(
+            f"{type(network).__name__} cannot be pruned, because its graph cannot be traced: {reason}"
+        ) from error
 
 
 def _members(group: Group) -> tuple[str, ...]:
@@ -189,15 +207,35 @@ def soften(network: nn.Module, plan: Sequence[Group]) -> None:
 @torch.no_grad()
 def shrink(network: Network, plan: Sequence[Group]) -> Network:
     """A copy of ``network`` without the channels that the plan drops, weights carried over."""
-    small = deepcopy(network)
+    state = network.state_dict()
     for group in plan:
         kept = torch.tensor(_kept(group))
-        _take(small.get_submodule(group.writer), kept, axis=0)
-        for name in group.followers:
-            _take(small.get_submodule(name), kept, axis=0)
+        for name in (group.writer, *group.followers):
+            _take(state, name, kept, axis=0)
         for name in group.readers:
-            _take(small.get_submodule(name), kept, axis=1)
+            _take(state, name, kept, axis=1)
+    small = narrow(deepcopy(network), widths(network, plan))
+    small.load_state_dict(state)
     return small
+
+
+def widths(network: nn.Module, plan: Sequence[Group]) -> dict[str, list[int]]:
+    """Channels that the changed layers read and write after the plan, by the names of their modules.
+
+    This is what a weight file's card needs for :func:`infraspot.inference.weights.load_network`.
+    """
+    found: dict[str, list[int]] = {}
+    for group in plan:
+        count = len(_kept(group))
+        for name in (group.writer, *group.readers):
+            layer = network.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d)
+            found.setdefault(name, [layer.in_channels, layer.out_channels])
+        found[group.writer][1] = count
+        for name in group.readers:
+            found[name][0] = count
+        found |= {name: [count, count] for name in group.followers}
+    return found
 
 
 def _kept(group: Group) -> tuple[int, ...]:
@@ -206,22 +244,9 @@ def _kept(group: Group) -> tuple[int, ...]:
     return group.kept
 
 
-def _take(module: nn.Module, kept: Tensor, *, axis: int) -> None:
-    """Keep some of a module's channels: of its output (``axis`` 0) or of its input (1)."""
-    if isinstance(module, nn.BatchNorm2d):
-        module.num_features = len(kept)
-        for name in ("running_mean", "running_var"):
-            buffer = getattr(module, name)
-            setattr(module, name, buffer[kept.to(buffer.device)])
-    elif isinstance(module, nn.Conv2d):
-        if module.groups > 1:
-            module.groups = module.in_channels = len(kept)
-        if axis == 1:
-            module.in_channels = len(kept)
-        else:
-            module.out_channels = len(kept)
-    for name, parameter in list(module.named_parameters(recurse=False)):
-        if axis == 0 or name == "weight":
-            index = kept.to(parameter.device)
-            taken = nn.Parameter(parameter.index_select(axis, index), requires_grad=parameter.requires_grad)
-            setattr(module, name, taken)
+def _take(state: dict[str, Tensor], name: str, kept: Tensor, *, axis: int) -> None:
+    """Keep some channels of a module's tensors: of its output (``axis`` 0) or of its input (1)."""
+    of_output = ("bias", "running_mean", "running_var") if axis == 0 else ()
+    for key in (f"{name}.{suffix}" for suffix in ("weight", *of_output)):
+        if key in state:
+            state[key] = state[key].index_select(axis, kept.to(state[key].device))

@@ -1,0 +1,132 @@
+"""``infraspot prune``: a trained network without its least important channels."""
+
+import os
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from infraspot.cli.console import progress, say, table
+from infraspot.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from infraspot.networks import SegmentationNetwork
+    from infraspot.report.pairs import PairList
+    from infraspot.training.pruning import Group
+
+# What was measured with all channels does not hold for fewer.
+OUTDATED = ("calibration", "validation")
+SHOWN_SCORES = 4
+ROUNDS = 5
+
+
+@click.command()
+@click.argument("weights")
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1, min_open=True),
+    required=True,
+    help="Share of the channels that can leave which stay.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .safetensors file to write.")
+@click.option("--data", help="Data set to score both networks on.")
+@click.option("--split", help="Split of --data: train, val, test or a list file.")
+@click.option(
+    "--threads", type=click.IntRange(0), default=1, show_default=True, help="For ms and scores; 0: all."
+)
+def command(weights: str, keep: float, out: Path, data: str | None, split: str | None, threads: int) -> int:
+    """Write WEIGHTS (a weight file, run folder or packaged model) with fewer channels, as IRPruneDet does.
+
+    Those channels leave whose filters have the least energy in the low band of a wavelet. Only channels can
+    leave that nothing but convolutions, norms and channelwise operations see; networks differ in how many
+    those are. The scores fall at first: the small network is to be trained further.
+    """
+    # Some versions of torch announce their profiler on standard error.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    import torch
+
+    from infraspot.inference.engines import locate
+    from infraspot.inference.weights import load_network, save_weights
+    from infraspot.report.pairs import pair_engine
+    from infraspot.training.pruning import choose, find_groups, shrink
+
+    source = locate(weights, "torch")
+    _check_out(out, source)
+    if threads:
+        torch.set_num_threads(threads)
+    network, card = load_network(source)
+    frames = None if data is None else pair_engine(str(source), Path(data), split=split)
+    side = max(64, 2 * network.stride)
+    plan = choose(network, find_groups(network, torch.zeros(1, 1, side, side)), keep=keep)
+    small = shrink(network, plan)
+    small_card = _pruned_card(card, network, plan, keep, source)
+    save_weights(out, small.state_dict(), small_card)
+    rows = _costs((network, small), (card, small_card))
+    if frames is not None:
+        rows += _scores(frames, pair_engine(str(out), Path(str(data)), split=split))
+    table(["", "before", "after"], rows)
+    kept, whole = small_card["pruned"]["channels"]
+    say(f"{out}: {kept} of {whole} channels that can leave were kept")
+    return 0
+
+
+def _check_out(out: Path, source: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
+    if out.resolve() == source.resolve():
+        raise UsageError(f"--out {out} would replace the weights that are pruned; choose another name")
+
+
+def _pruned_card(
+    card: dict[str, Any], network: "SegmentationNetwork", plan: "list[Group]", keep: float, source: Path
+) -> dict[str, Any]:
+    """The card of the small network: how to build it, and what was done."""
+    from infraspot.training.pruning import widths
+
+    spec = card["network"]
+    narrowed = {**spec.get("widths", {}), **widths(network, plan)}
+    kept = sum(len(group.kept or ()) for group in plan)
+    whole = sum(len(network.get_parameter(f"{group.writer}.weight")) for group in plan)
+    return {
+        **{name: value for name, value in card.items() if name not in OUTDATED},
+        "network": {**spec, "widths": narrowed},
+        "pruned": {"from": source.name, "keep": keep, "channels": [kept, whole]},
+    }
+
+
+def _costs(
+    networks: "tuple[SegmentationNetwork, ...]", cards: tuple[dict[str, Any], ...]
+) -> list[tuple[str, ...]]:
+    """Rows of parameters, FLOPs and milliseconds."""
+    from infraspot.inference.weights import build_network
+    from infraspot.networks.profile import cost, measure, prepare_for_inference
+
+    counted = [cost(partial(build_network, card["network"])) for card in cards]
+    prepared = [prepare_for_inference(network) for network in networks]
+    # By turns, so that whatever else the machine does slows both.
+    rounds = [[measure(network).milliseconds for network in prepared] for _ in range(ROUNDS)]
+    return [
+        ("parameters, 1e6", *(f"{one.params / 1e6:.3f}" for one in counted)),
+        ("FLOPs at 256x256, 1e9", *(f"{one.flops / 1e9:.3f}" for one in counted)),
+        ("ms at 256x256", *(f"{median(times):.1f}" for times in zip(*rounds, strict=True))),
+    ]
+
+
+def _scores(*found: "PairList") -> list[tuple[str, ...]]:
+    """Rows of the scores that matter most, as `infraspot evaluate` gives them."""
+    from infraspot.metrics import Evaluation
+    from infraspot.report.scores import ROWS
+
+    results = []
+    for one in found:
+        evaluation = Evaluation(thresholds=None)
+        for pair in progress(one.pairs, len(one.pairs), "scoring"):
+            frame = pair.load()
+            evaluation.update(frame.score_map, frame.truth, id=frame.id)
+        results.append(evaluation.compute())
+    return [
+        (label, *(f"{result[name] * factor:{style}}" for result in results))
+        for label, name, factor, style in ROWS[:SHOWN_SCORES]
+    ]

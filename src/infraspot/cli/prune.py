@@ -44,7 +44,7 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     those are. The scores fall at first: the small network is to be trained further.
     """
     # Some versions of torch announce their profiler on standard error.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     import torch
 
     from infraspot.inference.engines import locate

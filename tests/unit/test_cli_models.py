@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
+from infraspot.annotators import ADAPTERS, ANNOTATORS
 from infraspot.cli.main import main
 from infraspot.inference.weights import load_network
 from infraspot.networks import NETWORKS
+from infraspot.networks.profile import Measurement
 from infraspot.networks.sheets import SHEETS
 
 KEYS = {
@@ -27,6 +29,47 @@ def test_every_network_and_method_is_listed_as_json(capsys, monkeypatch):
     assert abs(rows["acm-port"]["flops_256"] / 0.40e9 - 1) < 0.02
     assert rows["acm-port"]["ms_256"] > 0
     assert rows["tophat"]["params"] is None
+
+
+def listed(capsys, *arguments):
+    assert main(["models", "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_only_the_named_ones_are_counted(capsys, monkeypatch):
+    monkeypatch.setattr("infraspot.networks.profile.measure", lambda network: Measurement(12.5, 1000))
+    rows = listed(capsys, "compact", "tophat", "--measure")
+    assert [row["name"] for row in rows] == ["compact", "tophat"]
+    assert rows[0]["ms_256"] == 12.5
+    assert rows[1]["ms_256"] is None
+
+
+def test_a_family_is_one_of_those_that_a_network_belongs_to(capsys):
+    names = {row["name"] for row in listed(capsys, "--family", "semantics")}
+    assert {"dnanet", "mtunet"} <= names
+    assert not {"acm", "tophat"} & names
+    assert [row["name"] for row in listed(capsys, "acm", "dnanet", "--family", "local")] == ["dnanet"]
+
+
+def test_annotators_with_weights_of_their_own_say_what_to_install(capsys):
+    rows = {row["name"]: row for row in listed(capsys, "--family", "annotator")}
+    assert rows.keys() == {*ANNOTATORS, *ADAPTERS}
+    assert all(row.keys() >= KEYS for row in rows.values())
+    assert all("infraspot[sam]" in rows[name]["note"] for name in ("sam", "sam2"))
+    assert "Kirillov" in rows["sam"]["source"]
+    assert rows["profile"]["note"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dnant"], "unknown model 'dnant': did you mean 'dnanet'"),
+        (["--family", "anotator"], "unknown family 'anotator': did you mean 'annotator'"),
+    ],
+)
+def test_an_unknown_name_or_family_is_refused_with_the_nearest_one(capsys, arguments, words):
+    assert main(["models", *arguments]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_every_network_has_a_sheet():

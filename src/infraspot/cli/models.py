@@ -1,29 +1,59 @@
 """``infraspot models``: every network and method, with its cost and where it comes from."""
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import click
 
 from infraspot.cli.console import progress, say, table
+from infraspot.core.errors import unknown_name
 
 HEADER = (
     "FLOPs are multiply-accumulates at 256x256, counted as the survey's Table 6 counts them;"
     " ms and MB are of one frame on this machine"
 )
+SAM_NOTE = "pip install 'infraspot[sam]', and give it weights that are on this machine"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that can be listed; ``describe`` counts and measures it."""
+
+    name: str
+    family: str
+    describe: Callable[[], dict[str, Any]]
 
 
 @click.command("models")
+@click.argument("names", nargs=-1)
+@click.option("--family", help="Only this family, such as fusion, classical detector or annotator.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 @click.option("--measure", is_flag=True, help="Run every network once: time and peak memory of a frame.")
 @click.option(
     "--threads", type=click.IntRange(0), default=1, show_default=True, help="For --measure; 0: all."
 )
-def command(as_json: bool, measure: bool, threads: int) -> int:
-    """List networks, classical methods, annotators and packaged weights: size, cost, licence, source."""
-    rows = [*_networks(measure, threads), *_weights(), *_methods()]
+def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: bool, threads: int) -> int:
+    """List networks, classical methods, annotators and packaged weights, or only those in NAMES.
+
+    \b
+    name     what --model, --method or a recipe's [network] takes
+    family   what a network adds, in the survey's words, or what kind of method it is
+    params   learnt numbers in millions; beside it, what the survey's Table 6 says
+    FLOPs    of one 256x256 frame in 1e9 multiply-accumulates, as Table 6 counts; beside it, what it says
+    ms, MB   median time and peak memory of one 256x256 frame, with --measure
+    source   the paper, or what a method does
+
+    Notes below the table say why a figure differs from the paper's, or what has to be installed. With --json,
+    a row also holds the plain multiply-accumulates, the licence, and what weights were trained on.
+    """
+    # Some versions of torch announce their profiler on standard error.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    chosen = _choose([*_networks(threads if measure else None), *_weights(), *_methods()], names, family)
+    rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
     if as_json:
         say(json.dumps(rows, indent=2))
         return 0
@@ -38,30 +68,62 @@ def command(as_json: bool, measure: bool, threads: int) -> int:
     return 0
 
 
-def _networks(measure: bool, threads: int) -> Iterable[dict[str, Any]]:
+def _choose(entries: Sequence[Entry], names: Sequence[str], family: str | None) -> list[Entry]:
+    """The entries of these names and this family; all where none are given.
+
+    Raises
+    ------
+    UsageError
+        If there is no such name or family; the nearest one is suggested.
+    """
+    for name in names:
+        if name not in (known := [entry.name for entry in entries]):
+            raise unknown_name("model", name, known)
+    families = {part for entry in entries for part in _parts(entry.family)}
+    if family is not None and family not in families:
+        raise unknown_name("family", family, families)
+    return [
+        entry
+        for entry in entries
+        if (not names or entry.name in names) and (family is None or family in _parts(entry.family))
+    ]
+
+
+def _parts(family: str) -> set[str]:
+    """A network may belong to several families: ``"fusion, local"``."""
+    return set(family.split(", "))
+
+
+def _networks(threads: int | None) -> Iterator[Entry]:
     from infraspot.networks import NETWORKS
+    from infraspot.networks.sheets import SHEETS
+
+    for name, build in NETWORKS.items():
+        yield Entry(name, SHEETS[name].family, partial(_network, name, build, threads))
+
+
+def _network(name: str, build: Callable[[], Any], threads: int | None) -> dict[str, Any]:
+    """One network, measured on ``threads`` threads (0: all) unless that is None."""
     from infraspot.networks.profile import cost
     from infraspot.networks.sheets import SHEETS
 
-    for name, build in progress(NETWORKS.items(), len(NETWORKS), "networks"):
-        counted = cost(build)
-        sheet = SHEETS[name]
-        yield _row(
-            name,
-            sheet.family,
-            sheet.source,
-            sheet.licence,
-            params=counted.params,
-            flops_256=counted.flops,
-            macs_256=counted.macs,
-            paper_params=_whole(sheet.paper_params),
-            paper_flops=_whole(sheet.paper_flops),
-            note=sheet.note,
-            **(_measured(build, threads) if measure else {}),
-        )
+    counted, sheet = cost(build), SHEETS[name]
+    return _row(
+        name,
+        sheet.family,
+        sheet.source,
+        sheet.licence,
+        params=counted.params,
+        flops_256=counted.flops,
+        macs_256=counted.macs,
+        paper_params=_whole(sheet.paper_params),
+        paper_flops=_whole(sheet.paper_flops),
+        note=sheet.note,
+        **({} if threads is None else _measured(build, threads)),
+    )
 
 
-def _measured(build: Any, threads: int) -> dict[str, Any]:
+def _measured(build: Callable[[], Any], threads: int) -> dict[str, Any]:
     import torch
 
     from infraspot.networks.profile import measure, prepare_for_inference
@@ -72,38 +134,47 @@ def _measured(build: Any, threads: int) -> dict[str, Any]:
     return {"ms_256": round(measured.milliseconds, 2), "peak_bytes_256": measured.peak_bytes}
 
 
-def _weights() -> Iterable[dict[str, Any]]:
+def _weights() -> Iterator[Entry]:
     """The models that ship with the package."""
-    from infraspot.inference.engines import WEIGHTS, packaged_models
-    from infraspot.inference.weights import read_card
-    from infraspot.networks import NETWORKS
-    from infraspot.networks.profile import cost
+    from infraspot.inference.engines import packaged_models
 
     for name in packaged_models():
-        card = read_card(WEIGHTS / f"{name}.safetensors")
-        network, options = card["network"]["name"], card["network"].get("options", {})
-        counted = cost(partial(NETWORKS[network], **options))
-        yield _row(
-            name,
-            "packaged weights",
-            f"infraspot: {network}",
-            str(card.get("licence", "Apache-2.0")),
-            params=counted.params,
-            flops_256=counted.flops,
-            macs_256=counted.macs,
-            trained_on=card.get("trained_on"),
-        )
+        yield Entry(name, "packaged weights", partial(_packaged, name))
 
 
-def _methods() -> Iterable[dict[str, Any]]:
-    """What needs no training: classical detectors and annotators."""
-    from infraspot.annotators import ANNOTATORS
+def _packaged(name: str) -> dict[str, Any]:
+    from infraspot.inference.engines import WEIGHTS
+    from infraspot.inference.weights import build_network, read_card
+    from infraspot.networks.profile import cost
+
+    card = read_card(WEIGHTS / f"{name}.safetensors")
+    counted = cost(partial(build_network, card["network"]))
+    return _row(
+        name,
+        "packaged weights",
+        f"infraspot: {card['network']['name']}",
+        str(card.get("licence", "Apache-2.0")),
+        params=counted.params,
+        flops_256=counted.flops,
+        macs_256=counted.macs,
+        trained_on=card.get("trained_on"),
+    )
+
+
+def _methods() -> Iterator[Entry]:
+    """What needs no training here: classical detectors and annotators."""
+    from infraspot.annotators import ADAPTERS, ANNOTATORS, find_annotator
     from infraspot.classical import CLASSICAL
 
-    for family, members in (("classical detector", CLASSICAL), ("annotator", ANNOTATORS)):
+    adapters = {name: find_annotator(name) for name in ADAPTERS}
+    for family, members, note in (
+        ("classical detector", CLASSICAL, ""),
+        ("annotator", ANNOTATORS, ""),
+        ("annotator", adapters, SAM_NOTE),
+    ):
         for name, method in members.items():
-            first = (method.__doc__ or "").strip().split("\n", 1)[0]
-            yield _row(name, family, first, "Apache-2.0")
+            first = (method.__doc__ or "").strip().split("\n", 1)[0].partition(";")[0]
+            yield Entry(name, family, partial(_row, name, family, first, "Apache-2.0", note=note))
 
 
 def _row(name: str, family: str, source: str, licence: str, **known: Any) -> dict[str, Any]:

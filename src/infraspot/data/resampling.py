@@ -10,10 +10,13 @@ from infraspot.core.sample import BoolArray, FloatArray, Sample
 
 
 def resample(sample: Sample, corner: NDArray[np.float64], zoom: float, shape: tuple[int, int]) -> Sample:
-    """The window of ``shape`` whose top left edge lies at ``corner`` in the frame, magnified by ``zoom``."""
+    """The window of ``shape`` whose top left edge lies at ``corner`` in the frame, magnified by ``zoom``.
+
+    A mask of True and False stays one; a soft label, float in [0, 1], stays soft.
+    """
     rows, columns = (_taps(corner[i], zoom, shape[i], sample.shape[i]) for i in range(2))
     image = _apply(sample.image, rows, columns, outside=True)
-    mask = None if sample.mask is None else _apply(sample.mask, rows, columns, outside=False) >= 0.5
+    mask = None if sample.mask is None else _resample_label(sample.mask, rows, columns)
     sky = (
         None
         if sample.sky is None
@@ -61,6 +64,12 @@ def _taps(start: float, zoom: float, size: int, length: int) -> _Taps:
         weights = np.maximum(0.0, 1.0 - np.abs(position[:, None] - source) / width).astype(np.float32)
         weights /= weights.sum(axis=1, keepdims=True)
     return _Taps(np.clip(source, 0, length - 1), (source >= 0) & (source < length), weights)
+
+
+def _resample_label(label: NDArray[Any], rows: _Taps, columns: _Taps) -> NDArray[Any]:
+    soft = _apply(label, rows, columns, outside=False)
+    # Rounding may leave the range by a hair.
+    return soft >= 0.5 if label.dtype == np.bool_ else np.clip(soft, 0.0, 1.0)
 
 
 def _apply(layer: NDArray[Any], rows: _Taps, columns: _Taps, outside: bool) -> FloatArray:

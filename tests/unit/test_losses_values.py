@@ -124,6 +124,13 @@ def test_deep_supervision_can_average_over_heads() -> None:
     assert loss(output, torch.zeros(1, 1, 4, 4)).item() == pytest.approx(math.log(2), rel=1e-5)
 
 
+def test_deep_supervision_takes_one_weight_for_every_auxiliary_map() -> None:
+    output = SegOutput(torch.zeros(1, 1, 4, 4), 3 * (torch.zeros(1, 1, 2, 2),))
+    target = torch.zeros(1, 1, 4, 4)
+    assert DeepSupervision(L["bce"](), 0.5)(output, target).item() == pytest.approx(2.5 * math.log(2))
+    assert DeepSupervision(L["bce"](), 0.5)(P, Y).item() == pytest.approx(L["bce"]()(P, Y).item())
+
+
 def test_deep_supervision_counts_the_maps() -> None:
     with pytest.raises(UsageError, match="3 weights, and the network gives 1 maps"):
         DeepSupervision(L["bce"](), [1, 0.5, 0.25])(P, Y)

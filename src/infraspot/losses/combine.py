@@ -44,7 +44,8 @@ class DeepSupervision(Loss):
     loss
         Compared with each map.
     weights
-        First the weight of the answer, then those of ``output.aux``, finest first.
+        First the weight of the answer, then those of ``output.aux``, finest first; or one number, the weight
+        of every auxiliary map beside an answer of weight 1, which suits a network of any number of maps.
     size
         How a smaller map meets the target: ``"pool"`` brings the target to the map's size by its largest
         value, so that no target vanishes; ``"upsample"`` brings the logits to the target's size (bilinear).
@@ -55,14 +56,13 @@ class DeepSupervision(Loss):
     def __init__(
         self,
         loss: Loss,
-        weights: Sequence[float],
+        weights: Sequence[float] | float,
         *,
         size: Literal["pool", "upsample"] = "pool",
         normalise: bool = False,
     ) -> None:
-        self.loss, self.size = loss, size
-        total = sum(weights) if normalise else 1.0
-        self.weights = tuple(weight / total for weight in weights)
+        self.loss, self.weights = loss, weights
+        self.size, self.normalise = size, normalise
 
     def begin_epoch(self, epoch: int) -> None:
         self.loss.begin_epoch(epoch)
@@ -76,15 +76,25 @@ class DeepSupervision(Loss):
             If the number of weights is not one more than the number of auxiliary maps.
         """
         aux: tuple[Tensor, ...] = getattr(output, "aux", ())
-        if len(self.weights) != 1 + len(aux):
-            raise UsageError(
-                f"deep supervision has {len(self.weights)} weights, and the network gives {1 + len(aux)} maps"
-                f" (its answer and {len(aux)} auxiliary ones); give one weight for each"
-            )
-        total = self.weights[0] * self.loss(output, target)
-        for weight, logits in zip(self.weights[1:], aux, strict=True):
+        first, *others = self._weights(len(aux))
+        total = first * self.loss(output, target)
+        for weight, logits in zip(others, aux, strict=True):
             total = total + weight * self._compare(logits, target)
         return total
+
+    def _weights(self, auxiliary: int) -> list[float]:
+        if isinstance(self.weights, int | float):
+            weights = [1.0] + auxiliary * [float(self.weights)]
+        else:
+            weights = list(self.weights)
+        if len(weights) != 1 + auxiliary:
+            raise UsageError(
+                f"deep supervision has {len(weights)} weights, and the network gives {1 + auxiliary} maps"
+                f" (its answer and {auxiliary} auxiliary ones); give one weight for each, or one number for"
+                " all the auxiliary ones"
+            )
+        total = sum(weights) if self.normalise else 1.0
+        return [weight / total for weight in weights]
 
     def _compare(self, logits: Tensor, target: Tensor) -> Tensor:
         if logits.shape[-2:] == target.shape[-2:]:

@@ -57,11 +57,14 @@ class NegativesPart(Part):
 
 
 class LossPart(Part):
-    """``[loss]``: weights of named losses, of the maps (the answer's first), of losses on the edge map."""
+    """``[loss]``: weights of named losses, of the maps, of losses on the edge map.
+
+    ``aux_weights`` are the weights of the maps, the answer's first, or one number for each auxiliary map.
+    """
 
     terms: dict[str, float] = {"soft_iou": 1.0}
     options: dict[str, dict[str, Any]] = {}
-    aux_weights: list[float] | None = None
+    aux_weights: list[float] | float | None = None
     aux_size: Literal["pool", "upsample"] = "pool"
     aux_mean: bool = False
     edge: dict[str, float] = {}

@@ -48,7 +48,7 @@ def _train(folder: Path, name: str, options: argparse.Namespace, seed: int) -> N
     """One run, from wherever it is, to its scores."""
     if (folder / SCORES).exists():
         return
-    data = options.data or os.path.join(os.environ.get("INFRASPOT_DATA", "."), "sirst-v1")
+    data = options.data or str(Path(os.environ.get("INFRASPOT_DATA", ".")) / "sirst-v1")
     changes = [f"network.name={name}", f"train.seed={seed}", *options.set]
     told = [word for change in changes for word in ("--set", change)]
     resume = ["--resume"] if has_state(folder) else []

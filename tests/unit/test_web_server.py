@@ -214,3 +214,88 @@ def test_open_images_with_targets_are_left_out_of_an_export_and_counted(client, 
     act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
     assert "1 open images with targets left out" in EXPORTS["points"](session, tmp_path / "points")
     assert json.loads((tmp_path / "points" / "points.json").read_text()) == {}
+
+
+def finish(client, image="one", version=0, **click):
+    open_image(client, image)
+    act(
+        client,
+        {"kind": "put", "target": mark(client, **{"x": 30, "y": 20, **click}, image=image)},
+        version,
+        image,
+    )
+    act(client, {"kind": "status", "status": "done"}, version + 1, image)
+
+
+def export(client, form):
+    return client.post("/api/export", json={"window": "w", "format": form})
+
+
+def names_in(folder):
+    return {path.stem for path in folder.rglob("*.*") if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("form", ["masks", "points", "coco", "yolo", "voc", "label-studio"])
+def test_an_export_holds_what_is_finished_now_and_nothing_else(client, session, form):
+    finish(client, "one")
+    finish(client, "two", x=10, y=10)
+    assert "2 images, 2 targets" in export(client, form).json()["message"]
+    open_image(client, "two")
+    act(client, {"kind": "status", "status": "open"}, 2, "two")
+    assert "1 images, 1 targets" in export(client, form).json()["message"]
+    folder = session.out / "export" / form
+    text = "".join(path.read_text() for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".xml"))
+    assert "two" not in names_in(folder)
+    assert "two" not in text
+    assert "one" in names_in(folder) or "one" in text
+    assert [path.name for path in folder.parent.iterdir()] == [form]
+
+
+@pytest.mark.parametrize("form", list(EXPORTS))
+@pytest.mark.parametrize("change", ["added", "edited", "unlisted"])
+def test_a_folder_with_files_of_somebody_else_stays_as_it_is(client, session, form, change):
+    finish(client)
+    folder = session.out / "export" / form
+    if change == "unlisted":
+        folder.mkdir(parents=True)
+    else:
+        assert export(client, form).status_code == 200
+    written = sorted(path for path in folder.rglob("*.*") if not path.name.startswith("."))
+    place = written[0] if change == "edited" else folder / "my notes.txt"
+    place.write_text("weeks of work")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    answer = export(client, form)
+    assert answer.status_code == 422
+    assert place.name in answer.json()["error"]
+    assert "move" in answer.json()["error"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [form]
+
+
+def test_what_a_file_manager_leaves_is_no_file_of_somebody(client, session):
+    finish(client)
+    export(client, "masks")
+    (session.out / "export" / "masks" / ".DS_Store").write_bytes(b"x")
+    assert export(client, "masks").status_code == 200
+
+
+def test_a_link_in_place_of_an_export_is_not_followed(client, session, tmp_path):
+    finish(client)
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    (treasure / "gold.txt").write_text("gold")
+    (session.out / "export").mkdir()
+    (session.out / "export" / "masks").symlink_to(treasure)
+    assert export(client, "masks").status_code == 422
+    assert (treasure / "gold.txt").read_text() == "gold"
+
+
+def test_an_export_that_fails_leaves_the_last_one(client, session, folder):
+    finish(client)
+    export(client, "coco")
+    before = {path: path.read_bytes() for path in (session.out / "export").rglob("*") if path.is_file()}
+    (folder / "one.png").write_bytes(b"\x89PNG damaged")
+    session.frame.cache_clear()
+    assert export(client, "coco").status_code == 422
+    after = {path: path.read_bytes() for path in (session.out / "export").rglob("*") if path.is_file()}
+    assert after == before

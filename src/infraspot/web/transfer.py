@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
 
 import numpy as np
 
@@ -17,12 +16,15 @@ from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, read_points, write_mask, write_points
 from infraspot.data.conversion import convert
 from infraspot.web.actions import Action, MarkedTarget, PutTarget, SetSky, SetStatus
+from infraspot.web.export_folder import fresh_folder
 from infraspot.web.label_studio import label_studio_task, read_label_studio
 from infraspot.web.runs import to_mask, to_patch
 from infraspot.web.session import Session
 
 WINDOW = "import"
 ANNOTATED = ("done", "empty", "doubtful")
+
+Export = Callable[[Session, Path], str]
 
 
 def annotated_samples(session: Session) -> Iterator[Sample]:
@@ -53,16 +55,12 @@ def _summary(session: Session, samples: Sequence[Sample]) -> str:
     return f"{len(samples)} images, {targets} targets{note}"
 
 
-def _form(name: str) -> Callable[[Session, Path], str]:
-    """An export in one of the forms of :data:`infraspot.data.conversion.FORMS`, in place of the last one."""
+def _form(name: str) -> Export:
+    """An export in one of the forms of :data:`infraspot.data.conversion.FORMS`."""
 
     def write(session: Session, folder: Path) -> str:
         samples = list(annotated_samples(session))
-        fresh = folder.with_name(f"{folder.name}.new")
-        rmtree(fresh, ignore_errors=True)
-        convert((_drawn_apart(sample) for sample in samples), name, fresh, splits={})
-        rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        convert((_drawn_apart(sample) for sample in samples), name, folder, splits={})
         return _summary(session, samples)
 
     return write
@@ -124,15 +122,26 @@ def _timing(session: Session, folder: Path) -> str:
     return f"{len(seconds)} images, {total_targets} targets, {spent:.0f} s{pace}"
 
 
-EXPORTS: Mapping[str, Callable[[Session, Path], str]] = {
-    "masks": _masks,
-    "points": _points,
-    "coco": _form("coco"),
-    "yolo": _form("yolo"),
-    "voc": _form("voc"),
-    "label-studio": _label_studio,
-    "timing": _timing,
+def _replacing(write: Export) -> Export:
+    """The same export in place of the last one (see :func:`infraspot.web.export_folder.fresh_folder`)."""
+
+    def export(session: Session, folder: Path) -> str:
+        with fresh_folder(folder) as fresh:
+            return write(session, fresh)
+
+    return export
+
+
+EXPORTS: Mapping[str, Export] = {
+    "masks": _replacing(_masks),
+    "points": _replacing(_points),
+    "coco": _replacing(_form("coco")),
+    "yolo": _replacing(_form("yolo")),
+    "voc": _replacing(_form("voc")),
+    "label-studio": _replacing(_label_studio),
+    "timing": _replacing(_timing),
 }
+"""Each writes what is finished now into a folder, in place of the last export, and says what that is."""
 
 
 def take_in(session: Session, path: Path) -> str:

@@ -1,67 +1,112 @@
-"""Cost of every network on this CPU: parameters, FLOPs, milliseconds and memory of a frame, a training step.
+"""Cost of every network on this CPU: parameters, FLOPs, time and memory of a frame and of a training step.
 
-``python benchmarks/networks.py [--networks dnanet,acm] [--repeats 5] [--step 4]``; with ``--peers FILE`` (a
+``python benchmarks/networks.py [--networks dnanet,acm] [--repeats 5] [--step 8]``; with ``--peers FILE`` (a
 module with ``build(name) -> nn.Module`` for the authors' programs, which are not part of this package) both
 sides run in turn in one process, and the ratios of the medians are printed.
+
+A frame is timed as it is (plain), prepared for inference (norms folded, channels last) and in ONNX Runtime; a
+training step is forward and backward in channels last, as the training loop runs it.
 """
 
 import argparse
 import importlib.util
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from infraspot.networks import NETWORKS, SegOutput
-from infraspot.networks.profile import SIDE, cost, measure, prepare_for_inference
+from infraspot.core.errors import InfraspotError
+from infraspot.inference.engines import OnnxEngine
+from infraspot.inference.export import export_onnx
+from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
+from infraspot.networks.profile import SIDE, cost, measure, peak_bytes, prepare_for_inference
+
+CPU = torch.device("cpu")
+Run = Callable[[], object]
 
 
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     peers = _peers(options.peers) if options.peers else None
-    ratios = []
+    ratios: dict[str, list[float]] = {}
     for name in options.networks.split(",") if options.networks else NETWORKS:
-        counted = cost(NETWORKS[name])
+        theirs = _build(peers, name) if peers else None
+        if peers and theirs is None:
+            continue
         ours = NETWORKS[name]()
-        prepared = prepare_for_inference(ours)
-        peak = measure(prepared, repeats=1).peak_bytes
-        contenders = {"ours": _forward(prepared), "plain": _forward(ours)}
-        steps = {"ours": _step(ours, options.step)} if options.step else {}
-        if peers is not None:
-            try:
-                theirs = peers(name)
-            except KeyError:
-                continue
+        counted = cost(NETWORKS[name])
+        print(f"{name:12s} {counted.params / 1e6:7.3f} M {counted.flops / 1e9:6.2f} G", end="", flush=True)
+        if options.repeats:
+            _report(*_frame(ours, theirs, options), ratios)
+        if options.step:
+            _report(*_training(ours, theirs, options), ratios)
+        print(flush=True)
+    for what, values in ratios.items():
+        print(f"{what}_ratio_least={min(values):.2f} median={statistics.median(values):.2f} of {len(values)}")
+
+
+def _frame(
+    ours: SegmentationNetwork, theirs: nn.Module | None, options: argparse.Namespace
+) -> tuple[str, dict[str, float], int, int]:
+    """Milliseconds of one frame for each contender, and the memory that it takes."""
+    prepared = prepare_for_inference(ours)
+    contenders = {"ours": _forward(prepared), "plain": _forward(ours)}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            export_onnx(ours, {}, Path(folder) / "network.onnx")
+            contenders["onnx"] = _onnx(Path(folder) / "network.onnx", options.threads)
+        except InfraspotError as error:
+            print(f"  ({error})", end="")
+        memory = measure(prepared, repeats=1).peak_bytes
+        their_memory = 0
+        if theirs is not None:
             contenders["authors"] = _forward(theirs)
-            if options.step:
-                steps["authors"] = _step(theirs, options.step)
-        times = _medians(contenders, options.repeats)
-        line = (
-            f"{name:12s} {counted.params / 1e6:7.3f} M {counted.flops / 1e9:6.2f} G {peak / 1e6:5.0f} MB  "
-            + _told(times)
-        )
-        if steps:
-            line += "  step " + _told(_medians(steps, max(2, options.repeats // 2)))
-        print(line, flush=True)
-        if "authors" in times:
-            ratios.append(times["authors"] / times["ours"])
-    if ratios:
-        print(f"networks={len(ratios)}")
-        print(f"latency_ratio_least={min(ratios):.2f}")
-        print(f"latency_ratio_median={statistics.median(ratios):.2f}")
+            their_memory = peak_bytes(contenders["authors"], CPU)
+        return "frame", _medians(contenders, options.repeats), memory, their_memory
+
+
+def _training(
+    ours: SegmentationNetwork, theirs: nn.Module | None, options: argparse.Namespace
+) -> tuple[str, dict[str, float], int, int]:
+    """Milliseconds of one training step for each contender, and the memory that it takes."""
+    ours = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    contenders = {"ours": _step(ours, options.step)}
+    if theirs is not None:
+        contenders["authors"] = _step(theirs, options.step)
+    memory = {name: peak_bytes(run, CPU) for name, run in contenders.items()}
+    times = _medians(contenders, options.step_repeats)
+    return "step", times, memory["ours"], memory.get("authors", 0)
+
+
+def _report(
+    what: str, times: dict[str, float], memory: int, their_memory: int, ratios: dict[str, list[float]]
+) -> None:
+    told = "  ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in times.items())
+    print(f"  | {what}, ms: {told}  MB: ours {memory / 1e6:.0f}", end="")
+    if "authors" in times:
+        print(f"  authors {their_memory / 1e6:.0f}", end="")
+        for name in set(times) - {"authors"}:
+            key = what if name == "ours" else f"{what}_{name}"
+            ratios.setdefault(key, []).append(times["authors"] / times[name])
+        ratios.setdefault(f"{what}_memory", []).append(their_memory / memory)
+    if "onnx" in times:
+        ratios.setdefault("onnx_against_ours", []).append(times["ours"] / times["onnx"])
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--networks", default="", help="names with commas between; all if left out")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="of a frame; 0: none")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--step", type=int, default=0, help="batch of a training step to time; 0: none")
+    parser.add_argument("--step-repeats", type=int, default=3)
     parser.add_argument("--peers", type=Path)
     return parser.parse_args()
 
@@ -78,7 +123,20 @@ def _peers(path: Path) -> Callable[[str], nn.Module]:
     return build
 
 
-def _forward(network: nn.Module) -> Callable[[], None]:
+def _build(peers: Callable[[str], nn.Module], name: str) -> nn.Module | None:
+    try:
+        return peers(name)
+    except KeyError:
+        return None
+
+
+def _onnx(path: Path, threads: int) -> Run:
+    engine = OnnxEngine(path, threads=threads)
+    frame = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
+    return lambda: engine.score(frame)
+
+
+def _forward(network: nn.Module) -> Run:
     frame = torch.rand(1, 1, SIDE, SIDE)
 
     def run() -> None:
@@ -89,7 +147,7 @@ def _forward(network: nn.Module) -> Callable[[], None]:
     return run
 
 
-def _step(network: nn.Module, batch: int) -> Callable[[], None]:
+def _step(network: nn.Module, batch: int) -> Run:
     frames = torch.rand(batch, 1, SIDE, SIDE)
 
     def run() -> None:
@@ -108,7 +166,7 @@ def _tensors(output: object) -> list[torch.Tensor]:
     return [tensor for part in output for tensor in _tensors(part)]  # type: ignore[attr-defined]
 
 
-def _medians(contenders: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+def _medians(contenders: dict[str, Run], repeats: int) -> dict[str, float]:
     """Median seconds of each, run in turn, so that other load on the machine meets all alike."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():
@@ -119,10 +177,6 @@ def _medians(contenders: dict[str, Callable[[], None]], repeats: int) -> dict[st
             run()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _told(times: dict[str, float]) -> str:
-    return "  ".join(f"{name} {1e3 * seconds:7.1f} ms" for name, seconds in times.items())
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def measure(network: nn.Module, side: int = SIDE, *, repeats: int = 5) -> Measur
     generator = torch.Generator().manual_seed(0)
     frame = torch.rand(1, 1, side, side, generator=generator).to(parameter.device, parameter.dtype)
     with torch.inference_mode():
-        peak = _peak_bytes(network, frame)
+        peak = peak_bytes(lambda: network(frame), parameter.device)
         times = [_seconds(network, frame) for _ in range(repeats)]
     return Measurement(1e3 * median(times), peak)
 
@@ -110,16 +110,16 @@ def _seconds(network: nn.Module, frame: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _peak_bytes(network: nn.Module, frame: Tensor) -> int:
-    """The most that is allocated at once, from the record of every allocation and release."""
-    if frame.is_cuda:
+def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
+    """The most that ``work`` has allocated at once, from the record of every allocation and release."""
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        network(frame)
+        work()
         return torch.cuda.max_memory_allocated() - before
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as recorded:
-        network(frame)
+        work()
     held = peak = 0
     for event in recorded.profiler.kineto_results.events():
         if event.name() == "[memory]":

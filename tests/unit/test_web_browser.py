@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infraspot.data import write_grey
+from infraspot.data import read_mask, write_grey
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright's core package is not installed")
 expect = playwright.expect
@@ -80,12 +81,27 @@ def page():
         browser.close()
 
 
-def click_at(page, x, y):
-    """Click on a pixel of the frame, which the page shows at its fitted scale."""
+def on_screen(page, x, y):
+    """Where the page shows the centre of a pixel of the frame, at its fitted scale."""
     box = page.locator("#view").bounding_box()
     scale = 0.96 * min(box["width"] / 128, box["height"] / 96)
     left, top = (box["width"] - 128 * scale) / 2, (box["height"] - 96 * scale) / 2
-    page.mouse.click(box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale)
+    return box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
+
+
+def click_at(page, x, y):
+    page.mouse.click(*on_screen(page, x, y))
+
+
+def drag(page, *places, step=1):
+    """Press at the first place, pass the others in steps of some pixels, and let go."""
+    page.mouse.move(*on_screen(page, *places[0]))
+    page.mouse.down()
+    for (x0, y0), (x1, y1) in pairwise(places):
+        steps = max(abs(x1 - x0), abs(y1 - y0)) // step
+        for k in range(1, steps + 1):
+            page.mouse.move(*on_screen(page, x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps))
+    page.mouse.up()
 
 
 def areas(page):
@@ -116,6 +132,78 @@ def test_click_grow_undo_save_and_a_killed_server_lose_nothing(folder, tmp_path,
         page.keyboard.press("Enter")
         expect(page.locator("#title")).to_have_text("b")
         expect(page.locator("#tally")).to_have_text("1 of 2")
+    finally:
+        server.kill()
+
+
+def export_masks(page, out):
+    """The folder of masks that the page's export wrote."""
+    page.locator("#format").select_option("masks")
+    page.locator("#export").click()
+    expect(page.locator("#message")).to_contain_text("1 images")
+    return out / "export" / "masks"
+
+
+def test_brush_eraser_and_sky_draw_what_the_mouse_passes(folder, tmp_path, port, page):
+    server, rows = Server(folder, tmp_path / "out", port), page.locator("#targets tr")
+    area = page.locator("#targets td:nth-child(3)")
+    try:
+        page.goto(server.address)
+        expect(page.locator("#title")).to_have_text("a")
+        page.keyboard.press("b")
+        drag(page, (20, 80), (25, 80), (25, 83))
+        expect(rows).to_have_count(1)
+        expect(area).to_have_text("9 px")
+        page.keyboard.press("e")
+        drag(page, (20, 80), (21, 80))
+        expect(area).to_have_text("7 px")
+        page.keyboard.press("z")
+        expect(area).to_have_text("9 px")
+        page.keyboard.press("Shift+Z")
+        expect(area).to_have_text("7 px")
+        page.keyboard.press("s")
+        expect(page.locator("#sky-row")).to_be_visible()
+        drag(page, (0, 0), (127, 0), (127, 47), (0, 47), (0, 0), step=8)
+        page.keyboard.down("Alt")
+        drag(page, (40, 10), (60, 10), (60, 30), (40, 30), (40, 10), step=5)
+        page.keyboard.up("Alt")
+        page.locator("#statuses [data-status=done]").click()
+        expect(page.locator("#tally")).to_have_text("1 of 2")
+        masks = export_masks(page, tmp_path / "out")
+        mask, sky = read_mask(masks / "a.png"), read_mask(masks / "sky" / "a.png")
+        assert sorted(zip(*np.nonzero(mask), strict=True)) == [
+            (80, 22), (80, 23), (80, 24), (80, 25), (81, 25), (82, 25), (83, 25),
+        ]  # fmt: skip
+        assert sky[2:9, 2:126].all()
+        assert not sky[13:28, 43:58].any()
+        assert not sky[50:].any()
+    finally:
+        server.kill()
+
+
+def test_uncertain_images_come_first_on_demand(folder, tmp_path, port, page, rng):
+    ys, xs = np.mgrid[:96, :128]
+    for name, contrast in (("c", 0.03), ("d", 0.08), ("e", 0.0)):
+        image = 0.2 + 0.01 * rng.standard_normal((96, 128))
+        write_grey(folder / f"{name}.png", image + contrast * np.exp(-((ys - 40) ** 2 + (xs - 50) ** 2) / 4))
+    server = Server(folder, tmp_path / "out", port)
+    try:
+        page.goto(server.address)
+        expect(page.locator("#title")).to_have_text("a")
+        page.wait_for_function(
+            """async () => (await (await fetch("/api/images")).json()).images
+                .every((row) => row.uncertainty !== null)"""
+        )
+        found = page.evaluate("""async () => (await (await fetch("/api/images")).json()).images""")
+        expected = [row["image"] for row in sorted(found, key=lambda row: -row["uncertainty"])]
+        assert expected[0] not in ("a", "e"), found
+        page.locator("#order").select_option("uncertainty")
+        names = page.locator("#images li b")
+        expect(names).to_have_text(expected, timeout=10_000)
+        page.locator("#images li").first.click()
+        expect(page.locator("#title")).to_have_text(expected[0])
+        page.locator("#next").click()
+        expect(page.locator("#title")).to_have_text(expected[1])
     finally:
         server.kill()
 

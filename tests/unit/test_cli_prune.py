@@ -120,6 +120,12 @@ def test_wrong_options_are_refused_before_anything_is_written(
     assert weights.read_bytes() == before
 
 
+def test_an_onnx_file_is_refused_with_a_sentence(tmp_path, capsys):
+    (tmp_path / "model.onnx").touch()
+    assert prune(tmp_path / "model.onnx", tmp_path / "x.safetensors", "--keep", "0.5") == 2
+    assert "an ONNX file cannot be pruned" in capsys.readouterr().err
+
+
 def test_a_network_whose_channels_all_meet_others_is_refused(tmp_path, capsys):
     card = {"network": {"name": "mtunet", "options": {}}}
     save_weights(tmp_path / "w.safetensors", NETWORKS["mtunet"]().state_dict(), card)

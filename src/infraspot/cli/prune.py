@@ -53,7 +53,7 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     from infraspot.training.pruning import choose, find_groups, shrink
 
     source = locate(weights, "torch")
-    _check_out(out, source)
+    _check_files(source, out)
     if threads:
         torch.set_num_threads(threads)
     network, card = load_network(source)
@@ -72,7 +72,11 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     return 0
 
 
-def _check_out(out: Path, source: Path) -> None:
+def _check_files(source: Path, out: Path) -> None:
+    if source.suffix == ".onnx":
+        raise UsageError(
+            f"{source}: an ONNX file cannot be pruned; give the .safetensors file it was made of"
+        )
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
     if out.resolve() == source.resolve():

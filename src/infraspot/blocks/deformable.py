@@ -62,5 +62,6 @@ def _to_grid(places: Tensor) -> Tensor:
     """(N, K, H, W, 2) pixel places (y, x) -> (N, K H, W, 2) in [-1, 1] (x, y), the unit of
     ``grid_sample``."""
     height, width = places.shape[2:4]
-    size = places.new_tensor([height, width])
-    return ((2 * places + 1) / size - 1).flip(-1).flatten(1, 2)
+    down, across = places.unbind(-1)
+    grid = torch.stack([(2 * across + 1) / width - 1, (2 * down + 1) / height - 1], dim=-1)
+    return grid.flatten(1, 2)

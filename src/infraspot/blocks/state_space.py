@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from infraspot.blocks.conv import LayerNorm2d
 
 DIRECTIONS = 4  # along the rows, along the columns, and both backwards
-LONGEST_LOOP = 16  # steps; outside of eager CPU code a longer recurrence is cut into chunks
+CHUNK = 64  # places that are solved together, outside of eager CPU code
+LONGEST = CHUNK**3  # places of the largest map that a traced graph takes, unless it is told
 
 
 class SelectiveScan2d(nn.Module):
@@ -21,12 +22,13 @@ class SelectiveScan2d(nn.Module):
 
     where the step s, B and C are linear in x_t. The four y are added, normalised, gated by SiLU(z) and
     projected. (N, C, H, W) to the same shape; linear in H W, unlike attention. The scan runs in float32.
+    Maps have at most ``longest`` places, which bounds a traced graph.
     """
 
-    def __init__(self, channels: int, *, state: int = 16, expansion: int = 2):
+    def __init__(self, channels: int, *, state: int = 16, expansion: int = 2, longest: int = LONGEST):
         super().__init__()
         inner, rank = expansion * channels, math.ceil(channels / 16)
-        self.state, self.rank = state, rank
+        self.state, self.rank, self.longest = state, rank, longest
         self.enter = nn.Conv2d(channels, 2 * inner, 1, bias=False)
         self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
         self.read = nn.Parameter(torch.empty(DIRECTIONS, rank + 2 * state, inner))
@@ -52,7 +54,8 @@ class SelectiveScan2d(nn.Module):
         step = F.softplus(torch.einsum("lnkr,kcr->lnkc", rank, self.step.float()) + self.step_bias)
         paths = paths.float()
         exponent = step.unsqueeze(-1) * -self.log_decay.exp()  # (L, N, 4, C, S)
-        states = linear_recurrence(exponent, (step * paths).unsqueeze(-1) * drive.unsqueeze(-2))
+        drive = (step * paths).unsqueeze(-1) * drive.unsqueeze(-2)
+        states = linear_recurrence(exponent, drive, longest=self.longest)
         answers = torch.matmul(states, output.unsqueeze(-1)).squeeze(-1)
         return _roll(torch.addcmul(answers, self.direct, paths), x)
 
@@ -73,35 +76,44 @@ def _roll(paths: Tensor, like: Tensor) -> Tensor:
     """The sum of the four paths, each brought back to (N, C, H, W)."""
     height, width = like.shape[-2:]
     rows, columns = (paths[:, :, :2] + paths[:, :, 2:].flip(0)).unbind(2)
-    rows = rows.unflatten(0, (height, width)).permute(2, 3, 0, 1)
-    return rows + columns.unflatten(0, (width, height)).permute(2, 3, 1, 0)
+    rows = rows.reshape(height, width, *rows.shape[1:]).permute(2, 3, 0, 1)
+    return rows + columns.reshape(width, height, *columns.shape[1:]).permute(2, 3, 1, 0)
 
 
-def linear_recurrence(exponent: Tensor, drive: Tensor) -> Tensor:
+def linear_recurrence(exponent: Tensor, drive: Tensor, *, longest: int = LONGEST) -> Tensor:
     """h_t = exp(exponent_t) h_{t-1} + drive_t along the first axis, h_{-1} = 0; ``exponent`` is at most 0.
 
-    Eager code on a CPU loops over the axis. Elsewhere, where each step costs a launch or a node of a graph, a
-    long axis is cut into about sqrt(L) chunks of sqrt(L): one short loop runs inside all chunks at once, a
-    second one carries the states from chunk to chunk.
+    Eager code on a CPU loops over the axis. Elsewhere, where each step costs a launch or a node of a graph,
+    the axis is cut into chunks: all of them are solved at once, by doubling, and what is left at their ends
+    is a recurrence again, shorter by the length of a chunk. A traced graph takes every length up to
+    ``longest``.
     """
-    length = len(exponent)
-    eager = exponent.device.type == "cpu" and not torch.compiler.is_compiling()
-    if eager or length <= LONGEST_LOOP:
-        return _loop(exponent.exp(), drive)
-    return _chunked(exponent, drive)
+    decay = exponent.exp()
+    traced = torch.jit.is_tracing()
+    if exponent.device.type == "cpu" and not (traced or torch.compiler.is_compiling()):
+        return _loop(decay, drive)
+    return _chunked(decay, drive, longest if traced else len(decay))
 
 
-def _chunked(exponent: Tensor, drive: Tensor) -> Tensor:
-    length = len(exponent)
-    chunk = math.isqrt(length)
-    missing = (0, 0) * (exponent.dim() - 1) + (0, -length % chunk)
-    exponent = F.pad(exponent, missing).unflatten(0, (-1, chunk)).transpose(0, 1)
-    drive = F.pad(drive, missing).unflatten(0, (-1, chunk)).transpose(0, 1)
-    inside = _loop(exponent.exp(), drive)
-    faded = exponent.cumsum(0).exp()
-    ends = _loop(faded[-1], inside[-1])
-    carried = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]])
-    return torch.addcmul(inside, faded, carried).transpose(0, 1).flatten(0, 1)[:length]
+def _chunked(decay: Tensor, drive: Tensor, longest: int) -> Tensor:
+    length, *rest = drive.shape
+    chunk = min(CHUNK, longest)
+    chunks = -1 if longest > chunk else 1
+    missing = (0, 0) * len(rest) + (0, -length % chunk)
+    faded = F.pad(decay, missing, value=1.0).reshape(chunks, chunk, *rest)
+    states = F.pad(drive, missing).reshape(chunks, chunk, *rest)
+    reach = 1
+    while reach < chunk:  # faded: how much of the state ``reach`` places back is left
+        early, late = faded.split([reach, chunk - reach], dim=1)
+        first, later = states.split([reach, chunk - reach], dim=1)
+        states = torch.cat([first, torch.addcmul(later, late, states[:, :-reach])], dim=1)
+        faded = torch.cat([early, late * faded[:, :-reach]], dim=1)
+        reach *= 2
+    if chunks != 1:
+        ends = _chunked(faded[:, -1], states[:, -1], -(-longest // chunk))
+        carried = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]])
+        states = torch.addcmul(states, faded, carried.unsqueeze(1))
+    return states.flatten(0, 1)[:length]
 
 
 def _loop(decay: Tensor, drive: Tensor) -> Tensor:

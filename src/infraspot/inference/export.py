@@ -58,18 +58,29 @@ def export_onnx(
     Raises
     ------
     InfraspotError
-        If a score differs from torch by more than 1e-4.
+        If the network cannot be written as a graph for every size, or a score differs from torch by more
+        than 1e-4.
     """
     network = network.eval()
     with replacing(path) as temporary:
-        _write(network, {**card, "stride": network.stride}, temporary)
-        difference = _difference(network, temporary, frames)
+        try:
+            _write(network, {**card, "stride": network.stride}, temporary)
+            difference = _difference(network, temporary, frames)
+        except Exception as error:  # neither the exporter's nor the runtime's errors share a public base
+            raise InfraspotError(
+                f"{path}: this network could not be exported for frames of any size; its weights run in torch"
+                f" ({type(error).__name__}: {_first_line(error)})"
+            ) from error
         if difference > TOLERANCE:
             raise InfraspotError(
                 f"{path}: the exported model differs from torch by {difference:.1e}, more than"
                 f" {TOLERANCE:.0e}; it was not written"
             )
     return difference
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")
 
 
 def _write(network: SegmentationNetwork, card: dict[str, Any], path: Path) -> None:

@@ -12,6 +12,8 @@ Departures: one grey channel instead of three equal ones; no bias before a batch
 blocks, which its forward never calls (.09 M parameters), are left out; so is its momentum of .9.
 """
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 
@@ -71,17 +73,27 @@ def patch_contrast(x: Tensor) -> Tensor:
     For a direction d and a distance s: (x[p + s d] - x[p]) (x[p - s d] - x[p]), positive where p is higher or
     lower than both. The frame wraps around at its borders, as in the authors' program. Same shape as ``x``.
     """
-    near, far = (_least_contrast(x, shift) for shift in SHIFTS)
+    height, width = x.shape[-2:]
+    margin = max(SHIFTS)
+    wrapped = x.index_select(2, _around(height, margin, x)).index_select(3, _around(width, margin, x))
+
+    def moved(down: int, right: int) -> Tensor:
+        top, left = margin + down, margin + right
+        return wrapped[..., top : top + height, left : left + width] - x
+
+    near, far = (
+        reduce(
+            torch.minimum,
+            (moved(s * down, s * right) * moved(-s * down, -s * right) for down, right in DIRECTIONS),
+        )
+        for s in SHIFTS
+    )
     return torch.maximum(near, far)
 
 
-def _least_contrast(x: Tensor, shift: int) -> Tensor:
-    products = []
-    for down, right in DIRECTIONS:
-        step = (shift * down, shift * right)
-        back = (-shift * down, -shift * right)
-        products.append((torch.roll(x, step, (2, 3)) - x) * (torch.roll(x, back, (2, 3)) - x))
-    return torch.minimum(torch.minimum(products[0], products[1]), torch.minimum(products[2], products[3]))
+def _around(length: int, margin: int, like: Tensor) -> Tensor:
+    """Places of a line that wraps around, from ``margin`` before it to ``margin`` after it."""
+    return torch.arange(-margin, length + margin, device=like.device) % length
 
 
 class ALCNetPort(SegmentationNetwork):

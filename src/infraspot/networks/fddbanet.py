@@ -13,6 +13,7 @@ interaction: each stream is modulated by the pixel attention of the other, subtr
 for the background. The transform runs in float32.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -45,10 +46,35 @@ class SpectralSplit(nn.Module):
         height, width = image.shape[-2:]
         size = (height, width // 2 + 1)
         share = torch.sigmoid(F.interpolate(self.mask, size, mode="bilinear", align_corners=True))
-        share = torch.fft.ifftshift(share, dim=-2)
-        spectrum = torch.fft.rfft2(image.float())
-        targets = torch.fft.irfft2(spectrum * share.float(), s=(height, width)).to(image.dtype)
+        share = torch.cat([share[..., height // 2 :, :], share[..., : height // 2, :]], dim=-2).float()
+        if torch.jit.is_tracing():  # the exporter has no Fourier transform
+            targets = _filtered(image.float(), share)
+        else:
+            targets = torch.fft.irfft2(torch.fft.rfft2(image.float()) * share, s=(height, width))
+        targets = targets.to(image.dtype)
         return targets, image - targets
+
+
+def _filtered(image: Tensor, share: Tensor) -> Tensor:
+    """irfft2(rfft2(image) * share) as products with the cosines and sines of the transform."""
+    height, width = image.shape[-2:]
+    cos_down, sin_down = _waves(height, height, height)
+    cos_across, sin_across = _waves(width, width // 2 + 1, width)
+    real, imaginary = image @ cos_across, -image @ sin_across
+    real, imaginary = cos_down @ real + sin_down @ imaginary, cos_down @ imaginary - sin_down @ real
+    real, imaginary = share * real, share * imaginary
+    real, imaginary = cos_down @ real - sin_down @ imaginary, cos_down @ imaginary + sin_down @ real
+    column = torch.arange(width // 2 + 1)
+    alone = (2 * column) % width == 0  # the other columns stand for two frequencies
+    weight = torch.where(alone, 1.0, 2.0) / (height * width)
+    return (weight * real) @ cos_across.T - (weight * imaginary) @ sin_across.T
+
+
+def _waves(places: int, frequencies: int, period: int) -> tuple[Tensor, Tensor]:
+    """cos and sin of 2 pi place frequency / period, (places, frequencies); phases are reduced as integers."""
+    turns = (torch.arange(places)[:, None] * torch.arange(frequencies)) % period
+    phase = turns.float() * (2 * math.pi) / period
+    return torch.cos(phase), torch.sin(phase)
 
 
 class _Interaction(nn.Module):

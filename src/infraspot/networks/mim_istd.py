@@ -58,7 +58,7 @@ class _InnerMamba(nn.Module):
     def __init__(self, word_channels: int, sentence_channels: int):
         super().__init__()
         self.norm_scan = _SentenceNorm(word_channels)
-        self.scan = SelectiveScan2d(word_channels)
+        self.scan = SelectiveScan2d(word_channels, longest=WORDS * WORDS)
         self.norm_feed = _SentenceNorm(word_channels)
         self.feed = _FeedForward(word_channels)
         self.tell = nn.Sequential(

@@ -97,4 +97,5 @@ def tokens(x: Tensor) -> Tensor:
 
 def untokens(x: Tensor, like: Tensor) -> Tensor:
     """(N, H W, C) -> (N, C, H, W) with the H and W of ``like``."""
-    return x.transpose(1, 2).unflatten(2, like.shape[-2:])
+    count, _, channels = x.shape
+    return x.transpose(1, 2).reshape(count, channels, *like.shape[-2:])

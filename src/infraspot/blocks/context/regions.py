@@ -16,7 +16,8 @@ class AGCB(nn.Module):
     The map is cut into ``scale`` x ``scale`` regions. Locally, one NLA, shared by all regions, gathers inside
     each; globally, NLA over the grid of region maxima and a sigmoid give each region its weights. Then 3x3,
     norm, a learnt scale from 0, the residual and a ReLU. As in the authors' program the last row and column
-    of regions take the remainder. Regions of one shape are handled in one call.
+    of regions take the remainder. Regions of one shape are handled in one call. A map with fewer than
+    ``scale`` rows or columns is filled up with its border: the number of regions is always the same.
     """
 
     def __init__(self, channels: int, scale: int, reduction: int = 8):
@@ -28,10 +29,13 @@ class AGCB(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        side = min(self.scale, *x.shape[-2:])
-        guide = torch.sigmoid(self.guide(region_maxima(x, side)))
+        height, width = x.shape[-2:]
+        down, right = (_shortfall(length, self.scale) for length in (height, width))
+        if torch.jit.is_tracing() or down or right:  # a traced graph is for maps of every size
+            x = F.pad(x, (0, right, 0, down), mode="replicate")
+        guide = torch.sigmoid(self.guide(region_maxima(x, self.scale)))
         context = self.merge(self._in_regions(x, guide))
-        return F.relu(torch.addcmul(x, self.gamma, context))
+        return F.relu(torch.addcmul(x, self.gamma, context))[..., :height, :width]
 
     def _in_regions(self, x: Tensor, guide: Tensor) -> Tensor:
         """Local NLA times guide: the regions of one size together, the larger last row and column apart."""
@@ -53,22 +57,30 @@ class AGCB(nn.Module):
         grid = x.reshape(count, channels, down, height // down, across, width // across)
         regions = grid.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, height // down, width // across)
         out = self.local(regions).reshape(count, down, across, channels, height // down, width // across)
-        return out.permute(0, 3, 1, 4, 2, 5).reshape(x.shape) * _spread(guide, height, width)
+        weighted = out * guide.permute(0, 2, 3, 1)[..., None, None]
+        return weighted.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+
+
+def _shortfall(length: int, wanted: int) -> int:
+    """max(0, wanted - length), in arithmetic that a tracer follows."""
+    return (wanted - length + abs(wanted - length)) // 2
 
 
 def region_maxima(x: Tensor, side: int) -> Tensor:
-    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that exports."""
-    for axis in (-2, -1):
-        length = x.shape[axis]
-        cuts = ((index * length // side, -(-(index + 1) * length // side)) for index in range(side))
-        x = torch.stack([x.narrow(axis, start, end - start).amax(axis) for start, end in cuts], dim=axis)
-    return x
+    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that exports.
+
+    Windows are gathered at the length of the longest; a shorter one repeats its last element.
+    """
+    down, across = (_windows(length, side, x.device) for length in x.shape[2:])
+    return x[:, :, down].amax(3)[..., across].amax(-1)
 
 
-def _spread(guide: Tensor, height: int, width: int) -> Tensor:
-    """Repeat each cell over its equal region."""
-    down, across = guide.shape[-2:]
-    return guide.repeat_interleave(height // down, dim=2).repeat_interleave(width // across, dim=3)
+def _windows(length: int, side: int, device: torch.device) -> Tensor:
+    """(side, longest) places of the ``side`` windows that cover a line, which overlap by one at most."""
+    cells = torch.arange(side, device=device)[:, None]
+    first = cells * length // side
+    last = ((cells + 1) * length + side - 1) // side - 1
+    return torch.minimum(first + torch.arange(length // side + 2, device=device), last)
 
 
 class ContextPyramid(nn.Module):

@@ -36,7 +36,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
             rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
             yield fresh
-            write_json(fresh / MANIFEST, {str(name): digest for name, digest in _digests(fresh).items()})
+            write_json(fresh / MANIFEST, _digests(fresh))
             _swap(fresh, folder, old)
         except OSError as error:
             raise DataError(
@@ -52,7 +52,7 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
         raise DataError(f"{folder} is no folder of an export; move it away, and export again")
     found = _digests(folder)
     written = _manifest(folder) if found else {}
-    foreign = [name for name, digest in found.items() if written.get(str(name)) != digest]
+    foreign = [name for name, digest in found.items() if written.get(name) != digest]
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(
@@ -61,11 +61,11 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
         )
 
 
-def _digests(folder: Path) -> dict[Path, str]:
+def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file, by its path within the folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
     return {
-        path.relative_to(folder): _digest(path)
+        path.relative_to(folder).as_posix(): _digest(path)
         for path in files
         if path.name not in OF_THE_SYSTEM and path != folder / MANIFEST
     }

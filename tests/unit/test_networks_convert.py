@@ -1,5 +1,6 @@
 """Weights of published programs: names, folded biases, folded inputs, and what is refused."""
 
+import re
 import struct
 
 import numpy as np
@@ -9,11 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from infraspot.core.errors import DataError, InputError
+from infraspot.networks import NETWORKS
 from infraspot.networks.acm import ACM
 from infraspot.networks.alcnet import patch_contrast
 from infraspot.networks.convert import InputScaling, convert_state
+from infraspot.networks.key_maps import KEY_MAPS, Table
 from infraspot.networks.mshnet import MSHNet
 from infraspot.networks.mxnet_params import is_mxnet_params, read_mxnet_params
+from infraspot.networks.rpcanet import RPCANet
 
 
 def _published_acm(channels: int) -> dict[str, torch.Tensor]:
@@ -80,6 +84,91 @@ def test_all_keys_that_do_not_fit_are_named_at_once():
 def test_a_network_without_a_key_map_is_refused():
     with pytest.raises(DataError, match="no key map for 'compact'"):
         convert_state({}, "compact", MSHNet())
+
+
+class _PublishedStage(nn.Module):
+    """A stage of RPCANet with the names of its program, whose convolutions have biases before their norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.lowrank, self.sparse, self.merge = nn.Module(), nn.Module(), nn.Module()
+        self.lowrank.convs = self._normed()
+        self.sparse.convs = self._layers(nn.Identity)
+        self.sparse.epsilon = nn.Parameter(torch.tensor([0.3]))
+        self.merge.mapping = self._normed()
+
+    def _normed(self) -> nn.Sequential:
+        layers = self._layers(lambda: nn.BatchNorm2d(4))
+        for layer in layers:
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.uniform_(layer.running_var, 0.5, 1.5)
+                nn.init.normal_(layer.running_mean)
+        return layers
+
+    def _layers(self, norm) -> nn.Sequential:
+        convolutions = [nn.Conv2d(1 if k == 0 else 4, 4, 3, padding=1) for k in range(4)]
+        layers = [part for layer in convolutions for part in (layer, norm(), nn.ReLU())]
+        kept = [part for part in layers if not isinstance(part, nn.Identity)]
+        return nn.Sequential(*kept, nn.Conv2d(4, 1, 3, padding=1))
+
+    def forward(self, image, targets):
+        rest = image - targets
+        background = rest + self.lowrank.convs(rest)
+        rest = targets + image - background
+        targets = rest - self.sparse.epsilon * self.sparse.convs(rest)
+        return self.merge.mapping(background + targets), targets
+
+
+def test_weights_of_the_unfolding_program_give_its_answers():
+    torch.manual_seed(0)
+    published = nn.Module()
+    published.decos = nn.ModuleList(_PublishedStage() for _ in range(2))
+    published.eval()
+    ours = RPCANet(2, 4, background_layers=3, target_layers=3, merge_layers=3).eval()
+    ours.load_state_dict(convert_state(published.state_dict(), "rpcanet", ours))
+    frame = torch.rand(1, 1, 16, 16)
+    image, targets = frame, torch.zeros_like(frame)
+    with torch.no_grad():
+        for stage in published.decos:
+            image, targets = stage(image, targets)
+        torch.testing.assert_close(ours(frame).logits, targets, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scaling_is_refused_where_it_cannot_be_folded():
+    with pytest.raises(DataError, match="rpcanet reads the frame in more than one way"):
+        convert_state({}, "rpcanet", RPCANet(1, 4), InputScaling((0.4,), (0.2,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("mlclnet", "stage.layer1.3.weight", "encoder.stem.1.0.weight"),
+        ("mlclnet", "stage.resnet2_1.layer1.4.weight", "encoder.levels.1.0.body.2.0.weight"),
+        ("mlclnet", "mlcl3.layer2.2.bias", "contrast.2.branches.1.layers.2.bias"),
+        ("mlclnet", "conv2.0.weight", "lateral.1.weight"),
+        ("alclnet", "sbam4.hl_layer.2.weight", "fusion.3.project_high.1.weight"),
+        ("alclnet", "lcl5.layer1.2.weight", "contrast.4.layers.2.weight"),
+        ("gglnet", "stage.resnet4_3.SEAttention.fc.2.weight", "levels.3.2.body.1.layers.2.weight"),
+        ("gglnet", "stage.Res1.layer2.4.weight", "guides.0.join.2.0.weight"),
+        ("gglnet", "sbam1.ll_layer.conv.bias", "fusion.0.spatial.conv.bias"),
+        ("msdanet", "stage.resnet2_3.branch0.0.conv.weight", "blocks.1.1.body.0.branches.0.0.weight"),
+        ("msdanet", "stage.resnet2_3.branch3.1.bn.weight", "blocks.1.1.body.0.branches.3.1.1.weight"),
+        ("msdanet", "stage.layer3_4.2.weight", "summaries.2.1.weight"),
+        ("isnet", "TTOA_low.dcn_row.conv_offset_mask.weight", "fusion2.row.move.weight"),
+        ("isnet", "myb2.gate._gate_conv.3.weight", "taylor.1.gate.weights.3.weight"),
+        ("isnet", "uplayer1.3.body.4.running_var", "up1.3.body.2.1.running_var"),
+    ],
+)
+def test_a_name_of_a_program_finds_its_place(name, theirs, ours):
+    for table in KEY_MAPS[name].tables:
+        theirs = _first_replacement(table, theirs)
+    assert theirs == ours
+    assert ours in NETWORKS[name]().state_dict()
+
+
+def _first_replacement(table: Table, key: str) -> str:
+    replaced = (re.sub(pattern, ours, key, count=1) for pattern, ours in table)
+    return next((new for new in replaced if new != key), key)
 
 
 def _mxnet_bytes(name: str, values: np.ndarray) -> bytes:

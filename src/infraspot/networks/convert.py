@@ -5,7 +5,7 @@ What differs besides names: biases before a batch norm (folded into its running 
 layers), two-class answers (their difference is the logit).
 
 Where a first convolution pads, zeros beside a frame stood for the mean grey of the program's data; here they
-are black. That is seen in the outermost pixels alone.
+are black. That is felt as far from the border as a network sees.
 """
 
 import re
@@ -35,6 +35,9 @@ class InputScaling:
         return 1 / std, -mean / std
 
 
+UNSCALED = InputScaling((0.0,), (1.0,))
+
+
 @dataclass
 class _Leftovers:
     """What did not fit, told all at once."""
@@ -54,14 +57,21 @@ def convert_state(
     Raises
     ------
     DataError
-        If keys are unknown, missing or of another shape; all of them are named.
+        If keys are unknown, missing or of another shape; all of them are named. If ``scaling`` is given for a
+        network that reads the frame in more than one way, which leaves nowhere to fold it.
     """
     if name not in KEY_MAPS:
         raise DataError(
             f"no key map for {name!r}: weights can be converted for {', '.join(sorted(KEY_MAPS))}"
         )
+    key_map = KEY_MAPS[name]
+    if key_map.plain and scaling is not None:
+        raise DataError(
+            f"{name} reads the frame in more than one way: weights of a program that scales it cannot be"
+            " converted; leave the scaling out if its frames are in [0, 1]"
+        )
     expected = network.state_dict()
-    renamed = _rename(state, KEY_MAPS[name])
+    renamed = _rename(state, key_map)
     renamed = _ARRANGE.get(name, dict)(renamed)
     biases = {key: value for key, value in renamed.items() if key not in expected and key.endswith(".bias")}
     leftovers = _Leftovers(unknown=[key for key in renamed if key not in expected and key not in biases])
@@ -79,7 +89,7 @@ def convert_state(
     counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
     missing = [key for key in expected if key not in converted and key not in counters]
     _refuse(name, leftovers, missing)
-    _fold_input(converted, network, scaling)
+    _fold_input(converted, network, UNSCALED if key_map.plain else scaling, key_map.slopes)
     return {**counters, **{key: value.contiguous() for key, value in converted.items()}}
 
 
@@ -114,7 +124,7 @@ def _fit(key: str, value: Tensor, expected: Tensor, leftovers: _Leftovers) -> Te
 
 def _norm_after(bias: str) -> str:
     """The running mean of the norm that follows the convolution of ``bias`` in its sequence."""
-    head, index, _ = bias.rsplit(".", 2)
+    head, _, index = bias.removesuffix(".bias").rpartition(".")
     return f"{head}.{int(index) + 1}.running_mean" if index.isdigit() else ""
 
 
@@ -132,7 +142,9 @@ def _refuse(name: str, leftovers: _Leftovers, missing: list[str]) -> None:
         raise DataError(f"these are not the weights of {name}; {'; '.join(complaints)}")
 
 
-def _fold_input(converted: dict[str, Tensor], network: nn.Module, scaling: InputScaling | None) -> None:
+def _fold_input(
+    converted: dict[str, Tensor], network: nn.Module, scaling: InputScaling | None, slopes: str
+) -> None:
     """Make the layers that read the frame read one grey channel in [0, 1]."""
     for prefix, layer in network.named_modules():
         if not (isinstance(layer, nn.Conv2d) and layer.in_channels == 1):
@@ -142,6 +154,8 @@ def _fold_input(converted: dict[str, Tensor], network: nn.Module, scaling: Input
         if channels == 1 and scaling is None:
             continue
         slope, offset = (scaling or InputScaling()).for_channels(channels)
+        if re.search(slopes, prefix):
+            offset = torch.zeros_like(offset)
         if f"{_STEM_NORM}.running_mean" in converted and prefix.startswith("stem."):
             slope, offset, shared = _through_norm(converted, slope, offset)
         else:
@@ -191,4 +205,12 @@ def _arrange_mtunet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return arranged
 
 
-_ARRANGE = {"mtunet": _arrange_mtunet}
+def _arrange_summaries(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Spatial attentions that read the maximum before the mean."""
+    return {
+        key: value.flip(1) if value.ndim == 4 and value.shape[:2] == (1, 2) else value
+        for key, value in state.items()
+    }
+
+
+_ARRANGE = {"gglnet": _arrange_summaries, "msdanet": _arrange_summaries, "mtunet": _arrange_mtunet}

@@ -10,14 +10,21 @@ and ALCNet.
 
 from typing import NamedTuple
 
-Table = tuple[tuple[str, str], ...]
+from infraspot.networks import key_maps_contrast as contrast
+from infraspot.networks.key_maps_contrast import Table
 
 
 class KeyMap(NamedTuple):
-    """Tables of (pattern, replacement), and patterns of keys without a use."""
+    """Tables of (pattern, replacement), and patterns of keys without a use.
+
+    ``slopes`` matches layers that read the gradient of the frame, to which an offset of the frame does not
+    come; ``plain`` networks read it in more than one way, so that no scaling can be folded into them.
+    """
 
     tables: tuple[Table, ...]
     dropped: tuple[str, ...] = ()
+    slopes: str = r"$^"
+    plain: bool = False
 
 
 def _layers(prefix: str, ours: str, *numbers: int) -> Table:
@@ -319,17 +326,47 @@ _MRF3NET = KeyMap(
     (r"\.final_attention\.", r"^seg_head_\d\.edge\.", r"^MPE_\d\.Conv_1\."),
 )
 
+_RPCANET = KeyMap(
+    (
+        ((r"^decos\.", "stages."),),
+        (
+            (r"\.lowrank\.convs\.", ".background."),
+            (r"\.merge\.mapping\.", ".merge."),
+            (r"\.sparse\.convs\.", ".target."),
+            (r"\.sparse\.epsilon$", ".step"),
+        ),
+        (
+            *(
+                (rf"\.(background|merge)\.{n}\.", rf".\1.{n // 3}.{n % 3}.")
+                for n in (0, 1, 3, 4, 6, 7, 9, 10)
+            ),
+            (r"\.(background|merge)\.12\.", r".\1.4."),
+        ),
+    ),
+    plain=True,
+)
+
 KEY_MAPS: dict[str, KeyMap] = {
     "acm": _ACM,
     "acm-port": _ACM,
     "agpcnet": _AGPCNET,
+    "alclnet": KeyMap(contrast.ALCLNET),
     "alcnet": _ALCNET,
     "alcnet-port": _ALCNET_PORT,
     "dnanet": _DNANET,
+    "gglnet": KeyMap(contrast.GGLNET, slopes=r"^guides\."),
     "hcfnet": _HCFNET,
+    "isnet": KeyMap(
+        contrast.ISNET,
+        (r"^(res\d|d\d|cw|gate\d|SA\w*|head2|conv\d+\w*|grad_extractor)\.",),
+        slopes="^edge_entry$",
+    ),
+    "mlclnet": KeyMap(contrast.MLCLNET),
     "mrf3net": _MRF3NET,
+    "msdanet": KeyMap(contrast.MSDANET, (r"DWT_2D", r"^mlcl\d\.conv_res\."), plain=True),
     "mshnet": _MSHNET,
     "mtunet": _MTUNET,
+    "rpcanet": _RPCANET,
     "sctransnet": _SCTRANSNET,
     "uiunet": _UIUNET,
 }

@@ -3,11 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from training_fakes import make_recipe, write_data
 
 from infraspot.cli.main import main
 from infraspot.core.files import write_text
+from infraspot.inference.weights import load_network, read_card
 from infraspot.training.recipe import to_toml
+
+SMALL = ("network.name=compact", "network.widths=[4, 4, 8, 8]", "network.depths=[1, 1, 1, 1]")
+# Too slow to change a weight that anyone could see.
+STILL = ("loss.aux_weights=1.0", "optimiser.lr=1e-12", "optimiser.weight_decay=0.0")
 
 
 @pytest.fixture
@@ -31,6 +37,30 @@ def test_a_run_leaves_weights_and_a_log(recipe: Path, capsys: pytest.CaptureFixt
     assert len((out / "log.csv").read_text().splitlines()) == 3
 
 
+def test_a_run_starts_from_weights_also_pruned_ones(recipe: Path) -> None:
+    folder = recipe.parent
+    small, still = ([word for change in changes for word in ("--set", change)] for changes in (SMALL, STILL))
+    assert main(["train", str(recipe), *small, *still, "--out", str(folder / "first")]) == 0
+    pruned = folder / "pruned.safetensors"
+    assert main(["prune", str(folder / "first"), "--keep", "0.5", "--out", str(pruned)]) == 0
+    for start in (folder / "first/best.safetensors", pruned):
+        out = folder / f"from-{start.stem}"
+        assert main(["train", str(recipe), "--start", str(start), *still, "--out", str(out)]) == 0
+        assert main(["train", "--resume", "--out", str(out)]) == 0
+        begun, network = load_network(start)[0], load_network(out / "last.safetensors")[0]
+        for name, parameter in network.named_parameters():
+            torch.testing.assert_close(parameter, begun.get_parameter(name))
+        assert read_card(out / "last.safetensors")["started_from"] == f"{start.parent.name}/{start.name}"
+
+
+def test_weights_of_another_network_are_a_sentence(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ["--set", "network.start=compact-sirst1"]
+    assert main(["train", str(recipe), *changed, "--out", str(recipe.parent / "run")]) == 2
+    assert "holds weights of {'name': 'compact'" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--start", "no-such", "--out", str(recipe.parent / "run")]) == 2
+    assert "no model 'no-such'" in capsys.readouterr().err
+
+
 def test_an_existing_run_is_not_overwritten(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", str(recipe), "--out", str(recipe.parent / "run")]
     assert main(arguments) == 0
@@ -41,8 +71,6 @@ def test_an_existing_run_is_not_overwritten(recipe: Path, capsys: pytest.Capture
 
 
 def test_choosing_on_test_is_stamped(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from infraspot.inference.weights import read_card
-
     out = recipe.parent / "run"
     assert main(["train", str(recipe), "--out", str(out), "--set", "train.select_on=test"]) == 0
     assert "chosen on the test split" in capsys.readouterr().err

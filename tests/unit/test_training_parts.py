@@ -19,8 +19,8 @@ from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import SchedulePart
 
 
-def _loader(transform: Compose, batch: int = 3, **options: object) -> Loader:
-    samples, labels = make_samples(7), LabelStore()
+def _loader(transform: Compose, batch: int = 3, count: int = 7, **options: object) -> Loader:
+    samples, labels = make_samples(count), LabelStore()
     for sample in samples:
         assert sample.mask is not None
         labels[sample.id] = sample.mask
@@ -38,7 +38,7 @@ def test_an_epoch_shows_every_active_frame_once() -> None:
 def test_a_batch_does_not_depend_on_those_before_it() -> None:
     loader = _loader(Compose([Crop(size=16, zoom=(0.8, 1.2))]))
     whole, rest = list(loader.epoch(2)), list(loader.epoch(2, start=1))
-    assert len(whole) == len(rest) + 1 == 3
+    assert len(whole) == len(rest) + 1 == 2
     for one, other in zip(whole[1:], rest, strict=True):
         assert one.ids == other.ids
         assert torch.equal(one.images, other.images)
@@ -51,11 +51,19 @@ def test_epochs_differ() -> None:
     assert not torch.equal(first.images, second.images)
 
 
-@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [3, 3, 1]), (True, [3, 3])])
+@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [3, 3, 2]), (True, [3, 3])])
 def test_a_last_batch_that_is_not_full_is_kept_unless_told(drop_last: bool, sizes: list[int]) -> None:
-    loader = _loader(Compose([Crop(size=16)]), drop_last=drop_last)
+    loader = _loader(Compose([Crop(size=16)]), count=8, drop_last=drop_last)
     assert [len(batch.ids) for batch in loader.epoch(0)] == sizes
     assert len(loader) == len(sizes)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_frame_that_would_be_alone_joins_the_batch_before(drop_last: bool) -> None:
+    loader = _loader(Compose([Crop(size=16)]), drop_last=drop_last)
+    assert [len(batch.ids) for batch in loader.epoch(0)] == ([3, 3] if drop_last else [3, 4])
+    assert [len(batch.ids) for batch in _loader(Compose([]), count=1).epoch(0)] == [1]
+    assert [len(batch.ids) for batch in _loader(Compose([]), batch=1).epoch(0)] == 7 * [1]
 
 
 def test_negatives_join_each_batch() -> None:

@@ -23,9 +23,15 @@ INTERRUPTED = 130
 @click.option("--data", help="Folder of the data set; else the recipe's, or its set within $INFRASPOT_DATA.")
 @click.option("--out", help="Run folder; runs/RECIPE if not given.")
 @click.option("--set", "changes", multiple=True, metavar="PART.OPTION=VALUE", help="Change the recipe.")
+@click.option("--start", help="Weight file, run folder or packaged model to begin with; it says the network.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 def command(
-    recipe: str | None, data: str | None, out: str | None, changes: Sequence[str], resume: bool
+    recipe: str | None,
+    data: str | None,
+    out: str | None,
+    changes: Sequence[str],
+    start: str | None,
+    resume: bool,
 ) -> int:
     """Train a network by RECIPE, a TOML file or the name of a packaged one.
 
@@ -46,6 +52,8 @@ def command(
         chosen = training.load_recipe(recipe, changes)
     else:
         chosen = training.changed_recipe(training.recipe_of(state or {}), changes)
+    if start is not None:
+        chosen = training.started_recipe(chosen, start)
     run = training.build_run(chosen, folder)
     if state is not None:
         training.restore_run(run, state)

@@ -2,7 +2,7 @@
 
 from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
 from infraspot.training.fit import TrainingError, Watcher, fit
-from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe
+from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe, started_recipe
 from infraspot.training.run import Row, Run, build_run
 from infraspot.training.settings import Recipe
 
@@ -22,4 +22,5 @@ __all__ = [
     "recipe_of",
     "restore_run",
     "save_run",
+    "started_recipe",
 ]

@@ -34,7 +34,8 @@ class Loader:
 
     Every draw comes from a generator seeded with (seed, epoch, index of the frame), so that a batch depends
     on nothing that came before it, and a resumed run goes on with the very batch that was next. Batches are
-    made in this process, the next one in a thread while the network works on the last.
+    made in this process, the next one in a thread while the network works on the last. A frame that would be
+    alone at the end joins the batch before, since norms of pooled features need two.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class Loader:
     def __len__(self) -> int:
         """Batches of an epoch with the frames that are active now."""
         full, rest = divmod(len(self.labels.active), self.batch)
-        return full + (rest > 0 and not (self.drop_last and full))
+        return full + (rest > 0 and not (full and (self.drop_last or rest == 1)))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on."""
@@ -81,7 +82,10 @@ class Loader:
                 yield ready
 
     def _make(self, epoch: int, number: int, order: NDArray[np.intp]) -> Batch:
-        chunk = order[number * self.batch : (number + 1) * self.batch]
+        stop = (number + 1) * self.batch
+        if number + 1 == len(self) and not self.drop_last:
+            stop = len(order)
+        chunk = order[number * self.batch : stop]
         samples = [self._augmented(epoch, int(index)) for index in chunk]
         samples += self._negative(epoch, number)
         return _stack(samples)

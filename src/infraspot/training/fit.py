@@ -11,7 +11,7 @@ from infraspot.schemes import Batch
 from infraspot.training.checkpoint import save_best, save_run, write_log
 from infraspot.training.interrupt import stop_requests
 from infraspot.training.parts import selected
-from infraspot.training.run import Row, Run
+from infraspot.training.run import Row, Run, load_start
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
 from infraspot.training.validation import validate
@@ -42,6 +42,7 @@ def fit(run: Run, *watchers: Watcher) -> bool:
     Whether the run is complete; False if it was asked to stop before.
     """
     if not run.at.begun:
+        load_start(run)
         run.scheme.begin(run)
         run.at.begun = True
     clock = _Clock(run)

@@ -1,6 +1,7 @@
 """From the parts of a recipe to the objects that they name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.data.transforms import TRANSFORMS, Compose
+from infraspot.inference.narrow import narrow
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
 from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
 from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
-from infraspot.training.settings import LossPart, Named, OptimiserPart, Recipe
+from infraspot.training.settings import LossPart, Named, NetworkPart, OptimiserPart, Recipe
 from infraspot.training.validation import NUMBERS
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -71,9 +73,10 @@ def selected(recipe: Recipe) -> dict[str, float]:
     return {select: 1.0} if isinstance(select, str) else select
 
 
-def build_network(part: Named) -> SegmentationNetwork:
+def build_network(part: NetworkPart) -> SegmentationNetwork:
     """The network of ``[network]``, with fresh weights."""
-    return _make("network", find("network", part.name, NETWORKS), part.options)
+    network = _make("network", find("network", part.name, NETWORKS), part.options)
+    return _make("network", partial(narrow, network), {"widths": part.pruned})
 
 
 def build_scheme(part: Named) -> Scheme:

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from infraspot.core.errors import UsageError, unknown_name
+from infraspot.inference.engines import locate
+from infraspot.inference.weights import read_card
 from infraspot.training.mistakes import describe
 from infraspot.training.parts import wrong_options
 from infraspot.training.settings import Recipe
@@ -71,6 +73,18 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     for change in changes:
         _apply(table, change)
     return parse_recipe(table, "the recipe of the run")
+
+
+def started_recipe(recipe: Recipe, start: str) -> Recipe:
+    """The same recipe for the network of a weight file, whose weights it begins with.
+
+    ``start`` is a weight file, a run folder or the name of a packaged model.
+    """
+    network = read_card(locate(start, "torch"))["network"]
+    options = {"name": network["name"], **network.get("options", {})}
+    table = recipe.model_dump(exclude_none=True)
+    table["network"] = options | {"pruned": network.get("widths", {}), "start": start}
+    return parse_recipe(table, f"the recipe with the network of {start}")
 
 
 def to_toml(recipe: Recipe) -> str:

@@ -15,6 +15,8 @@ from torch import nn
 from infraspot import __version__
 from infraspot.core.errors import UsageError
 from infraspot.core.files import write_text
+from infraspot.inference.engines import locate
+from infraspot.inference.weights import load_network
 from infraspot.losses import Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
@@ -27,6 +29,9 @@ from infraspot.training.settings import NegativesPart, Recipe, TrainPart
 from infraspot.training.sources import open_negatives, open_training, open_validation
 
 Row = dict[str, float]
+
+# Where things lay on one machine is of no use on another.
+PLACES: Any = {"network": {"start"}, "data": {"path"}, "negatives": {"path"}}
 
 
 @dataclass
@@ -163,6 +168,29 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     )
 
 
+def load_start(run: Run) -> None:
+    """Give a run that has not begun the weights that its recipe starts from, if it names some.
+
+    Raises
+    ------
+    UsageError
+        If nothing has that name, or the weights are another network's.
+    """
+    start = run.recipe.network.start
+    if start is None:
+        return
+    source, card = load_network(locate(start, "torch"))
+    try:
+        run.module.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise UsageError(
+            f"network.start {start} holds weights of {card['network']}, and the recipe trains"
+            f" {run.recipe.network.spec}; `infraspot train --start {start}` takes the network from the file"
+        ) from error
+    if run.ema is not None:
+        run.ema.network.load_state_dict(source.state_dict())
+
+
 def _open_negatives(part: NegativesPart | None, donors: CachedFrames) -> Negatives | None:
     if part is None:
         return None
@@ -186,7 +214,7 @@ def describe_run(run: Run) -> dict[str, Any]:
     """The card of a run's weights: all that a reader, or a program that loads them, must know."""
     data, train = run.recipe.data, run.recipe.train
     return {
-        "network": {"name": run.recipe.network.name, "options": run.recipe.network.options},
+        "network": run.recipe.network.spec,
         "threshold": 0.5,
         "trained_on": {
             "set": Path(data.path).name if data.path else data.set,
@@ -198,10 +226,15 @@ def describe_run(run: Run) -> dict[str, Any]:
         "protocol": train.protocol,
         "seed": train.seed,
         "epochs": run.epoch,
-        # Where the data lay on one machine is of no use on another.
-        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"path"}, "negatives": {"path"}}),
+        **({"started_from": _file_name(run.recipe.network.start)} if run.recipe.network.start else {}),
+        "recipe": run.recipe.model_dump(mode="json", exclude=PLACES),
         "versions": versions(),
     }
+
+
+def _file_name(start: str) -> str:
+    """What a reader recognises: a packaged name, or the last two parts of a path."""
+    return "/".join(Path(start).parts[-2:])
 
 
 def versions() -> dict[str, str]:

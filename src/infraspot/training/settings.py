@@ -22,6 +22,23 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
+class NetworkPart(Named):
+    """``[network]``: a name and the network's own options.
+
+    ``start`` is a weight file, a run folder or a packaged model to begin with instead of fresh weights;
+    ``pruned`` are the widths of a pruned network's layers, as its card gives them.
+    """
+
+    start: str | None = None
+    pruned: dict[str, tuple[int, int]] = {}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """How to build it, as the card of a weight file says it."""
+        spec = {"name": self.name, "options": self.options}
+        return spec | ({"widths": self.pruned} if self.pruned else {})
+
+
 class DataPart(Part):
     """``[data]``: where the frames come from.
 
@@ -121,7 +138,7 @@ class TrainPart(Part):
 class Recipe(Part):
     """A whole recipe; every part but the network has a default."""
 
-    network: Named
+    network: NetworkPart
     data: DataPart = DataPart()
     augment: list[Named] = []
     negatives: NegativesPart | None = None

@@ -41,7 +41,7 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
 
     Those channels leave whose filters have the least energy in the low band of a wavelet. Only channels can
     leave that nothing but convolutions, norms and channelwise operations see; networks differ in how many
-    those are. The scores fall at first: the small network is to be trained further.
+    those are. The scores fall at first; `infraspot train RECIPE --start OUT` trains it further.
     """
     # Some versions of torch announce their profiler on standard error.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
@@ -68,7 +68,7 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
         rows += _scores(frames, pair_engine(str(out), Path(str(data)), split=split))
     table(["", "before", "after"], rows)
     kept, whole = small_card["pruned"]["channels"]
-    say(f"{out}: {kept} of {whole} channels that can leave were kept")
+    say(f"{out}: {kept} of {whole} channels that can leave were kept; train it further with --start")
     return 0
 
 

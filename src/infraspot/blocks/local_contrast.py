@@ -26,13 +26,16 @@ class PlainResidual(nn.Module):
 
 
 class PooledResidual(nn.Module):
-    """Half the size: 3x3, norm, ReLU, max-pool, 3x3, norm; a strided 3x3, norm, ReLU is added; ReLU."""
+    """Half the size: 3x3, norm, ReLU, max-pool, 3x3, norm; a strided 3x3, norm, ReLU is added; ReLU.
+
+    The ReLU and the maximum commute: the pooling runs first, for a quarter of the work.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.body = nn.Sequential(
-            ConvNormAct(in_channels, out_channels),
-            nn.MaxPool2d(2),
+            ConvNormAct(in_channels, out_channels, act=False),
+            nn.Sequential(nn.MaxPool2d(2), nn.ReLU(inplace=True)),
             ConvNormAct(out_channels, out_channels, act=False),
         )
         self.skip = ConvNormAct(in_channels, out_channels, stride=2)

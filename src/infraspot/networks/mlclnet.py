@@ -36,5 +36,5 @@ class MLCLNet(SegmentationNetwork):
         ]
         merged = levels.pop()
         for level in reversed(levels):
-            merged = level + resize_to(merged, level, align_corners=True)
+            merged = resize_to(merged, level, align_corners=True).add_(level)
         return SegOutput(self.head(merged))

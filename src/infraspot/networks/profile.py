@@ -1,6 +1,7 @@
 """What a network costs: parameters, multiply-accumulates, time and memory of one frame."""
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 SIDE = 256
 PER_NORMALISED = 4
 PER_INTERPOLATED = 11
+FEW = 8  # channels, below which a plain product is faster
 
 aten = torch.ops.aten
 _NORMS = (aten.native_batch_norm, aten._native_batch_norm_legit_no_training, aten.native_layer_norm)
@@ -117,6 +119,7 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         before = torch.cuda.memory_allocated()
         work()
         return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # some versions announce their profiler on standard error
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as recorded:
         work()
@@ -129,7 +132,8 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
 
 
 def prepare_for_inference(network: nn.Module) -> nn.Module:
-    """A copy for prediction: batch norms folded into the convolutions before them, channels last.
+    """A copy for prediction: batch norms folded into the convolutions before them, channels last, and 1x1
+    convolutions by the fastest route.
 
     Answers differ from the network's by rounding alone. The copy cannot be trained.
     """
@@ -137,6 +141,9 @@ def prepare_for_inference(network: nn.Module) -> nn.Module:
     for module in list(prepared.modules()):
         if isinstance(module, nn.Sequential):
             _fold_norms(module)
+    for module in prepared.modules():
+        if type(module) is nn.Conv2d and torch.backends.mkldnn.is_available() and _is_pointwise(module):
+            module.__class__ = _Pointwise
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -148,3 +155,21 @@ def _fold_norms(layers: nn.Sequential) -> None:
             transposed = isinstance(layer, nn.ConvTranspose2d)
             layers._modules[name] = fuse_conv_bn_eval(layer, norm, transposed)
             layers._modules[following] = nn.Identity()
+
+
+def _is_pointwise(layer: nn.Conv2d) -> bool:
+    plain = layer.stride == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+    return plain and layer.kernel_size == (1, 1) and layer.out_channels >= FEW
+
+
+class _Pointwise(nn.Conv2d):
+    """A 1x1 convolution that asks oneDNN directly, where channels are last in the memory of a CPU.
+
+    On one thread torch itself would unfold the map and multiply: two to seven times as long.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        fit = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        if not fit or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        return aten.mkldnn_convolution(x, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)

@@ -15,7 +15,8 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _max(x: Tensor) -> Tensor:
-    return x.amax((-2, -1), keepdim=True)
+    """Each of the two routes is an order of magnitude slower than the other on the other's memory layout."""
+    return x.amax((-2, -1), keepdim=True) if x.is_contiguous() else F.adaptive_max_pool2d(x, 1)
 
 
 _POOLS: dict[str, Callable[[Tensor], Tensor]] = {"mean": _mean, "max": _max}

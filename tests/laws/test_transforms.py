@@ -67,6 +67,16 @@ def test_types_and_ranges_are_kept(name):
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_soft_label_stays_soft(name, seed):
+    soft = scene().replace(mask=scene().mask * np.float32(0.75))
+    result = TRANSFORMS[name](**ALWAYS.get(name, {}))(soft, np.random.default_rng(seed))
+    assert result.mask.dtype == np.float32
+    assert result.mask.min() >= 0
+    assert result.mask.max() <= 1
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
 def test_what_is_not_annotated_stays_so(name):
     bare = scene().replace(mask=None, points=None, boxes=None, sky=None)
     result = TRANSFORMS[name](**ALWAYS.get(name, {}))(bare, np.random.default_rng(0))

@@ -48,12 +48,14 @@ class CopyPaste:
 
 def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatArray, BoolArray] | None:
     """What one target adds to its surroundings, and its shape, turned at random; None where there is none."""
-    if donor.mask is None or not donor.mask.any():
+    # A soft label's target is where it is one more likely than not.
+    target = np.zeros(donor.shape, bool) if donor.mask is None else donor.mask >= 0.5
+    if not target.any():
         return None
-    components = find_components(donor.mask)
+    components = find_components(target)
     x0, y0, x1, y1 = components.boxes[int(rng.integers(len(components)))]
     place = slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
-    patch, shape = donor.image[place], donor.mask[place]
+    patch, shape = donor.image[place], target[place]
     if shape.all():
         return None
     edge = ndimage.gaussian_filter(shape.astype(np.float32), 1.0, mode="constant")
@@ -77,7 +79,7 @@ def _add_target(
         if not sample.mask[place].any() and _stands_out(float(excess.max()), sample.image[place]):
             image, mask = sample.image.copy(), sample.mask.copy()
             image[place] = np.clip(image[place] + excess, 0.0, 1.0)
-            mask[place] |= shape
+            mask[place] = np.maximum(mask[place], shape)
             return _annotated(sample.replace(image=image, mask=mask), shape, y, x)
     return sample
 

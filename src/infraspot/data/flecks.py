@@ -42,7 +42,7 @@ class Flecks:
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             shape = self._shape(sample.shape, rng)
             peak = min(0.5, spread * float(np.exp(rng.uniform(*np.log(self.strength)))))
-            if sample.mask is None or not (shape[sample.mask] > 0.1).any():
+            if sample.mask is None or not (shape[sample.mask > 0] > 0.1).any():
                 image = image + np.float32(peak) * shape
         return sample.replace(image=np.clip(image, 0.0, 1.0))
 

@@ -285,10 +285,19 @@ function paint(position) {
   const stroke = page.stroke;
   stroke.target ??= chosen() ?? (bit ? newByHand(x, y) : targetAt(x, y));
   if (!stroke.target) return;
-  stroke.mask = withPixel(stroke.mask ?? maskOf(stroke.target), x, y, bit);
+  stroke.mask ??= maskOf(stroke.target);
+  // A fast stroke reports few positions; the pixels between them belong to it too.
+  for (const [px, py] of between(stroke.last ?? [x, y], [x, y])) stroke.mask = withPixel(stroke.mask, px, py, bit);
+  stroke.last = [x, y];
   const others = page.state.targets.filter((target) => target.id !== stroke.target.id);
   const all = [...others.map((target) => ({ ...target, mask: maskOf(target) })), { ...stroke.target, mask: stroke.mask }];
   view.setTargets(all);
+}
+
+function between([x0, y0], [x1, y1]) {
+  const steps = Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0), 1);
+  return Array.from({ length: steps }, (_, k) =>
+    [x0 + ((x1 - x0) * (k + 1)) / steps, y0 + ((y1 - y0) * (k + 1)) / steps].map(Math.round));
 }
 
 const newByHand = (x, y) => ({

@@ -10,11 +10,11 @@ from training_fakes import TinyNet, make_samples
 
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
-from infraspot.data.transforms import Compose, Crop
+from infraspot.data.transforms import Compose, CopyPaste, Crop
 from infraspot.schemes import LabelStore
 from infraspot.training.batching import Loader, Negatives
 from infraspot.training.ema import EMA
-from infraspot.training.frames import CachedFrames
+from infraspot.training.frames import CachedFrames, LabelledFrames
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import SchedulePart
 
@@ -74,6 +74,17 @@ def test_negatives_join_each_batch() -> None:
         assert all(id.startswith("clear") for id in batch.ids[-2:])
         assert batch.labels[-2:].sum() == 0
         assert (batch.labels[:-2].flatten(1).sum(dim=1) > 0).all()
+
+
+def test_pasted_targets_come_from_the_labels_in_force() -> None:
+    loader = _loader(Compose([]))
+    donors = LabelledFrames(loader.samples, loader.labels)
+    paste = CopyPaste(donors=donors, p=1.0)
+    bare = loader.samples[0].replace(mask=np.zeros(loader.samples[0].shape, bool))
+    assert any(paste(bare, np.random.default_rng(k)).mask.any() for k in range(9))
+    for sample in loader.samples:
+        loader.labels[sample.id] = np.zeros(sample.shape, bool)
+    assert not any(paste(bare, np.random.default_rng(k)).mask.any() for k in range(9))
 
 
 def test_frames_of_different_sizes_without_a_crop_are_a_sentence() -> None:

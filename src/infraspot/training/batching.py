@@ -13,7 +13,7 @@ from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.data.transforms import Transform
 from infraspot.schemes import Batch, LabelStore
-from infraspot.training.frames import CachedFrames
+from infraspot.training.frames import CachedFrames, LabelledFrames
 
 # Seeds the draws of negatives apart from those of the frames, which are (seed, epoch, index).
 NEGATIVE_STREAM = 1
@@ -56,9 +56,11 @@ class Loader:
     seed: int
     drop_last: bool = False
     negatives: Negatives | None = None
+    _labelled: LabelledFrames = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._labelled = LabelledFrames(self.samples, self.labels)
         self._places = {sample.id: index for index, sample in enumerate(self.samples)}
 
     def __len__(self) -> int:
@@ -91,9 +93,7 @@ class Loader:
         return _stack(samples)
 
     def _augmented(self, epoch: int, index: int) -> Sample:
-        sample = self.samples[index]
-        labelled = sample.replace(mask=self.labels[sample.id])
-        return self.transform(labelled, default_rng([self.seed, epoch, index]))
+        return self.transform(self._labelled[index], default_rng([self.seed, epoch, index]))
 
     def _negative(self, epoch: int, number: int) -> list[Sample]:
         if self.negatives is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.sample import FloatArray, Sample
+from infraspot.schemes import LabelStore
 
 
 class CachedFrames(Sequence[Sample]):
@@ -49,6 +50,26 @@ class CachedFrames(Sequence[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[k] for k in range(len(self)))
+
+
+class LabelledFrames(Sequence[Sample]):
+    """Frames with the labels in force in place of their masks: all that training may see of them."""
+
+    def __init__(self, frames: Sequence[Sample], labels: LabelStore) -> None:
+        self._frames, self._labels = frames, labels
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        sample = self._frames[index]
+        return sample.replace(mask=self._labels[sample.id])
 
 
 class _Kept:

@@ -23,7 +23,7 @@ from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
 from infraspot.training.batching import Loader, Negatives
 from infraspot.training.ema import EMA
-from infraspot.training.frames import CachedFrames
+from infraspot.training.frames import CachedFrames, LabelledFrames
 from infraspot.training.recipe import to_toml
 from infraspot.training.settings import NegativesPart, Recipe, TrainPart
 from infraspot.training.sources import open_negatives, open_training, open_validation
@@ -148,8 +148,9 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
     network, wrapped = fabric.setup(module, optimiser)
     labels = LabelStore()
-    transform = parts.build_transform(recipe.augment, samples)
-    negatives = _open_negatives(recipe.negatives, samples)
+    donors = LabelledFrames(samples, labels)
+    transform = parts.build_transform(recipe.augment, donors)
+    negatives = _open_negatives(recipe.negatives, donors)
     write_text(Path(folder) / "recipe.toml", to_toml(recipe))
     return Run(
         recipe=recipe,
@@ -191,7 +192,7 @@ def load_start(run: Run) -> None:
         run.ema.network.load_state_dict(source.state_dict())
 
 
-def _open_negatives(part: NegativesPart | None, donors: CachedFrames) -> Negatives | None:
+def _open_negatives(part: NegativesPart | None, donors: LabelledFrames) -> Negatives | None:
     if part is None:
         return None
     return Negatives(

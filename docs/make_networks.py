@@ -1,6 +1,7 @@
 """Write ``docs/networks.md`` from the networks themselves: ``python docs/make_networks.py``."""
 
 import inspect
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -26,8 +27,8 @@ Parity is the largest difference from the authors' program: both get the same ra
 the key map that `infraspot convert-weights` uses, and read the same frame; the difference is divided by the
 range of the program's answers. Rounding in float32 gives about 1e-6. The figures hold in evaluation: where a
 network's text names a departure in training, training statistics differ. No figure: the program is not public
-or was not run side by side (the first ACM and ALCNet, whose published weights are scored instead). Of mim-istd
-the program was first mended where its text says so, and mtunet ran with `sparse = true`.
+or was not run side by side (the first ACM and ALCNet, whose published weights are scored instead). The
+program of mim-istd was first mended where its text says so, and mtunet ran with `sparse = true`.
 
 Every network is exported to ONNX at free height and width by `infraspot export` and checked against torch on
 frames of odd sizes; every network is captured whole by `torch.compile(network, fullgraph=True)`. The state
@@ -68,12 +69,25 @@ def _tables() -> str:
 
 def _section(name: str) -> str:
     sheet = SHEETS[name]
-    module = inspect.getmodule(NETWORKS[name])
-    about = inspect.getdoc(module) or ""
-    note = f"\nAgainst Table 6: {sheet.note}.\n" if sheet.note else ""
+    note = f"\n{_wrapped(f'Note: {sheet.note}.')}\n" if sheet.note else ""
     return (
-        f"\n## {name}\n\n{about}\n{note}\nLicence: {sheet.licence}.\n\n```\n{drawing(NETWORKS[name]())}```\n"
+        f"\n## {name}\n\n{_about(name)}\n{note}\nLicence: {sheet.licence}.\n\n"
+        f"```\n{drawing(NETWORKS[name]())}```\n"
     )
+
+
+def _about(name: str) -> str:
+    """The text of the network's file; of a second network of that file, its own line."""
+    module = inspect.getmodule(NETWORKS[name])
+    first = next(other for other in NETWORKS if inspect.getmodule(NETWORKS[other]) is module)
+    if name == first:
+        return (inspect.getdoc(module) or "").replace("::\n", ":\n")
+    own = inspect.getdoc(NETWORKS[name]) or ""
+    return _wrapped(f"{own} The paper and the departures are told under [{first}](#{first}).")
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 110, break_on_hyphens=False)
 
 
 def drawing(network: SegmentationNetwork) -> str:
@@ -81,8 +95,9 @@ def drawing(network: SegmentationNetwork) -> str:
     steps: list[tuple[int, int]] = []
 
     def record(_part: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and SIDE % output.shape[-1] == 0:
-            steps.append((SIDE // output.shape[-1], output.shape[1]))
+        for map_ in output if isinstance(output, tuple | list) else [output]:
+            if isinstance(map_, Tensor) and map_.ndim == 4 and SIDE % map_.shape[-1] == 0:
+                steps.append((SIDE // map_.shape[-1], map_.shape[1]))
 
     hooks = [part.register_forward_hook(record) for part in _parts(network)]
     with torch.no_grad():

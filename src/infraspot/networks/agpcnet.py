@@ -6,10 +6,8 @@ of context. Two asymmetric fusions bring it back to half of the resolution.
 
 The encoder is a ResNet-18 without its first reduction and pooling: 1/2, 1/4 and 1/8 of the frame.
 
-Table 6 gives .48 M parameters and .41 G: those of another network. The authors' program has 12.36 M and 43 G,
-as ours.
-
-Departures: one grey channel instead of three, hence no ImageNet weights; no bias before a batch norm.
+Departures: one grey channel instead of three, hence no ImageNet weights; no bias before a batch norm; a frame
+below 80 pixels is filled up with its border, where the program's ten regions a side would be empty.
 """
 
 from torch import Tensor

@@ -6,11 +6,11 @@ holds the targets only and one that holds the background only. Two encoders read
 every level what is theirs, and the decoder works on their difference. The disparity between the two is what
 the authors' contrast learning raises; the background input is returned as ``background``.
 
-Parameters: 0.844 M. The authors' program is not public: written from the
-survey and the paper's title, with judgement. The masks are learnt over radial and angular frequency,
-interpolated to the size of the spectrum (any image size), and add up to one (nothing is lost). The
-interaction: each stream is modulated by the pixel attention of the other, subtracted for the targets, added
-for the background. The transform runs in float32.
+Parameters: 0.844 M. The authors' program is not public: written from the survey and the paper's title, with
+judgement. The masks are learnt over radial and angular frequency, interpolated to the size of the spectrum
+(any image size), and add up to one (nothing is lost). The interaction: each stream is modulated by the pixel
+attention of the other, subtracted for the targets, added for the background. The transform runs in float32;
+in an exported graph it is a product with cosines and sines.
 """
 
 import math

@@ -41,7 +41,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.attention(self.body(x)) + self.skip(x))
+        skip = self.skip(x)  # first, so that its gradient comes last and does not wait in memory
+        return self.act(self.attention(self.body(x)) + skip)
 
 
 class AttentiveResidualBlock(ResidualBlock):

@@ -1,7 +1,6 @@
 """``infraspot models``: every network and method, with its cost and where it comes from."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,8 +49,6 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     Notes below the table say why a figure differs from the paper's, or what has to be installed. With --json,
     a row also holds the plain multiply-accumulates, the licence, and what weights were trained on.
     """
-    # Some versions of torch announce their profiler on standard error.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     chosen = _choose([*_networks(threads if measure else None), *_weights(), *_methods()], names, family)
     rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
     if as_json:

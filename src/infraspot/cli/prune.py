@@ -1,6 +1,5 @@
 """``infraspot prune``: a trained network without its least important channels."""
 
-import os
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -43,8 +42,6 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     leave that nothing but convolutions, norms and channelwise operations see; networks differ in how many
     those are. The scores fall at first; `infraspot train RECIPE --start OUT` trains it further.
     """
-    # Some versions of torch announce their profiler on standard error.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     import torch
 
     from infraspot.inference.engines import locate

@@ -11,7 +11,24 @@ from infraspot.core.sample import FloatArray, Sample
 from infraspot.schemes import LabelStore
 
 
-class CachedFrames(Sequence[Sample]):
+class Frames(Sequence[Sample]):
+    """Frames that are made when they are asked for; a slice is a list."""
+
+    def frame(self, index: int) -> Sample:
+        """The frame at a place."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self.frame(k) for k in range(*index.indices(len(self)))]
+        return self.frame(index)
+
+
+class CachedFrames(Frames):
     """Frames that are read once and kept, exactly and as small as that allows, up to ``limit`` bytes.
 
     An image of up to 16 bits is kept as whole numbers where these give it back bit by bit, else as it is.
@@ -38,13 +55,7 @@ class CachedFrames(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._kept)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
+    def frame(self, index: int) -> Sample:
         kept = self._kept[index]
         return self._frames[index] if kept is None else kept.sample()
 
@@ -52,7 +63,7 @@ class CachedFrames(Sequence[Sample]):
         return (self[k] for k in range(len(self)))
 
 
-class LabelledFrames(Sequence[Sample]):
+class LabelledFrames(Frames):
     """Frames with the labels in force in place of their masks: all that training may see of them."""
 
     def __init__(self, frames: Sequence[Sample], labels: LabelStore) -> None:
@@ -61,13 +72,7 @@ class LabelledFrames(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._frames)
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
+    def frame(self, index: int) -> Sample:
         sample = self._frames[index]
         return sample.replace(mask=self._labels[sample.id])
 

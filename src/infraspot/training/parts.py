@@ -1,7 +1,6 @@
 """From the parts of a recipe to the objects that they name."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.data.transforms import TRANSFORMS, Compose
-from infraspot.inference.narrow import narrow
+from infraspot.inference.weights import build_network as build_from_card
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
 from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
@@ -75,8 +74,8 @@ def selected(recipe: Recipe) -> dict[str, float]:
 
 def build_network(part: NetworkPart) -> SegmentationNetwork:
     """The network of ``[network]``, with fresh weights."""
-    network = _make("network", find("network", part.name, NETWORKS), part.options)
-    return _make("network", partial(narrow, network), {"widths": part.pruned})
+    options = {name: _frozen(value) for name, value in part.options.items()}
+    return _make("network", build_from_card, {"spec": part.spec | {"options": options}})
 
 
 def build_scheme(part: Named) -> Scheme:

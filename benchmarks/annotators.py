@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from infraspot.annotators import ANNOTATORS, annotate
-from infraspot.annotators.calibration import (
+from infraspot.annotators.profile.fitting import (
     best_levels,
     cross_validate,
     examples_of,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from infraspot.networks import NETWORKS
-from infraspot.networks.profile import cost
 from infraspot.training import has_state, read_state
+from infraspot.weights.cost import cost
 
 SCORES = "scores.json"
 NUMBERS = {"iou": 1.0, "niou": 1.0, "pd": 1.0, "fa_area": 1e6}

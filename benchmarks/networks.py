@@ -24,8 +24,9 @@ from torch import nn
 from infraspot.core.errors import InfraspotError
 from infraspot.inference.engines import OnnxEngine
 from infraspot.inference.export import export_onnx
+from infraspot.inference.prepared import prepare_for_inference
 from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
-from infraspot.networks.profile import SIDE, cost, measure, peak_bytes, prepare_for_inference
+from infraspot.weights.cost import SIDE, cost, measure, peak_bytes
 
 CPU = torch.device("cpu")
 Run = Callable[[], object]

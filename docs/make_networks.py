@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.networks import NETWORKS, SegmentationNetwork
-from infraspot.networks.profile import SIDE, cost
-from infraspot.networks.sheets import SHEETS
+from infraspot.weights.cost import SIDE, cost
 
 PAGE = Path(__file__).with_name("networks.md")
 INTRODUCTION = f"""\
@@ -47,12 +46,12 @@ def main() -> None:
 def _tables() -> str:
     families = defaultdict(list)
     for name in NETWORKS:
-        families[SHEETS[name].family].append(name)
+        families[NETWORKS[name].sheet.family].append(name)
     text = "\n| family | name | source | params M | Table 6 | FLOPs G | Table 6 | MACs G | parity |\n"
     text += "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
     for family in sorted(families):
         for name in families[family]:
-            sheet, counted = SHEETS[name], cost(NETWORKS[name])
+            sheet, counted = NETWORKS[name].sheet, cost(NETWORKS[name])
             cells = (
                 family,
                 f"[{name}](#{name})",
@@ -69,7 +68,7 @@ def _tables() -> str:
 
 
 def _section(name: str) -> str:
-    sheet = SHEETS[name]
+    sheet = NETWORKS[name].sheet
     note = f"\n{_wrapped(f'Note: {sheet.note}.')}\n" if sheet.note else ""
     return (
         f"\n## {name}\n\n{_about(name)}\n{note}\nLicence: {sheet.licence}.\n\n"

@@ -6,6 +6,8 @@ The names below are loaded when they are first used, so that importing infraspot
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from infraspot.core.version import VERSION
+
 if TYPE_CHECKING:
     from infraspot.annotators import annotate
     from infraspot.core.prediction import Prediction, Target
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from infraspot.inference import detect
     from infraspot.synth import generate
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _PUBLIC = {
     "Prediction": "infraspot.core.prediction",

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from infraspot.inference.engines import TorchEngine
+from infraspot.inference.prepared import prepare_for_inference
 from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
-from infraspot.networks.profile import cost, prepare_for_inference
-from infraspot.networks.sheets import SHEETS
+from infraspot.weights.cost import cost
 
 ODD = (33, 47)
 SIDES = {"agpcnet": 96, "mim-istd": 128, "unet": 96}  # no gradient where a region or a scan is one pixel
@@ -143,7 +143,7 @@ def test_folded_norms_and_channels_last_give_the_same_answer(network):
 
 
 def test_cost_agrees_with_the_published_figures_or_the_sheet_says_why(name):
-    sheet, counted = SHEETS[name], cost(NETWORKS[name])
+    sheet, counted = NETWORKS[name].sheet, cost(NETWORKS[name])
     assert counted.params == sum(p.numel() for p in NETWORKS[name]().parameters())
     assert counted.flops >= counted.macs > 0
     pairs = ((sheet.paper_params, counted.params), (sheet.paper_flops, counted.flops))

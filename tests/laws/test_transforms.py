@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from infraspot.augment.transforms import TRANSFORMS, Compose, Crop, Flip, Gain, Rot90, Scale, Transpose
 from infraspot.core.sample import Sample
-from infraspot.data.transforms import TRANSFORMS, Compose, Crop, Flip, Gain, Rot90, Scale, Transpose
 
 GEOMETRIC = {
     "crop": {"size": 48, "zoom": (0.8, 1.5)},

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from infraspot.annotators import annotate, flood
-from infraspot.annotators.features import frame_features
-from infraspot.annotators.profile import _soften
+from infraspot.annotators.profile.annotator import _soften
+from infraspot.annotators.profile.features import frame_features
 from infraspot.annotators.region import Region, merge_regions
 from infraspot.data import open_dataset
 from infraspot.data.clicks import sample_points

@@ -9,10 +9,10 @@ from scipy import ndimage
 from skimage.morphology import reconstruction
 
 from infraspot.annotators import annotate, flood
-from infraspot.annotators.calibration import cross_validate, examples_of, fit_scorer, join, set_iou
-from infraspot.annotators.learning_curve import learning_curve
-from infraspot.annotators.scorer import Scorer
-from infraspot.annotators.target import LEVELS, look_around
+from infraspot.annotators.profile.fitting import cross_validate, examples_of, fit_scorer, join, set_iou
+from infraspot.annotators.profile.learning_curve import learning_curve
+from infraspot.annotators.profile.scorer import Scorer
+from infraspot.annotators.surroundings import LEVELS, look_around
 from infraspot.core.errors import InputError, UsageError
 
 
@@ -242,7 +242,7 @@ def test_damaged_level_file_is_refused_by_name(tmp_path) -> None:
 
 
 def test_packaged_preset_is_small_and_says_where_it_is_from() -> None:
-    from infraspot.annotators.level import PRESETS, load_level
+    from infraspot.annotators.profile.level import PRESETS, load_level
 
     for path in PRESETS.glob("*.json"):
         assert path.stat().st_size <= 50_000

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from infraspot.annotators import annotate
 from infraspot.cli.main import main
 from infraspot.core.errors import InputError, UsageError
-from infraspot.networks import sam
+from infraspot.inference import sam
 
 transformers = pytest.importorskip("transformers")
 

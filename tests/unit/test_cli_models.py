@@ -7,10 +7,9 @@ import torch
 
 from infraspot.annotators import ADAPTERS, ANNOTATORS
 from infraspot.cli.main import main
-from infraspot.inference.weights import load_network
 from infraspot.networks import NETWORKS
-from infraspot.networks.profile import Measurement
-from infraspot.networks.sheets import SHEETS
+from infraspot.weights.cost import Measurement
+from infraspot.weights.files import load_network
 
 KEYS = {
     "name", "family", "source", "params", "flops_256", "ms_256", "paper_params", "paper_flops", "note",
@@ -37,7 +36,7 @@ def listed(capsys, *arguments):
 
 
 def test_only_the_named_ones_are_counted(capsys, monkeypatch):
-    monkeypatch.setattr("infraspot.networks.profile.measure", lambda network: Measurement(12.5, 1000))
+    monkeypatch.setattr("infraspot.weights.cost.measure", lambda network: Measurement(12.5, 1000))
     rows = listed(capsys, "compact", "tophat", "--measure")
     assert [row["name"] for row in rows] == ["compact", "tophat"]
     assert rows[0]["ms_256"] == 12.5
@@ -72,8 +71,8 @@ def test_an_unknown_name_or_family_is_refused_with_the_nearest_one(capsys, argum
     assert words in capsys.readouterr().err
 
 
-def test_every_network_has_a_sheet():
-    assert SHEETS.keys() == NETWORKS.keys()
+def test_every_network_says_where_it_comes_from():
+    assert all(network.sheet.source for network in NETWORKS.values())
 
 
 def test_converted_weights_load_and_answer_as_before(tmp_path, capsys):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from infraspot.cli.main import main
 from infraspot.core.errors import InputError
 from infraspot.data import write_grey, write_mask
-from infraspot.inference.weights import build_network, load_network, read_card, save_weights
 from infraspot.networks import NETWORKS
+from infraspot.weights.files import build_network, load_network, read_card, save_weights
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def weights(tmp_path):
     card = {
         "network": {"name": "compact", "options": options},
         "threshold": 0.4,
-        "calibration": {"curve": []},
+        "false_alarms": {"curve": []},
         "validation": {"iou": 0.7},
     }
     path = tmp_path / "best.safetensors"
@@ -60,7 +60,7 @@ def test_a_pruned_network_is_smaller_and_its_file_rebuilds_it(weights, tmp_path,
     kept, whole = card["pruned"]["channels"]
     assert kept == pytest.approx(0.6 * whole, abs=0.1 * whole)
     assert card["threshold"] == 0.4
-    assert not {"calibration", "validation"} & card.keys()
+    assert not {"false_alarms", "validation"} & card.keys()
 
 
 def test_keeping_all_channels_changes_no_answer(weights, tmp_path):

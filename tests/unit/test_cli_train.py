@@ -8,8 +8,8 @@ from training_fakes import make_recipe, write_data
 
 from infraspot.cli.main import main
 from infraspot.core.files import write_text
-from infraspot.inference.weights import load_network, read_card
 from infraspot.training.recipe import to_toml
+from infraspot.weights.files import load_network, read_card
 
 SMALL = ("network.name=compact", "network.widths=[4, 4, 8, 8]", "network.depths=[1, 1, 1, 1]")
 # Too slow to change a weight that anyone could see.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from infraspot.augment.resampling import resample
+from infraspot.augment.transforms import TRANSFORMS
 from infraspot.core.sample import Sample
-from infraspot.data.resampling import resample
-from infraspot.data.transforms import TRANSFORMS
 
 GEOMETRIC = {
     "crop": {"size": 40, "zoom": (0.6, 1.7), "on_target": 1.0},

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from infraspot.core.errors import UsageError
-from infraspot.inference.calibration import threshold_for
+from infraspot.inference.false_alarms import threshold_for
 from infraspot.inference.frames import score_frame, stretch
 
 
@@ -61,7 +61,7 @@ def test_a_constant_frame_is_stretched_to_a_constant(value):
 
 
 CARD = {
-    "calibration": {
+    "false_alarms": {
         "data": "made-up val",
         "megapixels": 5.0,
         "curve": [[0.1, 20.0, 0.99], [0.3, 4.0, 0.98], [0.5, 5.0, 0.97], [0.7, 1.0, 0.95], [0.9, 0.0, 0.8]],

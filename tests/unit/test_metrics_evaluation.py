@@ -11,7 +11,7 @@ from infraspot.core.matching import best_matching, greedy_matching
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics import Evaluation, Protocol, jsonable, score_frame
-from infraspot.metrics import compiled as compiled_module
+from infraspot.metrics import kernel_loader
 from infraspot.metrics.frame import prepare
 from infraspot.metrics.kernels import best_pairs, greedy_pairs
 from infraspot.metrics.protocols import PROTOCOLS
@@ -29,9 +29,9 @@ def spots(*places, shape=(32, 32), size=3):
 def without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "infraspot.metrics.kernels")
-    compiled_module.kernels.cache_clear()
+    kernel_loader.kernels.cache_clear()
     yield
-    compiled_module.kernels.cache_clear()
+    kernel_loader.kernels.cache_clear()
 
 
 def test_importing_the_metrics_loads_neither_numba_nor_torch():
@@ -48,7 +48,7 @@ def test_without_numba_every_number_is_the_same(name, rng, request):
     for fixture in (None, "without_numba"):
         if fixture:
             request.getfixturevalue(fixture)
-            assert compiled_module.kernels() is None
+            assert kernel_loader.kernels() is None
         evaluation = Evaluation(name, thresholds=[0.0, 0.1, 0.5, 0.9], pixel_ranking=True)
         evaluation.update(scores, truth)
         results.append(jsonable(evaluation.compute()))

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from infraspot.networks.compact import Compact, LocalContrast
+from infraspot.networks.compact import Compact, RingContrast
 
 
 def frame(height: int = 224, width: int = 224) -> torch.Tensor:
@@ -12,13 +12,13 @@ def frame(height: int = 224, width: int = 224) -> torch.Tensor:
 
 def test_local_contrast_has_unit_spread_whatever_the_gain():
     for gain in (0.2, 1.0):
-        contrast = LocalContrast()(0.4 + gain * (frame() - 0.5))[:, 1]
+        contrast = RingContrast()(0.4 + gain * (frame() - 0.5))[:, 1]
         assert abs(contrast.mean()) < 0.02
         assert abs(contrast.std() - 1) < 0.02
 
 
 def test_a_flat_frame_has_no_local_contrast():
-    contrast = LocalContrast()(torch.full((1, 1, 64, 64), 0.7))[:, 1]
+    contrast = RingContrast()(torch.full((1, 1, 64, 64), 0.7))[:, 1]
     assert contrast.abs().max() < 1e-3
 
 

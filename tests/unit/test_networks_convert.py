@@ -13,11 +13,11 @@ from infraspot.core.errors import DataError, InputError
 from infraspot.networks import NETWORKS
 from infraspot.networks.acm import ACM
 from infraspot.networks.alcnet import patch_contrast
-from infraspot.networks.convert import InputScaling, convert_state
-from infraspot.networks.key_maps import KEY_MAPS, Table
 from infraspot.networks.mshnet import MSHNet
-from infraspot.networks.mxnet_params import is_mxnet_params, read_mxnet_params
 from infraspot.networks.rpcanet import RPCANet
+from infraspot.weights.convert import InputScaling, convert_state
+from infraspot.weights.key_maps import KEY_MAPS, Table
+from infraspot.weights.mxnet_params import is_mxnet_params, read_mxnet_params
 
 
 def _published_acm(channels: int) -> dict[str, torch.Tensor]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from infraspot.networks.profile import cost, measure, prepare_for_inference
+from infraspot.inference.prepared import prepare_for_inference
+from infraspot.weights.cost import cost, measure
 
 
 def test_a_convolution_counts_its_taps_and_a_norm_four_a_value():

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from training_fakes import TinyNet, make_samples
 
+from infraspot.augment.transforms import Compose, CopyPaste, Crop
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
-from infraspot.data.transforms import Compose, CopyPaste, Crop
 from infraspot.schemes import LabelStore
 from infraspot.training.batching import Loader, Negatives
 from infraspot.training.ema import EMA

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from infraspot.core.errors import UsageError
 from infraspot.networks import NETWORKS
-from infraspot.training.pruning import Group, choose, find_groups, importance, shrink, soften, widths
+from infraspot.weights.pruning import Group, choose, find_groups, importance, shrink, soften, widths
 
 
 class Chain(nn.Module):

@@ -13,10 +13,10 @@ from training_fakes import Stopper, assert_same, make_recipe, write_data
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.files import write_text
-from infraspot.inference.weights import load_network, read_card
 from infraspot.training import build_run, fit, read_state, recipe_of, restore_run
 from infraspot.training.recipe import to_toml
 from infraspot.training.settings import Recipe
+from infraspot.weights.files import load_network, read_card
 
 # Seven frames by two and three; the scheme takes one of them out of the pool in the second epoch.
 STEPS = 3 + 3 + 3

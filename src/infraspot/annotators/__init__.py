@@ -10,7 +10,7 @@ from infraspot.annotators.diffusion_mc import annotate_diffusion_mc
 from infraspot.annotators.labelled_mask import Click, LabelledMask
 from infraspot.annotators.level_set import annotate_com
 from infraspot.annotators.mclc import annotate_mclc
-from infraspot.annotators.profile import annotate_profile
+from infraspot.annotators.profile.annotator import annotate_profile
 from infraspot.annotators.windows import annotate_otsu, annotate_random_walker, annotate_watershed
 
 ANNOTATORS: dict[str, Annotator] = {
@@ -25,8 +25,8 @@ ANNOTATORS: dict[str, Annotator] = {
 }
 
 ADAPTERS = {
-    "sam": "infraspot.networks.sam:annotate_sam",
-    "sam2": "infraspot.networks.sam:annotate_sam2",
+    "sam": "infraspot.inference.sam:annotate_sam",
+    "sam2": "infraspot.inference.sam:annotate_sam2",
 }
 """Annotators that need torch and weights of their own, imported when they are asked for."""
 

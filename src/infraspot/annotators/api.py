@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from infraspot.annotators.labelled_mask import LabelledMask
 from infraspot.annotators.region import Region, merge_regions, record
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.version import VERSION
 
 Annotator = Callable[..., list[Region]]
 
@@ -93,10 +93,5 @@ def _stamp(method: str, options: dict[str, Any]) -> dict[str, Any]:
         "method": method,
         "options": written,
         "size_prior": options.get("size_prior", "none"),
-        "infraspot": _version(),
+        "infraspot": VERSION,
     }
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    return version("infraspot")

@@ -14,7 +14,7 @@ from infraspot.annotators.diffusion_field import DiffusionParameters, diffuse, d
 from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region
 from infraspot.annotators.superpixels import superpixel_under
-from infraspot.annotators.target import look_around
+from infraspot.annotators.surroundings import look_around
 from infraspot.annotators.windows import seeded_component
 
 HALF_WINDOW = 12

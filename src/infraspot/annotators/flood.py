@@ -10,23 +10,11 @@ The functions are compiled by numba where it is installed and run as plain Pytho
 """
 
 import heapq
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """The function as machine code where numba is installed, itself elsewhere."""
-    try:
-        import numba
-    except ImportError:  # pragma: no cover - numba is a dependency, and some platforms lack it
-        return function
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
-
+from infraspot.core.compiled import compiled
 
 _INDEX = (1 << 31) - 1
 """The low bits of a sortable number."""

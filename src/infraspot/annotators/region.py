@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.labelled_mask import Click
+from infraspot.core.compiled import compiled
 
 _RING = 4
 _SURE = 3.0
@@ -55,7 +56,7 @@ def merge_regions(
     return owner >= 0, soft, owner
 
 
-@flood.compiled
+@compiled
 def _claim(
     soft: NDArray[np.float32],
     owner: NDArray[np.int32],

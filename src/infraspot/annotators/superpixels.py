@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.annotators.flood import compiled
+from infraspot.core.compiled import compiled
 
 
 def superpixel_under(

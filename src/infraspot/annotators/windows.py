@@ -9,7 +9,7 @@ from scipy import ndimage
 from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region, soft_of
-from infraspot.annotators.target import Target, look_around
+from infraspot.annotators.surroundings import Surroundings, look_around
 
 Segmenter = Callable[[NDArray[np.float32], tuple[int, int]], NDArray[np.bool_]]
 
@@ -42,7 +42,7 @@ def _each(image: NDArray[np.float32], points: NDArray[np.float64], segment: Segm
     return [_in_window(look_around(image, *pixel_of(point)), segment) for point in points]
 
 
-def _in_window(target: Target, segment: Segmenter) -> Region:
+def _in_window(target: Surroundings, segment: Segmenter) -> Region:
     y, x = target.peak
     top, left = max(y - _HALF, 0), max(x - _HALF, 0)
     window = target.window[top : y + _HALF + 1, left : x + _HALF + 1]

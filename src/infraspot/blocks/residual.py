@@ -1,7 +1,7 @@
 """The residual block of the survey's networks, and what encoders and decoders made of it share.
 
 Convolutions that a batch norm follows have no bias: the norm has one. Published programs keep both; a
-converted bias goes into the norm's running mean (:mod:`infraspot.networks.convert`).
+converted bias goes into the norm's running mean (:mod:`infraspot.weights.convert`).
 """
 
 import torch.nn.functional as F

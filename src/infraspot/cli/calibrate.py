@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from infraspot.annotators.calibration import Examples
-    from infraspot.cli.labelling import ClickSource
+    from infraspot.annotators.profile.fitting import Examples
     from infraspot.data import Reader
+    from infraspot.labelling.clicks import ClickSource
 
 _COARSE_DRAWS = 5
 _CURVE = (5, 10, 20, 50, 100)
@@ -38,9 +38,9 @@ def command(data: str, out: str, points: str, split: str | None, folds: int, cur
     DATA needs masks; 20 to 50 labelled targets help, more help more. Every figure is cross-validated: a
     target's level is chosen by a fit that never saw its image.
     """
-    from infraspot.annotators.calibration import MIN_TARGETS, cross_validate, fit_scorer
-    from infraspot.cli.labelling import open_clicks
+    from infraspot.annotators.profile.fitting import MIN_TARGETS, cross_validate, fit_scorer
     from infraspot.data import open_dataset
+    from infraspot.labelling.clicks import open_clicks
 
     if not out.endswith(".json"):
         raise UsageError(f"--out is the name of a JSON file, and {out!r} does not end in .json")
@@ -74,8 +74,8 @@ def _collect(reader: "Reader", source: "ClickSource", seed: int) -> tuple["Examp
     """
     import numpy as np
 
-    from infraspot.annotators.calibration import examples_of, join
-    from infraspot.cli.labelling import ClickSource
+    from infraspot.annotators.profile.fitting import examples_of, join
+    from infraspot.labelling.clicks import ClickSource
 
     extra = [ClickSource("coarse", seed + draw) for draw in range(_COARSE_DRAWS)]
     found, judged = [], []
@@ -100,8 +100,8 @@ def _figures(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from infraspot.annotators.calibration import oracle_levels, set_iou
-    from infraspot.annotators.target import LEVELS
+    from infraspot.annotators.profile.fitting import oracle_levels, set_iou
+    from infraspot.annotators.surroundings import LEVELS
 
     seen = examples.take(judged)
     constant = [set_iou(seen, seen.first_allowed(np.full(len(seen), k))) for k in range(len(LEVELS))]
@@ -132,7 +132,7 @@ def _show(figures: dict[str, Any], count: int, images: int) -> None:
 
 
 def _show_curve(examples: "Examples", judged: "NDArray[np.bool_]", folds: int, seed: int) -> None:
-    from infraspot.annotators.learning_curve import learning_curve
+    from infraspot.annotators.profile.learning_curve import learning_curve
 
     rows = []
     for size, ious in learning_curve(examples, judged, _CURVE, folds=folds, seed=seed):

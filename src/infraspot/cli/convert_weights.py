@@ -25,9 +25,9 @@ def command(
     A program that takes three channels is assumed to scale them by ImageNet's mean and deviation, and one
     that takes a grey channel not to scale it; --input-mean and --input-std say otherwise.
     """
-    from infraspot.inference.weights import save_weights
     from infraspot.networks import NETWORKS
-    from infraspot.networks.convert import InputScaling, convert_state
+    from infraspot.weights.convert import InputScaling, convert_state
+    from infraspot.weights.files import save_weights
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
@@ -56,7 +56,7 @@ def _read(file: Path) -> dict[str, Any]:
 
     import torch
 
-    from infraspot.networks.mxnet_params import is_mxnet_params, read_mxnet_params
+    from infraspot.weights.mxnet_params import is_mxnet_params, read_mxnet_params
 
     if not file.is_file():
         raise InputError(f"{file}: there is no such file")

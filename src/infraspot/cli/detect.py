@@ -86,8 +86,8 @@ def _check_formats(text: str) -> list[str]:
 
 def _open(options: Options) -> tuple["Engine", float]:
     """The engine and the threshold that the options ask for."""
-    from infraspot.inference.calibration import threshold_for
     from infraspot.inference.engines import DEFAULT_MODEL, ClassicalEngine, open_engine
+    from infraspot.inference.false_alarms import threshold_for
 
     rules = {
         "--threshold": options.threshold,

@@ -21,10 +21,10 @@ def command(model: str, out: str, data: str | None, split: str) -> int:
     threshold go into the card, so that `infraspot detect --fa-per-mpx` works.
     """
     from infraspot.data import open_dataset
-    from infraspot.inference.calibration import calibrate
     from infraspot.inference.engines import TorchEngine, locate
     from infraspot.inference.export import export_onnx
-    from infraspot.inference.weights import load_network, save_weights
+    from infraspot.inference.false_alarms import measure_false_alarms
+    from infraspot.weights.files import load_network, save_weights
 
     network, card = load_network(locate(model, "torch"))
     frames = []
@@ -33,7 +33,7 @@ def command(model: str, out: str, data: str | None, split: str) -> int:
         frames = [samples[index].image for index in range(min(4, len(samples)))]
         engine = TorchEngine(network, card, model)
         stream = progress(iter(samples), len(samples), "calibrating")
-        card = {**card, "calibration": calibrate(engine, stream, f"{samples.name} {split}")}
+        card = {**card, "false_alarms": measure_false_alarms(engine, stream, f"{samples.name} {split}")}
     target, weights = Path(out), Path(out).with_suffix(".safetensors")
     difference = export_onnx(network, card, target, frames=frames)
     save_weights(weights, network.state_dict(), card)

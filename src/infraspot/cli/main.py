@@ -6,9 +6,9 @@ from importlib import import_module
 
 import click
 
-from infraspot import __version__
 from infraspot.cli.console import fail
 from infraspot.core.errors import InfraspotError, unknown_name
+from infraspot.core.version import VERSION
 
 COMMANDS = {
     "detect": "infraspot.cli.detect",
@@ -42,7 +42,7 @@ class LazyCommands(click.Group):
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="infraspot %(version)s")
+@click.version_option(VERSION, message="infraspot %(version)s")
 def app() -> None:
     """Find, annotate, train on and measure infrared targets of 1 to 100 pixels."""
 

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from infraspot.cli.console import progress, say, table
 from infraspot.core.errors import unknown_name
+
+if TYPE_CHECKING:
+    from infraspot.networks import SegmentationNetwork
 
 HEADER = (
     "FLOPs are multiply-accumulates at 256x256, counted as the survey's Table 6 counts them;"
@@ -93,18 +96,16 @@ def _parts(family: str) -> set[str]:
 
 def _networks(threads: int | None) -> Iterator[Entry]:
     from infraspot.networks import NETWORKS
-    from infraspot.networks.sheets import SHEETS
 
     for name, build in NETWORKS.items():
-        yield Entry(name, SHEETS[name].family, partial(_network, name, build, threads))
+        yield Entry(name, build.sheet.family, partial(_network, name, build, threads))
 
 
-def _network(name: str, build: Callable[[], Any], threads: int | None) -> dict[str, Any]:
+def _network(name: str, build: "type[SegmentationNetwork]", threads: int | None) -> dict[str, Any]:
     """One network, measured on ``threads`` threads (0: all) unless that is None."""
-    from infraspot.networks.profile import cost
-    from infraspot.networks.sheets import SHEETS
+    from infraspot.weights.cost import cost
 
-    counted, sheet = cost(build), SHEETS[name]
+    counted, sheet = cost(build), build.sheet
     return _row(
         name,
         sheet.family,
@@ -123,7 +124,8 @@ def _network(name: str, build: Callable[[], Any], threads: int | None) -> dict[s
 def _measured(build: Callable[[], Any], threads: int) -> dict[str, Any]:
     import torch
 
-    from infraspot.networks.profile import measure, prepare_for_inference
+    from infraspot.inference.prepared import prepare_for_inference
+    from infraspot.weights.cost import measure
 
     if threads:
         torch.set_num_threads(threads)
@@ -141,8 +143,8 @@ def _weights() -> Iterator[Entry]:
 
 def _packaged(name: str) -> dict[str, Any]:
     from infraspot.inference.engines import WEIGHTS
-    from infraspot.inference.weights import build_network, read_card
-    from infraspot.networks.profile import cost
+    from infraspot.weights.cost import cost
+    from infraspot.weights.files import build_network, read_card
 
     card = read_card(WEIGHTS / f"{name}.safetensors")
     counted = cost(partial(build_network, card["network"]))

@@ -13,10 +13,10 @@ from infraspot.core.errors import UsageError
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
     from infraspot.report.pairs import PairList
-    from infraspot.training.pruning import Group
+    from infraspot.weights.pruning import Group
 
 # What was measured with all channels does not hold for fewer.
-OUTDATED = ("calibration", "validation")
+OUTDATED = ("false_alarms", "validation")
 SHOWN_SCORES = 4
 ROUNDS = 5
 
@@ -45,9 +45,9 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     import torch
 
     from infraspot.inference.engines import locate
-    from infraspot.inference.weights import load_network, save_weights
     from infraspot.report.pairs import pair_engine
-    from infraspot.training.pruning import choose, find_groups, shrink
+    from infraspot.weights.files import load_network, save_weights
+    from infraspot.weights.pruning import choose, find_groups, shrink
 
     source = locate(weights, "torch")
     _check_files(source, out)
@@ -84,7 +84,7 @@ def _pruned_card(
     card: dict[str, Any], network: "SegmentationNetwork", plan: "list[Group]", keep: float, source: Path
 ) -> dict[str, Any]:
     """The card of the small network: how to build it, and what was done."""
-    from infraspot.training.pruning import widths
+    from infraspot.weights.pruning import widths
 
     spec = card["network"]
     narrowed = {**spec.get("widths", {}), **widths(network, plan)}
@@ -101,8 +101,9 @@ def _costs(
     networks: "tuple[SegmentationNetwork, ...]", cards: tuple[dict[str, Any], ...]
 ) -> list[tuple[str, ...]]:
     """Rows of parameters, FLOPs and milliseconds."""
-    from infraspot.inference.weights import build_network
-    from infraspot.networks.profile import cost, measure, prepare_for_inference
+    from infraspot.inference.prepared import prepare_for_inference
+    from infraspot.weights.cost import cost, measure
+    from infraspot.weights.files import build_network
 
     counted = [cost(partial(build_network, card["network"])) for card in cards]
     prepared = [prepare_for_inference(network) for network in networks]

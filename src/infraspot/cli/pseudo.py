@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +12,11 @@ from infraspot.cli.console import fail, progress, say, table, warn
 from infraspot.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from infraspot.cli.labelling import ClickSource
-    from infraspot.cli.pseudo_labels import Job
     from infraspot.data import Reader
+    from infraspot.labelling.clicks import ClickSource
+    from infraspot.labelling.pseudo import Job, Options
 
 _NAMED = 8
-
-
-@dataclass(frozen=True)
-class Options:
-    """What makes one run's masks; a run with other options does not resume this one."""
-
-    points: str
-    methods: tuple[str, ...]
-    level: str
-    size_prior: str
-    seed: int
-    weights: str | None = None
 
 
 @click.command()
@@ -75,9 +63,9 @@ def command(
     Writes OUT/STEM.png (0 and 255, native size; OUT/METHOD/STEM.png for several methods), OUT/provenance.json
     and, where there is truth, a table of IoU, nIoU, target IoU and time. A run that was stopped resumes.
     """
-    from infraspot.cli.labelling import open_clicks
-    from infraspot.cli.pseudo_labels import Job
     from infraspot.data import open_dataset
+    from infraspot.labelling.clicks import open_clicks
+    from infraspot.labelling.pseudo import Job, Options
 
     options = Options(points, _parse_methods(methods), level, size_prior, seed, weights)
     _check_level(options)
@@ -109,18 +97,18 @@ def _parse_methods(text: str) -> tuple[str, ...]:
     return names
 
 
-def _check_level(options: Options) -> None:
+def _check_level(options: "Options") -> None:
     """Fail before the work: a wrong level is wrong for every image."""
     import numpy as np
 
-    from infraspot.annotators.level import make_chooser
+    from infraspot.annotators.profile.level import make_chooser
 
     if "profile" not in options.methods and options.level != "auto":
         raise UsageError("--level belongs to the method profile, which --method does not name")
     make_chooser(options.level, np.zeros((1, 1), np.float32), 0)
 
 
-def _check_weights(options: Options) -> None:
+def _check_weights(options: "Options") -> None:
     """Load the weights before the work; they too are wrong for every image."""
     from infraspot.annotators import ADAPTERS
 
@@ -133,7 +121,7 @@ def _check_weights(options: Options) -> None:
         raise UsageError(
             f"--weights belongs to one of {' or '.join(ADAPTERS)}, and --method names {named or 'none'}"
         )
-    from infraspot.networks.sam import load_model
+    from infraspot.inference.sam import load_model
 
     load_model(named[0], options.weights)
 
@@ -162,7 +150,7 @@ def _strangers(reader: "Reader", source: "ClickSource", split: str | None) -> li
     return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {_some(unknown)}"]
 
 
-def _processes(workers: int, options: Options) -> int:
+def _processes(workers: int, options: "Options") -> int:
     """As asked; else every core, or one process where a large model has threads of its own."""
     from infraspot.annotators import ADAPTERS
     from infraspot.core.cores import available_cores
@@ -186,7 +174,7 @@ def _run(job: "Job", workers: int) -> list[dict[str, Any]]:
 
 
 def _results(job: "Job", todo: Sequence[int], workers: int) -> Iterator[dict[str, Any]]:
-    from infraspot.cli.pseudo_labels import label_chunk, start_worker
+    from infraspot.labelling.pseudo import label_chunk, start_worker
 
     task = job.task()
     if workers == 1 or len(todo) < 2 * workers:
@@ -205,8 +193,8 @@ def _results(job: "Job", todo: Sequence[int], workers: int) -> Iterator[dict[str
 
 
 def _finish(job: "Job", results: Iterable[dict[str, Any]], compare: bool, json_path: str | None) -> None:
-    from infraspot.cli.pseudo_labels import summarise
     from infraspot.core.files import write_json
+    from infraspot.labelling.pseudo import summarise
 
     done = [result for result in results if "error" not in result]
     figures = {method: summarise(done, method) for method in job.options.methods}

@@ -17,7 +17,7 @@ from infraspot.core.errors import InputError, UsageError
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
 
-WEIGHTS = Path(__file__).parent.parent / "weights"
+WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
 CARD = "infraspot"
 USUAL_SIGMAS = 5.0
@@ -80,7 +80,7 @@ class TorchEngine:
     """A network in PyTorch, with its norms folded into its convolutions."""
 
     def __init__(self, network: "SegmentationNetwork", card: dict[str, Any], name: str) -> None:
-        from infraspot.networks.profile import prepare_for_inference
+        from infraspot.inference.prepared import prepare_for_inference
 
         self.name, self.card = name, card
         self._network = prepare_for_inference(network)
@@ -150,7 +150,7 @@ def open_engine(spec: str = DEFAULT_MODEL, *, engine: str = "auto", threads: int
         return OnnxEngine(path, threads=threads)
     import torch
 
-    from infraspot.inference.weights import load_network
+    from infraspot.weights.files import load_network
 
     if threads:
         torch.set_num_threads(threads)

@@ -1,6 +1,6 @@
 """The compiled inner loops: components of active pixels, and all thresholds in one descending sweep.
 
-Import this module only through :mod:`infraspot.metrics.compiled`, which does without it where numba is
+Import this module only through :mod:`infraspot.metrics.kernel_loader`, which does without it where numba is
 missing. Every function has a plain counterpart that the tests hold it to.
 
 The file is long on purpose: numba keeps compiled code per file, and would run a stale kernel if one that it

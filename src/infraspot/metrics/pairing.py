@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.matching import best_matching, greedy_matching
-from infraspot.metrics.compiled import kernels
+from infraspot.metrics.kernel_loader import kernels
 from infraspot.metrics.protocols import Protocol
 from infraspot.metrics.regions import Regions
 

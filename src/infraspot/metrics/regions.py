@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.geometry import find_components
-from infraspot.metrics.compiled import kernels
+from infraspot.metrics.kernel_loader import kernels
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.metrics.compiled import kernels
 from infraspot.metrics.frame import count_frame
+from infraspot.metrics.kernel_loader import kernels
 from infraspot.metrics.protocols import Protocol
 from infraspot.metrics.regions import find_regions
 

@@ -1,8 +1,6 @@
 """One file per network; :data:`NETWORKS` is the list of all of them."""
 
-from collections.abc import Callable
-
-from infraspot.networks.acm import ACM, acm_port
+from infraspot.networks.acm import ACM, ACMPort
 from infraspot.networks.agpcnet import AGPCNet
 from infraspot.networks.alclnet import ALCLNet
 from infraspot.networks.alcnet import ALCNet, ALCNetPort
@@ -26,9 +24,9 @@ from infraspot.networks.unet import UNet
 
 __all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
 
-NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
+NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "acm": ACM,
-    "acm-port": acm_port,
+    "acm-port": ACMPort,
     "agpcnet": AGPCNet,
     "alclnet": ALCLNet,
     "alcnet": ALCNet,

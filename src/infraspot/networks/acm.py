@@ -18,6 +18,7 @@ from infraspot.blocks.conv import ConvNormAct
 from infraspot.blocks.fusion import two_way
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 CHANNELS = (16, 32, 64)
 
@@ -32,6 +33,12 @@ class ACM(SegmentationNetwork):
     reduced
         Begin at a quarter of the resolution, as the port does.
     """
+
+    sheet = Sheet(
+        family="fusion",
+        source="Dai et al., WACV 2021",
+        note="the authors' own network, at full resolution; Table 6 shows the port",
+    )
 
     def __init__(self, *, depth: int = 4, reduced: bool = False):
         super().__init__()
@@ -77,6 +84,16 @@ def reduced_stem(channels: int) -> nn.Sequential:
     )
 
 
-def acm_port() -> ACM:
+class ACMPort(ACM):
     """The port of Table 6: 3 blocks a stage at a quarter of the resolution."""
-    return ACM(depth=3, reduced=True)
+
+    sheet = Sheet(
+        family="fusion",
+        source="Dai et al., WACV 2021, as ported",
+        paper_params=0.40e6,
+        paper_flops=0.40e9,
+        parity=2.9e-6,
+    )
+
+    def __init__(self) -> None:
+        super().__init__(depth=3, reduced=True)

@@ -17,6 +17,7 @@ from infraspot.blocks.conv import ConvNormAct
 from infraspot.blocks.fusion.two_way import AFM
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import AFRESH, Sheet
 
 CHANNELS = (64, 128, 256, 512)
 DEPTH = 2
@@ -24,6 +25,16 @@ DEPTH = 2
 
 class AGPCNet(SegmentationNetwork):
     """ResNet-18 encoder, context pyramid on 1/8, two asymmetric fusions, head on 1/2."""
+
+    sheet = Sheet(
+        family="fusion, semantics",
+        source="Zhang et al., IEEE TAES 2023",
+        licence=AFRESH + "MIT",
+        paper_params=0.48e6,
+        paper_flops=0.41e9,
+        note="Table 6's row is not this network's: the authors' program counts 12.35 M and 42.6 G",
+        parity=1.4e-6,
+    )
 
     stride = 8
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from infraspot.blocks.fusion.one_way import SBAM
 from infraspot.blocks.local_contrast import LocalContrast, LocalContrastEncoder, PixelHead
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 
 class _AlignedSBAM(SBAM):
@@ -27,6 +28,8 @@ class _AlignedSBAM(SBAM):
 
 class ALCLNet(SegmentationNetwork):
     """Five levels of 16 to 256 channels, merged pairwise from the coarsest up."""
+
+    sheet = Sheet(family="fusion, local", source="Yu et al., IEEE GRSL 2022", parity=1.8e-6)
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256)):
         super().__init__()

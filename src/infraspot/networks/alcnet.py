@@ -24,6 +24,7 @@ from infraspot.blocks.fusion.one_way import BLAM
 from infraspot.blocks.residual import ResidualBlock, SegmentationHead, enlarge, stage
 from infraspot.networks.acm import CHANNELS, full_stem, reduced_stem
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 DEPTH = 4
 SHIFTS = (13, 17)
@@ -32,6 +33,12 @@ DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, 1))
 
 class ALCNet(SegmentationNetwork):
     """Residual encoder of three scales, patch contrast on each, fused top down by local attention."""
+
+    sheet = Sheet(
+        family="fusion, local",
+        source="Dai et al., IEEE TGRS 2021",
+        note="the authors' own network, with local contrast; Table 6 shows the port",
+    )
 
     stride = 4
 
@@ -98,6 +105,14 @@ def _around(length: int, margin: int, like: Tensor) -> Tensor:
 
 class ALCNetPort(SegmentationNetwork):
     """The port of Table 6: ACM's fusion on a residual encoder at a quarter of the resolution."""
+
+    sheet = Sheet(
+        family="fusion",
+        source="Dai et al., IEEE TGRS 2021, as ported",
+        paper_params=0.43e6,
+        paper_flops=0.38e9,
+        parity=9.0e-6,
+    )
 
     stride = 16
 

@@ -1,9 +1,11 @@
 """What every segmentation network takes and returns."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from infraspot.networks.sheet import Sheet
 
 
 class SegOutput(NamedTuple):
@@ -36,6 +38,7 @@ class SegmentationNetwork(nn.Module):
     """
 
     stride: int = 1
+    sheet: ClassVar[Sheet] = Sheet()
 
     def segment(self, image: Tensor) -> SegOutput:
         """Logits for (N, 1, H, W) images whose sides are multiples of ``stride``."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import OWN, Sheet
 
 PRIOR_LOGIT = -4.0  # targets are rare: heads begin at a probability of 2 %
 
@@ -39,6 +40,8 @@ class Compact(SegmentationNetwork):
         Channels of the refinement at full resolution.
     """
 
+    sheet = Sheet(family="own", source="infraspot", licence=OWN)
+
     stride = 16
 
     def __init__(
@@ -48,7 +51,7 @@ class Compact(SegmentationNetwork):
         full_width: int = 8,
     ):
         super().__init__()
-        self.contrast = LocalContrast()
+        self.contrast = RingContrast()
         self.stem = ConvNormAct(2 * 4, widths[0])
         ins = (widths[0], *widths[:-1])
         self.encoder = nn.ModuleList(
@@ -86,7 +89,7 @@ class Compact(SegmentationNetwork):
         return SegOutput(coarse + self.head(self.refine(fine)), tuple(reversed(aux)))
 
 
-class LocalContrast(nn.Module):
+class RingContrast(nn.Module):
     """(N, 1, H, W) in [0, 1] to (N, 2, H, W): the centred image and its local contrast.
 
     Means are taken over 3x3 cells of ``cell`` pixels and interpolated. ``floor``, in units of the image, is

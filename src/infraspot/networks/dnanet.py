@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.residual import AttentiveResidualBlock, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import AFRESH, Sheet
 
 CHANNELS = (16, 32, 64, 128, 256)
 LAST = len(CHANNELS) - 1
@@ -29,6 +30,15 @@ LAST = len(CHANNELS) - 1
 
 class DNANet(SegmentationNetwork):
     """Nested grid of attentive residual blocks with a pyramid at its end."""
+
+    sheet = Sheet(
+        family="fusion, local, semantics",
+        source="Li et al., IEEE TIP 2022",
+        licence=AFRESH + "MIT",
+        paper_params=4.70e6,
+        paper_flops=14.26e9,
+        parity=2.1e-6,
+    )
 
     stride = 16
 

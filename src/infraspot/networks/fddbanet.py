@@ -26,6 +26,7 @@ from infraspot.blocks.conv import ConvNormAct
 from infraspot.blocks.fusion.two_way import ACM
 from infraspot.blocks.residual import ResidualBlock
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import OWN, Sheet
 
 
 class SpectralSplit(nn.Module):
@@ -97,6 +98,13 @@ class _Interaction(nn.Module):
 
 class FDDBANet(SegmentationNetwork):
     """Two streams of ``widths``, one decoder of their difference."""
+
+    sheet = Sheet(
+        family="other: frequency",
+        source="Huang et al., IEEE TGRS 2024",
+        licence=OWN,
+        note="the authors' program is not public",
+    )
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 128)):
         super().__init__()

@@ -22,6 +22,7 @@ from infraspot.blocks.fusion import Fusion
 from infraspot.blocks.gradient import gradient_magnitude
 from infraspot.blocks.local_contrast import LocalContrast, PixelHead, PlainResidual, PooledResidual
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 
 class _GradientGuide(nn.Module):
@@ -62,6 +63,8 @@ class _TwoWayGuidance(Fusion):
 class GGLNet(SegmentationNetwork):
     """Five levels of 16 to 256 channels, each guided by the gradient, merged pairwise from the coarsest
     up."""
+
+    sheet = Sheet(family="fusion, local", source="Zhao et al., IEEE GRSL 2023", parity=2.6e-6)
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256)):
         super().__init__()

@@ -21,6 +21,7 @@ from infraspot.blocks.fusion.one_way import TOAA
 from infraspot.blocks.gradient import gradient_magnitude
 from infraspot.blocks.residual import ResidualBlock, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 
 class _Gate(nn.Module):
@@ -62,6 +63,8 @@ class _TaylorBlock(nn.Module):
 
 class ISNet(SegmentationNetwork):
     """Three levels of 16, 32 and 64 channels from 1/4 down, and an edge stream of 64 at full resolution."""
+
+    sheet = Sheet(family="fusion, edge", source="Zhang et al., CVPR 2022", parity=1.5e-4)
 
     stride = 16
 

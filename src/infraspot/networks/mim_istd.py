@@ -20,6 +20,7 @@ from infraspot.blocks.residual import ResidualBlock, stage
 from infraspot.blocks.state_space import SelectiveScan2d
 from infraspot.blocks.transformer import from_windows, to_windows
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 WORDS = 4  # words along each side of a sentence
 
@@ -128,6 +129,8 @@ class _Expand(nn.Sequential):
 class MiMISTD(SegmentationNetwork):
     """Four levels of 32 to 256 channels (words: 4 to 32), two blocks each; the first of them has the inner
     Mamba."""
+
+    sheet = Sheet(family="other: state space", source="Chen et al., IEEE TGRS 2024", parity=6.6e-7)
 
     stride = 64
 

@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from infraspot.blocks.conv import resize_to
 from infraspot.blocks.local_contrast import LocalContrastEncoder, MultiscaleLocalContrast, PixelHead
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 
 class MLCLNet(SegmentationNetwork):
     """Three levels of 16, 32 and 64 channels, each refined, then summed at 64."""
+
+    sheet = Sheet(family="local", source="Yu et al., Infrared Physics & Technology 2022", parity=1.5e-6)
 
     stride = 4
 

@@ -23,6 +23,7 @@ from infraspot.blocks.conv import ConvNormAct, resize_to
 from infraspot.blocks.gradient import haar_bands
 from infraspot.blocks.local_contrast import PixelHead, PlainResidual, PooledResidual
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 WIDTHS = (16, 32, 64, 64, 64)
 BANDS = 9  # the high bands of three equal channels, in the authors' program
@@ -100,6 +101,8 @@ class _Meet(nn.Module):
 
 class MSDANet(SegmentationNetwork):
     """Five levels of 16, 32, 64, 64 and 64 channels, merged pairwise from the coarsest up."""
+
+    sheet = Sheet(family="local", source="Zhao et al., 2024", parity=1.6e-6)
 
     stride = 16
 

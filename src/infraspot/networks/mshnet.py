@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.residual import AttentiveResidualBlock, enlarge, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 CHANNELS = (16, 32, 64, 128, 256)
 DEPTHS = (1, 2, 2, 2, 2)
@@ -22,6 +23,14 @@ DEPTHS = (1, 2, 2, 2, 2)
 
 class MSHNet(SegmentationNetwork):
     """U-Net of five scales with attentive residual blocks and a fused four-scale head."""
+
+    sheet = Sheet(
+        family="loss, head",
+        source="Liu et al., CVPR 2024",
+        paper_params=4.07e6,
+        paper_flops=6.08e9,
+        parity=4.5e-7,
+    )
 
     stride = 16
 

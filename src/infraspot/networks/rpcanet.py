@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 
 def _normed_mapping(channels: int, layers: int) -> nn.Sequential:
@@ -53,6 +54,8 @@ class _Stage(nn.Module):
 
 class RPCANet(SegmentationNetwork):
     """Six stages of 32 channels at full resolution."""
+
+    sheet = Sheet(family="other: unfolding", source="Wu et al., WACV 2024", parity=6.6e-7)
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from infraspot.blocks.attention import EfficientChannelAttention
 from infraspot.blocks.conv import ConvNormAct, LayerNorm2d
 from infraspot.blocks.residual import LeakyResidualBlock, enlarge
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import Sheet
 
 CHANNELS = (32, 64, 128, 256)
 PATCHES = (16, 8, 4, 2)
@@ -31,6 +32,15 @@ BLOCKS = 4
 
 class SCTransNet(SegmentationNetwork):
     """Residual U-Net whose four skips pass through cross transformer blocks."""
+
+    sheet = Sheet(
+        family="fusion, local",
+        source="Yuan et al., IEEE TGRS 2024",
+        paper_params=11.19e6,
+        paper_flops=20.24e9,
+        note="Table 6 shows twice the multiply-accumulates in this row alone",
+        parity=5.8e-6,
+    )
 
     stride = 16
 

@@ -17,10 +17,20 @@ from torch import Tensor, nn
 from infraspot.blocks.attention import ChannelAttention, SpatialAttention
 from infraspot.blocks.conv import ConvNormAct, resize_to
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import AFRESH, Sheet
 
 
 class UIUNet(SegmentationNetwork):
     """Six stages of residual U-Nets, the last two dilated, with interactive cross attention on four skips."""
+
+    sheet = Sheet(
+        family="fusion, local, semantics",
+        source="Wu et al., IEEE TIP 2023",
+        licence=AFRESH + "Apache-2.0",
+        paper_params=50.54e6,
+        paper_flops=54.43e9,
+        parity=7.3e-7,
+    )
 
     stride = 32
 

@@ -27,6 +27,7 @@ from infraspot.blocks.local import LOCAL
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.networks.base import SegmentationNetwork, SegOutput
+from infraspot.networks.sheet import OWN, Sheet
 
 
 class UNet(SegmentationNetwork):
@@ -48,6 +49,8 @@ class UNet(SegmentationNetwork):
     The answer comes from the finest level; ``aux`` holds one coarser map for each decoder level and the
     coarsest. Raises UsageError for an unknown name or fewer than two widths.
     """
+
+    sheet = Sheet(family="own", source="infraspot, from the survey's Tables 1-3", licence=OWN)
 
     def __init__(
         self,

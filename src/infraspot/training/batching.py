@@ -9,9 +9,9 @@ import torch
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from infraspot.augment.transforms import Transform
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
-from infraspot.data.transforms import Transform
 from infraspot.schemes import Batch, LabelStore
 from infraspot.training.frames import CachedFrames, LabelledFrames
 

@@ -9,10 +9,10 @@ import torch
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.files import replacing, write_text
-from infraspot.inference.weights import save_weights
 from infraspot.training.recipe import parse_recipe
 from infraspot.training.run import Position, Row, Run, describe_run, versions
 from infraspot.training.settings import Recipe
+from infraspot.weights.files import save_weights
 
 STATE, LAST, BEST, LOG = "state.pt", "last.safetensors", "best.safetensors", "log.csv"
 

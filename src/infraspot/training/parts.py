@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from infraspot.augment.transforms import TRANSFORMS, Compose
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
-from infraspot.data.transforms import TRANSFORMS, Compose
-from infraspot.inference.weights import build_network as build_from_card
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
 from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
@@ -18,6 +17,7 @@ from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
 from infraspot.training.settings import LossPart, Named, NetworkPart, OptimiserPart, Recipe
 from infraspot.training.validation import NUMBERS
+from infraspot.weights.files import build_network
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -72,10 +72,10 @@ def selected(recipe: Recipe) -> dict[str, float]:
     return {select: 1.0} if isinstance(select, str) else select
 
 
-def build_network(part: NetworkPart) -> SegmentationNetwork:
+def network_of(part: NetworkPart) -> SegmentationNetwork:
     """The network of ``[network]``, with fresh weights."""
     options = {name: _frozen(value) for name, value in part.options.items()}
-    return _make("network", build_from_card, {"spec": part.spec | {"options": options}})
+    return _make("network", build_network, {"spec": part.spec | {"options": options}})
 
 
 def build_scheme(part: Named) -> Scheme:

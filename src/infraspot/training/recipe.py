@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from infraspot.core.errors import UsageError, unknown_name
 from infraspot.inference.engines import locate
-from infraspot.inference.weights import read_card
 from infraspot.training.mistakes import describe
 from infraspot.training.parts import wrong_options
 from infraspot.training.settings import Recipe
+from infraspot.weights.files import read_card
 
 # The only copy of the recipes; the repository shows this folder to its readers.
 PACKAGED = Path(__file__).parent.parent / "recipes"

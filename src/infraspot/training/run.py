@@ -12,11 +12,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from infraspot import __version__
 from infraspot.core.errors import UsageError
 from infraspot.core.files import write_text
+from infraspot.core.version import VERSION
 from infraspot.inference.engines import locate
-from infraspot.inference.weights import load_network
 from infraspot.losses import Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
@@ -27,6 +26,7 @@ from infraspot.training.frames import CachedFrames, LabelledFrames
 from infraspot.training.recipe import to_toml
 from infraspot.training.settings import NegativesPart, Recipe, TrainPart
 from infraspot.training.sources import open_negatives, open_training, open_validation
+from infraspot.weights.files import load_network
 
 Row = dict[str, float]
 
@@ -142,7 +142,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     val = CachedFrames(open_validation(recipe.data, val_split), limit)
     # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
     torch.manual_seed(train.seed)
-    module = parts.build_network(recipe.network)
+    module = parts.network_of(recipe.network)
     if train.channels_last:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
@@ -241,7 +241,7 @@ def _file_name(start: str) -> str:
 def versions() -> dict[str, str]:
     """Of everything that numbers may depend on."""
     return {
-        "infraspot": __version__,
+        "infraspot": VERSION,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -27,7 +27,7 @@ LEVEL_STEP = 0.02
 RING_MARGIN = 3.0
 
 
-class Click(BaseModel):
+class ClickRequest(BaseModel):
     """A click at (x, y) pixels; ``level`` None lets the method choose.
 
     With ``grow`` 1 or -1, the level moves from ``level`` until the mask grows or shrinks.
@@ -44,7 +44,7 @@ class Click(BaseModel):
     grow: Literal[-1, 0, 1] = 0
 
 
-def mask_of_click(frame: Frame, click: Click, targets: Sequence[MarkedTarget]) -> MarkedTarget:
+def mask_of_click(frame: Frame, click: ClickRequest, targets: Sequence[MarkedTarget]) -> MarkedTarget:
     """The target under a click; pixels that already belong to another target stay there.
 
     Raises
@@ -66,7 +66,7 @@ def mask_of_click(frame: Frame, click: Click, targets: Sequence[MarkedTarget]) -
     )
 
 
-def _annotated(frame: Frame, click: Click) -> LabelledMask:
+def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
     """The mask at the click's level, or at the next level where it is larger or smaller."""
 
     def at(level: float | None) -> LabelledMask:

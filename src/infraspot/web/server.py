@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from infraspot.core.errors import InfraspotError
 from infraspot.inference import stretch
 from infraspot.web.actions import Action
-from infraspot.web.proposals import METHODS, Click, Uncertainty, detector_rings, mask_of_click
+from infraspot.web.proposals import METHODS, ClickRequest, Uncertainty, detector_rings, mask_of_click
 from infraspot.web.session import RefusedError, Session
 from infraspot.web.transfer import EXPORTS
 
@@ -103,7 +103,7 @@ def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) 
         Route(at + "/keep", _answer(session, _keep, _Body), methods=["POST"]),
         Route(at + "/close", _answer(session, _close, _Body), methods=["POST"]),
         Route(at + "/act", _answer(session, _act, ActBody), methods=["POST"]),
-        Route(at + "/click", _answer(session, _click, Click), methods=["POST"]),
+        Route(at + "/click", _answer(session, _click, ClickRequest), methods=["POST"]),
         Route("/api/export", partial(_export, session), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), token, port)
@@ -235,7 +235,7 @@ def _act(session: Session, image: str, body: ActBody) -> dict[str, Any]:
     return _shown(*session.act(image, body.window, body.version, body.action, body.seconds))
 
 
-def _click(session: Session, image: str, body: Click) -> dict[str, Any]:
+def _click(session: Session, image: str, body: ClickRequest) -> dict[str, Any]:
     state, _ = session.state(image)
     target = mask_of_click(session.frame(image), body, state.targets)
     return target.model_dump(mode="json")

@@ -1,5 +1,5 @@
 """How the parameters of the local contrast family's programs are called here, as in
-:mod:`infraspot.networks.key_maps`: MLCLNet, ALCLNet, GGLNet, MSDANet and, of the same collection, ISNet."""
+:mod:`infraspot.weights.key_maps`: MLCLNet, ALCLNet, GGLNet, MSDANet and, of the same collection, ISNet."""
 
 Table = tuple[tuple[str, str], ...]
 

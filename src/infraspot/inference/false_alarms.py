@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
 
 
-def calibrate(engine: "Engine", samples: Iterable[Sample], data: str) -> dict[str, Any]:
+def measure_false_alarms(engine: "Engine", samples: Iterable[Sample], data: str) -> dict[str, Any]:
     """Measure the false alarms and the Pd of an engine at many thresholds.
 
     Parameters
@@ -60,7 +60,7 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
     fa_per_mpx
         Wanted unmatched detections in 10^6 pixels.
     card
-        Of the model; ``card["calibration"]`` holds ``megapixels``, ``data`` and ``curve``: rows of
+        Of the model; ``card["false_alarms"]`` holds ``megapixels``, ``data`` and ``curve``: rows of
         (threshold, false alarms a megapixel, Pd) with rising thresholds.
 
     Raises
@@ -68,7 +68,7 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
     UsageError
         If the model was not calibrated, or the rate is lower than the frames could show.
     """
-    calibration = card.get("calibration")
+    calibration = card.get("false_alarms")
     if not calibration:
         raise UsageError(f"the model {model} carries no calibration; give --threshold, not --fa-per-mpx")
     least = 1 / calibration["megapixels"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.annotators.calibration import Examples, best_levels, fit_scorer, folds_by_image, set_iou
+from infraspot.annotators.profile.fitting import Examples, best_levels, fit_scorer, folds_by_image, set_iou
 
 
 def learning_curve(

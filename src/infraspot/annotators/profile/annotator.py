@@ -1,10 +1,10 @@
 """``profile``: the annotator of infraspot, from one click to the seeded component at the right level.
 
-A target's surroundings are measured (:mod:`infraspot.annotators.target`), all thresholds between background
-and peak are described in one flood (:mod:`infraspot.annotators.flood`), one of the nested components is
-chosen (:mod:`infraspot.annotators.level`), and its holes are filled. Where the boundary lies is a convention
-of those who drew a data set's masks: ``level`` takes a number, or a law that ``infraspot calibrate`` fitted
-to some of them; ``"auto"`` assumes none.
+A target's surroundings are measured (:mod:`infraspot.annotators.surroundings`), one flood describes all
+thresholds between background and peak (:mod:`infraspot.annotators.flood`), one of the nested components is
+chosen (:mod:`infraspot.annotators.profile.level`), and its holes are filled. Where the boundary lies is a
+convention of those who drew a data set's masks. ``level`` takes a number, or a law that ``infraspot
+calibrate`` fitted to some of them; ``"auto"`` assumes no convention.
 """
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
-from infraspot.annotators.level import Chooser, make_chooser, number_of
+from infraspot.annotators.profile.level import Chooser, make_chooser, number_of
 from infraspot.annotators.region import Region, standing_out
-from infraspot.annotators.target import LEVELS, Target, look_around
+from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
+from infraspot.core.compiled import compiled
 
 _SOFTNESS = 0.4
 """Width of the soft edge in units of the level."""
@@ -44,7 +45,7 @@ def annotate_profile(
     return [_grow(look_around(image, *pixel_of(point)), choose, cautious=chosen) for point in points]
 
 
-def _grow(target: Target, choose: Chooser, *, cautious: bool) -> Region:
+def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
     level = choose(target)
     mask = _filled(target, level)
     if cautious and _floods(target, mask):
@@ -52,20 +53,20 @@ def _grow(target: Target, choose: Chooser, *, cautious: bool) -> Region:
     return Region(target.top, target.left, _soften(target.reach, mask, level), level)
 
 
-def _floods(target: Target, mask: NDArray[np.bool_]) -> bool:
+def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     """Whether a mask is larger than any target, or more than small without standing out."""
     area = np.count_nonzero(mask)
     return area > _LARGE or (area > _SMALL and standing_out(target.window, mask, mask)[1] < _UNSURE)
 
 
-def _filled(target: Target, level: float) -> NDArray[np.bool_]:
+def _filled(target: Surroundings, level: float) -> NDArray[np.bool_]:
     mask = target.component(level)
     mask[target.peak] = True
     filled: NDArray[np.bool_] = flood.filled(mask)
     return filled
 
 
-def _small(target: Target, level: float) -> tuple[float, NDArray[np.bool_]]:
+def _small(target: Surroundings, level: float) -> tuple[float, NDArray[np.bool_]]:
     """For a click on nothing: the largest small component above a level, or the pixels around the peak."""
     for higher in LEVELS[::-1]:
         if higher > level and np.count_nonzero(mask := _filled(target, float(higher))) <= _SMALL:
@@ -76,7 +77,7 @@ def _small(target: Target, level: float) -> tuple[float, NDArray[np.bool_]]:
     return float(LEVELS[0]), mask
 
 
-@flood.compiled
+@compiled
 def _soften(reach: NDArray[np.float32], mask: NDArray[np.bool_], level: float) -> NDArray[np.float32]:
     """(h, w) a ramp through one half at the level, kept to its side of one half by the mask."""
     soft = np.empty(reach.shape, np.float32)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from infraspot.core.errors import UsageError
-from infraspot.inference.narrow import narrow
+from infraspot.weights.narrow import narrow
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -222,7 +222,7 @@ def shrink(network: Network, plan: Sequence[Group]) -> Network:
 def widths(network: nn.Module, plan: Sequence[Group]) -> dict[str, list[int]]:
     """Channels that the changed layers read and write after the plan, by the names of their modules.
 
-    This is what a weight file's card needs for :func:`infraspot.inference.weights.load_network`.
+    This is what a weight file's card needs for :func:`infraspot.weights.files.load_network`.
     """
     found: dict[str, list[int]] = {}
     for group in plan:

@@ -24,7 +24,7 @@ _QUANTUM = 1 / 65535
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Surroundings:
     """One click with its window.
 
     Attributes
@@ -64,7 +64,7 @@ class Target:
         return self.reach >= level
 
 
-def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
+def look_around(image: NDArray[np.float32], y: int, x: int) -> Surroundings:
     """Measure the surroundings of a click at a pixel of a frame (H, W) float32 in [0, 1]."""
     height, width = image.shape
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
@@ -85,7 +85,9 @@ def look_around(image: NDArray[np.float32], y: int, x: int) -> Target:
     scaled_reach = ((reach - background) / contrast).astype(np.float32)
     table = flood.describe(scaled, flood.slope(scaled), scaled_reach, order, rim, LEVELS)
     click = (y - top, x - left)
-    return Target(top, left, scaled_reach, scaled, click, peak, polarity, background, contrast, noise, table)
+    return Surroundings(
+        top, left, scaled_reach, scaled, click, peak, polarity, background, contrast, noise, table
+    )
 
 
 def _find_peak(crop: NDArray[Any], click: tuple[int, int], middle: float) -> tuple[int, tuple[int, int]]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.core.errors import DataError
-from infraspot.networks.key_maps import KEY_MAPS, KeyMap
+from infraspot.weights.key_maps import KEY_MAPS, KeyMap
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -10,8 +10,8 @@ and ALCNet.
 
 from typing import NamedTuple
 
-from infraspot.networks import key_maps_contrast as contrast
-from infraspot.networks.key_maps_contrast import Table
+from infraspot.weights import key_maps_contrast as contrast
+from infraspot.weights.key_maps_contrast import Table
 
 
 class KeyMap(NamedTuple):

@@ -18,9 +18,8 @@ from infraspot.core.sample import Sample
 
 if TYPE_CHECKING:
     from infraspot.annotators import LabelledMask
-    from infraspot.cli.labelling import ClickSource
-    from infraspot.cli.pseudo import Options
     from infraspot.data import Reader
+    from infraspot.labelling.clicks import ClickSource
 
 SIZES = {"up to 9 px": (0, 9), "10 to 81 px": (10, 81), "over 81 px": (82, None)}
 """The size classes of the field's point-supervision papers, true area in pixels."""
@@ -28,6 +27,18 @@ SIZES = {"up to 9 px": (0, 9), "10 to 81 px": (10, 81), "over 81 px": (82, None)
 _JOURNAL = "pseudo.jsonl"
 _ORACLE_METHODS = ("mclc", "diffusion-mc")
 _SEEDED_METHODS = ("mclc", "diffusion-mc")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What makes one run's masks; a run with other options does not resume this one."""
+
+    points: str
+    methods: tuple[str, ...]
+    level: str
+    size_prior: str
+    seed: int
+    weights: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +103,10 @@ class Job:
 
     def provenance(self, done: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The stamp of the masks, and what became of each click."""
-        from infraspot import __version__
+        from infraspot.core.version import VERSION
 
         return {
-            "infraspot": __version__,
+            "infraspot": VERSION,
             "data": self.reader.name,
             "split": self.reader.split,
             **asdict(self.options),

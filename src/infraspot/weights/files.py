@@ -4,7 +4,7 @@ The card names the network and its options and may say more (data, split, recipe
 
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
 
-A pruned network has ``widths`` beside its options (see :mod:`infraspot.inference.narrow`).
+A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`).
 """
 
 import json
@@ -19,8 +19,8 @@ from torch import Tensor
 from infraspot.core.catalog import find
 from infraspot.core.errors import InputError
 from infraspot.core.files import replacing
-from infraspot.inference.narrow import narrow
 from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.weights.narrow import narrow
 
 CARD = "infraspot"
 

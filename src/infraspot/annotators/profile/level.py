@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.features import frame_features, level_features, rim_share
-from infraspot.annotators.scorer import Scorer
-from infraspot.annotators.target import LEVELS, Target
+from infraspot.annotators.profile.features import frame_features, level_features, rim_share
+from infraspot.annotators.profile.scorer import Scorer
+from infraspot.annotators.surroundings import LEVELS, Surroundings
 from infraspot.core.errors import UsageError, unknown_name
 
 PRESETS = Path(__file__).parent / "presets"
@@ -24,7 +24,7 @@ _CLEAR_OF_NOISE, _NOISE_SPREAD = np.log(18.0), 1.2
 _USUAL_SIZE, _SIZE_SPREAD = np.log(22.0), 3.0
 _NOISE_FLOOR = 0.004
 
-Chooser = Callable[[Target], float]
+Chooser = Callable[[Surroundings], float]
 
 
 def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) -> Chooser:
@@ -73,7 +73,7 @@ def load_level(name: str) -> Scorer:
     return Scorer.load(known[key])
 
 
-def plausible(target: Target) -> NDArray[np.bool_]:
+def plausible(target: Surroundings) -> NDArray[np.bool_]:
     """(L,) the levels whose component has not run out of the window or into a large structure.
 
     The highest level always counts as plausible.
@@ -94,14 +94,14 @@ def number_of(level: str | float) -> float | None:
     return number
 
 
-def _lift(target: Target, level: float) -> float:
+def _lift(target: Surroundings, level: float) -> float:
     """The level itself, or the lowest plausible one above it."""
     if target.component(level).sum() <= _LARGEST_SHARE * target.reach.size:
         return level
     return max(level, float(LEVELS[plausible(target)].min()))
 
 
-def _choose_auto(target: Target) -> float:
+def _choose_auto(target: Surroundings) -> float:
     """As low as the surroundings allow: well clear of their noise, and not far from the usual size.
 
     Nothing in it depends on the unit of the grey values.
@@ -117,9 +117,9 @@ def _choose_auto(target: Target) -> float:
     return _best(target, score)
 
 
-def _choose_scored(target: Target, scorer: Scorer, frame: NDArray[np.float64]) -> float:
+def _choose_scored(target: Surroundings, scorer: Scorer, frame: NDArray[np.float64]) -> float:
     return _best(target, scorer.score(level_features(target, frame)))
 
 
-def _best(target: Target, score: NDArray[np.floating]) -> float:
+def _best(target: Surroundings, score: NDArray[np.floating]) -> float:
     return float(LEVELS[np.where(plausible(target), score, -np.inf).argmax()])

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.target import LEVELS, Target
+from infraspot.annotators.surroundings import LEVELS, Surroundings
+from infraspot.core.compiled import compiled
 
 Features = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ _NEAR_DOWN, _NEAR_UP, _FAR_DOWN, _FAR_UP = (
 _LOG_LEVELS = np.log(np.maximum(LEVELS, 0.02))
 
 
-def level_features(target: Target, frame: Features) -> Features:
+def level_features(target: Surroundings, frame: Features) -> Features:
     """Features of every candidate level, (L, F) float64, finite.
 
     They are of three kinds: those of the component at the level (its size, the contrast and slope at its
@@ -70,7 +71,7 @@ def _quantiles(sample: NDArray[np.float32], shares: Sequence[float]) -> Sequence
     return found
 
 
-@flood.compiled
+@compiled
 def _differences(sample: NDArray[np.float32]) -> tuple[float, float, float]:
     """Standard deviation, and the sums of the sizes of first and second differences along the rows."""
     height, width = sample.shape
@@ -92,7 +93,7 @@ def _differences(sample: NDArray[np.float32]) -> tuple[float, float, float]:
     return float(np.sqrt(max(squares / sample.size - mean * mean, 0.0))), first, second
 
 
-def boundary_contrast(target: Target) -> NDArray[np.float64]:
+def boundary_contrast(target: Surroundings) -> NDArray[np.float64]:
     """(L,) mean grey inside the boundary less the mean outside, in units of the contrast."""
     table = target.table
     inside = table[:, flood.INNER_SUM] / np.maximum(table[:, flood.INNER], 1)
@@ -100,17 +101,17 @@ def boundary_contrast(target: Target) -> NDArray[np.float64]:
     return inside - outside
 
 
-def rim_share(target: Target) -> NDArray[np.float64]:
+def rim_share(target: Surroundings) -> NDArray[np.float64]:
     """(L,) share of the component that lies where the window ends inside the frame."""
     return target.table[:, flood.RIM] / np.maximum(target.table[:, flood.AREA], 1)
 
 
-def radius(target: Target) -> NDArray[np.float64]:
+def radius(target: Surroundings) -> NDArray[np.float64]:
     """(L,) radius in pixels of the disc of the component's area."""
     return np.sqrt(target.table[:, flood.AREA] / np.pi)
 
 
-def _component_features(target: Target) -> list[Features]:
+def _component_features(target: Surroundings) -> list[Features]:
     table = target.table
     area = np.maximum(table[:, flood.AREA], 1)
     size = np.log(area)
@@ -138,7 +139,7 @@ def _component_features(target: Target) -> list[Features]:
     ]
 
 
-def _target_features(target: Target, own: list[Features]) -> list[float]:
+def _target_features(target: Surroundings, own: list[Features]) -> list[float]:
     size, edge, elongation = own[1], own[4], own[8]
     noise = max(target.noise / target.contrast, _NOISE_FLOOR)
     return [

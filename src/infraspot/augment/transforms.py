@@ -13,11 +13,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infraspot.augment.copy_paste import CopyPaste
+from infraspot.augment.flecks import Flecks
+from infraspot.augment.resampling import resample
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import FloatArray, Sample
-from infraspot.data.copy_paste import CopyPaste
-from infraspot.data.flecks import Flecks
-from infraspot.data.resampling import resample
 
 Transform = Callable[[Sample, Generator], Sample]
 Range = tuple[float, float]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.features import frame_features, level_features
 from infraspot.annotators.inputs import pixel_of
-from infraspot.annotators.level import plausible
-from infraspot.annotators.scorer import CLIP, Scorer
-from infraspot.annotators.target import LEVELS, Target, look_around
+from infraspot.annotators.profile.features import frame_features, level_features
+from infraspot.annotators.profile.level import plausible
+from infraspot.annotators.profile.scorer import CLIP, Scorer
+from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
 from infraspot.core.geometry import Components, find_components
 
 Array = NDArray[np.float64]
@@ -181,7 +181,9 @@ def _target_under(parts: Components, point: NDArray[np.float64]) -> int | None:
     return int(around[ys[nearest], xs[nearest]]) - 1
 
 
-def _example(target: Target, frame: Array, parts: Components, owner: int, group: int) -> tuple[Any, ...]:
+def _example(
+    target: Surroundings, frame: Array, parts: Components, owner: int, group: int
+) -> tuple[Any, ...]:
     height, width = target.reach.shape
     window = parts.labels[target.top : target.top + height, target.left : target.left + width]
     on_target = np.sort(target.reach[window == owner + 1])

@@ -1,0 +1,1 @@
+"""Weight files: cards, converting the authors' files, pruning, and what a network costs."""

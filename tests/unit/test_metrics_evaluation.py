@@ -10,8 +10,7 @@ from infraspot.core.errors import InputError, UsageError
 from infraspot.core.matching import best_matching, greedy_matching
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
-from infraspot.metrics import Evaluation, Protocol, jsonable, score_frame
-from infraspot.metrics import kernel_loader
+from infraspot.metrics import Evaluation, Protocol, jsonable, kernel_loader, score_frame
 from infraspot.metrics.frame import prepare
 from infraspot.metrics.kernels import best_pairs, greedy_pairs
 from infraspot.metrics.protocols import PROTOCOLS

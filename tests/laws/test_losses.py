@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infraspot.losses import LOSSES, DeepSupervision, Loss, Weighted
+from infraspot.losses import LOSSES, Batch, DeepSupervision, Loss, Weighted
 from infraspot.networks import SegOutput
 
 
@@ -25,13 +25,18 @@ def _targets() -> torch.Tensor:
     return target
 
 
+def _batch(labels: torch.Tensor | None = None) -> Batch:
+    labels = _targets() if labels is None else labels
+    return Batch(tuple(f"frame{k}" for k in range(len(labels))), 0.3 + 0.5 * labels, labels)
+
+
 def _logits(seed: int = 0, scale: float = 3.0) -> torch.Tensor:
     return scale * torch.randn(3, 1, 12, 16, generator=torch.Generator().manual_seed(seed))
 
 
 @ALL
 def test_one_value_a_sample(loss: Loss) -> None:
-    value = loss(_logits(), _targets())
+    value = loss(_logits(), _batch())
     assert value.shape == (3,)
     assert value.dtype == torch.float32
 
@@ -40,7 +45,7 @@ def test_one_value_a_sample(loss: Loss) -> None:
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
 def test_values_and_gradients_are_finite(loss: Loss, scale: float) -> None:
     logits = _logits(scale=scale).requires_grad_()
-    value = loss(logits, _targets())
+    value = loss(logits, _batch())
     value.sum().backward()
     assert value.isfinite().all()
     assert logits.grad is not None
@@ -50,44 +55,44 @@ def test_values_and_gradients_are_finite(loss: Loss, scale: float) -> None:
 @ALL
 def test_gradient_reaches_the_logits(loss: Loss) -> None:
     logits = _logits().requires_grad_()
-    loss(logits, _targets()).sum().backward()
+    loss(logits, _batch()).sum().backward()
     assert logits.grad is not None
     assert logits.grad[0].abs().sum() > 0
 
 
 @ALL
 def test_the_truth_costs_next_to_nothing_and_less_than_anything_else(loss: Loss) -> None:
-    target = _targets()
-    perfect = loss((target * 2 - 1) * 20, target)
+    target, batch = _targets(), _batch()
+    perfect = loss((target * 2 - 1) * 20, batch)
     assert (perfect < 1e-2).all()
     for wrong in (_logits(), torch.zeros_like(target), (1 - target * 2) * 20):
-        assert perfect.sum() < loss(wrong, target).sum()
+        assert perfect.sum() < loss(wrong, batch).sum()
 
 
 @ALL
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_agrees_with_single(loss: Loss, dtype: torch.dtype) -> None:
     logits = _logits().to(dtype)
-    assert torch.equal(loss(logits, _targets()), loss(logits.float(), _targets()))
+    assert torch.equal(loss(logits, _batch()), loss(logits.float(), _batch()))
 
 
 @ALL
 def test_soft_labels_are_welcome(loss: Loss) -> None:
     soft = torch.rand(3, 1, 12, 16, generator=torch.Generator().manual_seed(5))
-    assert loss(_logits(), soft).isfinite().all()
+    assert loss(_logits(), _batch(soft)).isfinite().all()
 
 
 @ALL
 def test_a_network_output_counts_as_its_logits(loss: Loss) -> None:
     logits = _logits()
-    assert torch.equal(loss(SegOutput(logits), _targets()), loss(logits, _targets()))
+    assert torch.equal(loss(SegOutput(logits), _batch()), loss(logits, _batch()))
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "soft_iou_batch"])
 def test_the_value_of_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
     loss, logits, target = LOSSES[name](), _logits(), _targets()
-    alone = torch.cat([loss(logits[k : k + 1], target[k : k + 1]) for k in range(3)])
-    torch.testing.assert_close(loss(logits, target), alone)
+    alone = torch.cat([loss(logits[k : k + 1], _batch(target[k : k + 1])) for k in range(3)])
+    torch.testing.assert_close(loss(logits, _batch()), alone)
 
 
 @ALL
@@ -95,4 +100,4 @@ def test_sums_and_deep_supervision_keep_the_law(loss: Loss) -> None:
     output = SegOutput(_logits(), (_logits(1)[..., ::2, ::2], _logits(2)[..., ::4, ::4]))
     for size in ("pool", "upsample"):
         deep = DeepSupervision(Weighted([(2.0, loss)]), [1, 0.5, 0.25], size=size)
-        assert deep(output, _targets()).shape == (3,)
+        assert deep(output, _batch()).shape == (3,)

@@ -115,5 +115,5 @@ def test_full_supervision_is_the_mean_of_the_loss() -> None:
     scheme = SCHEMES["full"]()
     scheme.begin(run)
     batch = _batch(run)
-    each = run.loss(run.network(batch.images), batch.labels)
+    each = run.loss(run.network(batch.images), batch)
     assert scheme.loss(run, batch).item() == pytest.approx(sum(each.tolist()) / 3, rel=1e-6)

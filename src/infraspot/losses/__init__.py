@@ -1,4 +1,4 @@
-"""Losses: from a network's output and a target to one value a sample; :data:`LOSSES` lists them."""
+"""Losses: from a network's output and a batch to one value a sample; :data:`LOSSES` lists them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -6,6 +6,7 @@ from typing import Any
 
 from infraspot.core.catalog import find
 from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.batch import Batch
 from infraspot.losses.combine import DeepSupervision, Weighted
 from infraspot.losses.edges import Edge, Gradient, outline
 from infraspot.losses.overlap import Dice, FocalIoU, SoftIoU
@@ -16,6 +17,7 @@ __all__ = [
     "BCE",
     "LOSSES",
     "SLS",
+    "Batch",
     "DeepSupervision",
     "Dice",
     "Edge",

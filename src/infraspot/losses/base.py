@@ -5,6 +5,8 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
+from infraspot.losses.batch import Batch
+
 
 class SegLike(Protocol):
     """What a loss reads of a network's output; ``infraspot.networks.SegOutput`` is one."""
@@ -20,14 +22,14 @@ class SegLike(Protocol):
 
 
 class Loss:
-    """A loss takes logits (or a network's output) and a target, and gives one value a sample.
+    """A loss takes a network's output (or its logits) and a batch, and gives one value a sample.
 
-    Targets are (N, 1, H, W) in [0, 1]; soft labels are welcome. The values are (N,) float32, whatever the
-    precision of the logits, so that a scheme can weight samples. The mean over samples is the loss of the
-    batch.
+    It reads what it needs of the batch: the labels, (N, 1, H, W) in [0, 1] and possibly soft, and the images.
+    The values are (N,) float32, whatever the precision of the logits, so that a scheme can weight samples.
+    The mean over samples is the loss of the batch.
     """
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         raise NotImplementedError
 
     def begin_epoch(self, epoch: int) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from infraspot.core.errors import UsageError
 from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.batch import Batch
 
 
 class Weighted(Loss):
@@ -28,11 +29,11 @@ class Weighted(Loss):
         for _, loss in self.terms:
             loss.begin_epoch(epoch)
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         (weight, first), *others = self.terms
-        total = weight * first(output, target)
+        total = weight * first(output, batch)
         for weight, loss in others:
-            total = total + weight * loss(output, target)
+            total = total + weight * loss(output, batch)
         return total
 
 
@@ -47,8 +48,8 @@ class DeepSupervision(Loss):
         First the weight of the answer, then those of ``output.aux``, finest first; or one number, the weight
         of every auxiliary map beside an answer of weight 1, which suits a network of any number of maps.
     size
-        How a smaller map meets the target: ``"pool"`` brings the target to the map's size by its largest
-        value, so that no target vanishes; ``"upsample"`` brings the logits to the target's size (bilinear).
+        How a smaller map meets the labels: ``"pool"`` shrinks the labels by their largest value, so that no
+        target vanishes; ``"upsample"`` enlarges the logits (bilinear).
     normalise
         Divide by the sum of the weights, as programs do that average over heads.
     """
@@ -67,7 +68,7 @@ class DeepSupervision(Loss):
     def begin_epoch(self, epoch: int) -> None:
         self.loss.begin_epoch(epoch)
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         """Weighted sum over the maps.
 
         Raises
@@ -77,9 +78,9 @@ class DeepSupervision(Loss):
         """
         aux: tuple[Tensor, ...] = getattr(output, "aux", ())
         first, *others = self._weights(len(aux))
-        total = first * self.loss(output, target)
+        total = first * self.loss(output, batch)
         for weight, logits in zip(others, aux, strict=True):
-            total = total + weight * self._compare(logits, target)
+            total = total + weight * self._compare(logits, batch)
         return total
 
     def _weights(self, auxiliary: int) -> list[float]:
@@ -96,11 +97,12 @@ class DeepSupervision(Loss):
         total = sum(weights) if self.normalise else 1.0
         return [weight / total for weight in weights]
 
-    def _compare(self, logits: Tensor, target: Tensor) -> Tensor:
-        if logits.shape[-2:] == target.shape[-2:]:
-            return self.loss(logits, target)
+    def _compare(self, logits: Tensor, batch: Batch) -> Tensor:
+        size = batch.labels.shape[-2:]
+        if logits.shape[-2:] == size:
+            return self.loss(logits, batch)
         if self.size == "pool":
             height, width = logits.shape[-2:]
-            return self.loss(logits, F.adaptive_max_pool2d(target, (height, width)))
-        full = F.interpolate(logits_of(logits), size=target.shape[-2:], mode="bilinear", align_corners=False)
-        return self.loss(full, target)
+            return self.loss(logits, batch.shrunk((height, width)))
+        full = F.interpolate(logits_of(logits), size=size, mode="bilinear", align_corners=False)
+        return self.loss(full, batch)

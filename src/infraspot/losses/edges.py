@@ -1,12 +1,13 @@
 """Losses that look at the targets' outlines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from infraspot.core.errors import UsageError
 from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.batch import Batch
 
 
 def outline(target: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ class Edge(Loss):
     def begin_epoch(self, epoch: int) -> None:
         self.loss.begin_epoch(epoch)
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         """Compare ``output.edge`` with the outline.
 
         Raises
@@ -40,15 +41,15 @@ class Edge(Loss):
                 "the edge loss needs a network with an edge map, and this one has none;"
                 " take [loss] edge out of the recipe or choose another network"
             )
-        return self.loss(edge, outline(target))
+        return self.loss(edge, replace(batch, labels=outline(batch.labels)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gradient(Loss):
     """Mean absolute difference between the Sobel gradients of the probability and those of the target."""
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        error = F.pad(logits_of(output).sigmoid() - target, (1, 1, 1, 1), mode="replicate")
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        error = F.pad(logits_of(output).sigmoid() - batch.labels, (1, 1, 1, 1), mode="replicate")
         across = error.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
         slopes = F.conv2d(error, across.T.expand(1, 1, 3, 3)), F.conv2d(error, across.expand(1, 1, 3, 3))
         return sum((slope.abs().flatten(1).mean(dim=1) for slope in slopes), error.new_zeros(len(error)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.batch import Batch
 
 
 def overlap(probability: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,8 +31,8 @@ class SoftIoU(Loss):
     pooled: bool = False
     smooth: float = 1.0
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        shared, union = overlap(logits_of(output).sigmoid(), target)
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        shared, union = overlap(logits_of(output).sigmoid(), batch.labels)
         if self.pooled:
             shared, union = shared.sum().expand_as(shared), union.sum().expand_as(union)
         return 1 - (shared + self.smooth) / (union + self.smooth)
@@ -43,8 +44,8 @@ class Dice(Loss):
 
     smooth: float = 1.0
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        shared, union = overlap(logits_of(output).sigmoid(), target)
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        shared, union = overlap(logits_of(output).sigmoid(), batch.labels)
         return 1 - (2 * shared + self.smooth) / (shared + union + self.smooth)
 
 
@@ -60,8 +61,8 @@ class FocalIoU(Loss):
     alpha: float = 0.75
     smooth: float = 1.0
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        p = 0.999 * (logits_of(output).sigmoid() - 0.5) + 0.5
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        target, p = batch.labels, 0.999 * (logits_of(output).sigmoid() - 0.5) + 0.5
         shared, union = overlap(p, target)
         iou = ((shared + self.smooth) / (union + self.smooth)).view(-1, 1, 1, 1)
         entropy = -(target * p.log() + (1 - target) * (1 - p).log())

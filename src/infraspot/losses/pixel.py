@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infraspot.losses.base import Loss, SegLike, cross_entropy, logits_of, over_pixels
+from infraspot.losses.batch import Batch
 
 # -log p_t at which the exponent of the threshold focal loss stops growing: 1.5^20 is still a useful gradient.
 LARGEST_EXPONENT = 20.0
@@ -18,11 +19,11 @@ class BCE(Loss):
 
     target_weight: float = 1.0
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         logits = logits_of(output)
         weight = logits.new_tensor(self.target_weight)
         return over_pixels(
-            F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
+            F.binary_cross_entropy_with_logits(logits, batch.labels, pos_weight=weight, reduction="none")
         )
 
 
@@ -33,7 +34,8 @@ class Focal(Loss):
     alpha: float = 0.75
     gamma: float = 2.0
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        target = batch.labels
         entropy = cross_entropy(logits_of(output), target)
         alpha = self.alpha * target + (1 - self.alpha) * (1 - target)
         return over_pixels(alpha * (-torch.expm1(-entropy)) ** self.gamma * entropy)
@@ -47,8 +49,8 @@ class ThresholdFocal(Loss):
     The mean is each sample's own, and no gradient flows through it. The second exponent is capped at 20.
     """
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        logits = logits_of(output)
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        logits, target = logits_of(output), batch.labels
         p = logits.sigmoid()
         p_t = p * target + (1 - p) * (1 - target)
         easy_power = -p_t.detach().mean(dim=(1, 2, 3), keepdim=True).clamp(1e-6).log()
@@ -66,8 +68,8 @@ class PointFocal(Loss):
     Sum of ``-y (1 - p)^2 log p - (1 - y)^4 p^2 log(1 - p)`` over ``max(1, number of pixels with y = 1)``.
     """
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        logits = logits_of(output)
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        logits, target = logits_of(output), batch.labels
         p = logits.sigmoid()
         on_target = target * (1 - p) ** 2 * -F.logsigmoid(logits)
         on_clutter = (1 - target) ** 4 * p**2 * -F.logsigmoid(-logits)
@@ -81,7 +83,7 @@ class HardClutter(Loss):
 
     pixels: int = 64
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        entropy = cross_entropy(logits_of(output), target)
-        clutter = torch.where(target > 0.5, torch.zeros_like(entropy), entropy).flatten(1)
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        entropy = cross_entropy(logits_of(output), batch.labels)
+        clutter = torch.where(batch.labels > 0.5, torch.zeros_like(entropy), entropy).flatten(1)
         return clutter.topk(min(self.pixels, clutter.shape[1]), dim=1).values.mean(dim=1)

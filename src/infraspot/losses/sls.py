@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.batch import Batch
 from infraspot.losses.overlap import overlap
 
 TINY = 1e-8
@@ -39,8 +40,8 @@ class SLS(Loss):
     def begin_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __call__(self, output: SegLike | Tensor, target: Tensor) -> Tensor:
-        p = logits_of(output).sigmoid()
+    def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
+        p, target = logits_of(output).sigmoid(), batch.labels
         shared, union = overlap(p, target)
         iou = (shared + self.smooth) / (union + self.smooth)
         if self.epoch < self.warm_up:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from infraspot.schemes.base import Batch, Scheme, Trainee
+from infraspot.losses import Batch
+from infraspot.schemes.base import Scheme, Trainee
 from infraspot.schemes.full import Full
 from infraspot.schemes.labels import LabelStore
 

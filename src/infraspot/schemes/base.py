@@ -1,24 +1,14 @@
 """What a way of training adds to the loop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from infraspot.core.sample import Sample
-from infraspot.losses import Loss
+from infraspot.losses import Batch, Loss
 from infraspot.schemes.labels import LabelStore
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Augmented frames: ``images`` and ``labels``, (N, 1, H, W) in [0, 1], and the ids they come from."""
-
-    ids: tuple[str, ...]
-    images: Tensor
-    labels: Tensor
 
 
 class Trainee(Protocol):
@@ -71,7 +61,7 @@ class Scheme:
 
     def loss(self, run: Trainee, batch: Batch) -> Tensor:
         """Scalar to minimise."""
-        return run.loss(run.network(batch.images), batch.labels).mean()
+        return run.loss(run.network(batch.images), batch).mean()
 
     def after_step(self, run: Trainee, batch: Batch) -> None:
         """An outer level with its own parameters and optimisers."""

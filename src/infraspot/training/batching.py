@@ -113,7 +113,7 @@ def _stack(samples: list[Sample]) -> Batch:
     images = np.stack([sample.image for sample in samples])[:, None]
     labels = np.stack([sample.mask for sample in samples if sample.mask is not None])[:, None]
     return Batch(
-        tuple(sample.id for sample in samples),
-        torch.from_numpy(images.astype(np.float32, copy=False)),
-        torch.from_numpy(labels.astype(np.float32)),
+        ids=tuple(sample.id for sample in samples),
+        images=torch.from_numpy(images.astype(np.float32, copy=False)),
+        labels=torch.from_numpy(labels.astype(np.float32)),
     )

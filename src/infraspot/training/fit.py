@@ -80,7 +80,7 @@ def train_step(run: Run, batch: Batch) -> float:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.network.train()
-    batch = Batch(batch.ids, batch.images.to(run.device), batch.labels.to(run.device))
+    batch = batch.to(run.device)
     loss = run.scheme.loss(run, batch)
     value = float(loss.detach())
     if not math.isfinite(value):

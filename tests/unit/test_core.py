@@ -62,14 +62,14 @@ def test_targets_come_with_the_highest_score_first():
     scores = np.zeros((9, 9), np.float32)
     scores[1, 1] = 0.6
     scores[5:7, 5:7] = 0.9
-    first, second = Prediction("a", scores).targets(0.5)
+    first, second = Prediction("a", scores).find_targets(0.5)
     assert (first.x, first.y, first.area, first.box) == (5.5, 5.5, 4, (5, 5, 7, 7))
     assert second.score == pytest.approx(0.6)
     assert first.scr is None
 
 
 def test_a_score_at_the_threshold_is_background():
-    assert not Prediction("a", np.full((2, 2), 0.5, np.float32)).targets(0.5)
+    assert not Prediction("a", np.full((2, 2), 0.5, np.float32)).find_targets(0.5)
 
 
 def test_a_sample_refuses_a_mask_of_another_size():

@@ -3,5 +3,15 @@
 from infraspot.inference.detector import detect
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine, packaged_models
 from infraspot.inference.frames import score_frame, stretch
+from infraspot.inference.predictor import predict
 
-__all__ = ["DEFAULT_MODEL", "Engine", "detect", "open_engine", "packaged_models", "score_frame", "stretch"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Engine",
+    "detect",
+    "open_engine",
+    "packaged_models",
+    "predict",
+    "score_frame",
+    "stretch",
+]

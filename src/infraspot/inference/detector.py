@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
-from infraspot.core.prediction import Prediction, Target
+from infraspot.core.prediction import Target
 from infraspot.data import Frame
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine
-from infraspot.inference.frames import score_frame
+from infraspot.inference.predictor import predict
 
 _open = lru_cache(maxsize=4)(open_engine)
 
@@ -43,7 +43,7 @@ def detect(
     frame = image if isinstance(image, Frame) else _as_frame(image)
     if threshold is None:
         threshold = float(engine.card.get("threshold", 0.5))
-    return Prediction("", score_frame(engine, frame.image, frame.bit_depth)).targets(threshold, frame.image)
+    return predict(engine, frame).find_targets(threshold, frame.image)
 
 
 def _as_frame(image: NDArray[Any]) -> Frame:

@@ -36,7 +36,7 @@ def draw_targets(
     picture.putpalette([*np.linspace(0, 255, INK).round().astype(int).repeat(3).tolist(), *colour])
     pen = ImageDraw.Draw(picture)
     for target in targets:
-        x0, y0, x1, y1 = (side * scale for side in target.box)
+        x0, y0, x1, y1 = (round(side * scale) for side in target.box)
         box = (x0 - MARGIN - 1, y0 - MARGIN - 1, x1 + MARGIN, y1 + MARGIN)
         _bracket(pen, box)
         label = f"{target.score:.2f}"

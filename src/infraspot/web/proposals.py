@@ -6,14 +6,13 @@ from threading import Thread
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from infraspot.annotators import ANNOTATORS, LabelledMask, annotate
 from infraspot.core.errors import InfraspotError
 from infraspot.core.prediction import Prediction
 from infraspot.data import Frame
-from infraspot.inference import Engine, open_engine, score_frame
+from infraspot.inference import Engine, open_engine, predict
 from infraspot.web.actions import MarkedTarget
 from infraspot.web.runs import to_mask, to_patch
 from infraspot.web.session import Session
@@ -91,18 +90,18 @@ def _engine() -> Engine:
 
 def detector_rings(frame: Frame) -> list[dict[str, float]]:
     """A ring around each target of the packaged detector: x, y and radius in pixels, and its score."""
-    scores = score_frame(_engine(), frame.image, frame.bit_depth)
+    threshold = float(_engine().card.get("threshold", 0.5))
     rings = []
-    for target in Prediction("", scores).targets(float(_engine().card.get("threshold", 0.5))):
+    for target in predict(_engine(), frame).find_targets(threshold):
         x0, y0, x1, y1 = target.box
         radius = max(x1 - x0, y1 - y0) / 2 + RING_MARGIN
         rings.append({"x": target.x, "y": target.y, "radius": radius, "score": target.score})
     return rings
 
 
-def uncertainty_of(scores: NDArray[np.float32]) -> float:
+def uncertainty_of(prediction: Prediction) -> float:
     """How undecided the detector is about its least certain target: 0 sure, 1 a coin toss."""
-    peaks = [target.score for target in Prediction("", scores).targets(FAINT)]
+    peaks = [target.score for target in prediction.find_targets(FAINT)]
     return max((1 - abs(2 * peak - 1) for peak in peaks), default=0.0)
 
 
@@ -124,7 +123,7 @@ class Uncertainty:
         for image, path in self._session.images.items():
             try:
                 frame = read_image(path)
-                scores = score_frame(_engine(), frame.image, frame.bit_depth)
+                prediction = predict(_engine(), frame, image)
             except InfraspotError:
                 continue  # the page says what is wrong with an image when it is opened
-            self.values[image] = uncertainty_of(scores)
+            self.values[image] = uncertainty_of(prediction)

@@ -1,0 +1,41 @@
+"""From a frame to what an engine says about it, whatever kind of answer the engine gives."""
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from infraspot.core.prediction import Prediction
+from infraspot.core.sample import Sample
+from infraspot.data import Frame
+from infraspot.inference.frames import score_frame
+
+if TYPE_CHECKING:
+    from infraspot.inference.engines import Engine
+
+
+@runtime_checkable
+class TargetEngine(Protocol):
+    """An engine that answers with targets: a detector of boxes. It prepares and tiles frames itself."""
+
+    name: str
+    card: dict[str, Any]
+
+    def predict(self, frame: Frame | Sample, id: str) -> Prediction:
+        """Every target that the engine proposes, with its score."""
+        ...
+
+
+def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = "") -> Prediction:
+    """What an engine says about one frame of any size and depth.
+
+    Parameters
+    ----------
+    engine
+        See :mod:`infraspot.inference.engines`; engines of score maps and of targets are both taken.
+    frame
+        A frame as :func:`infraspot.read_image` gives it, or a sample.
+    id
+        Name of the prediction; that of the sample where it is left out.
+    """
+    name = id or getattr(frame, "id", "")
+    if isinstance(engine, TargetEngine):
+        return engine.predict(frame, name)
+    return Prediction(name, score_frame(engine, frame.image, frame.bit_depth))

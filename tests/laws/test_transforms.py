@@ -1,11 +1,13 @@
-"""Every transform keeps image, mask, points, boxes and sky together."""
+"""Every transform keeps all that is known about a frame together, also what it does not know itself."""
+
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from infraspot.augment.transforms import TRANSFORMS, Compose, Crop, Flip, Gain, Rot90, Scale, Transpose
-from infraspot.core.sample import Sample
+from infraspot.core.sample import BORDER_LAYER, PER_TARGET, Sample
 
 GEOMETRIC = {
     "crop": {"size": 48, "zoom": (0.8, 1.5)},
@@ -29,65 +31,124 @@ def scene(seed: int = 0, height: int = 70, width: int = 90) -> Sample:
         mask[y0:y1, x0:x1] = True
     points = np.stack([(boxes[:, 1] + boxes[:, 3] - 1) / 2, (boxes[:, 0] + boxes[:, 2] - 1) / 2], axis=1)
     sky = (np.arange(height)[:, None] < height // 2) * np.ones((1, width), np.uint8)
-    return Sample("scene", image, mask, points, boxes, sky.astype(np.uint8))
+    return Timed(
+        "scene",
+        image,
+        mask,
+        points,
+        boxes,
+        sky.astype(np.uint8),
+        bit_depth=16,
+        label=mask * np.float32(0.75),
+        tracks=np.array([4, 5]),
+        classes=np.array([0, 1]),
+        depth=image + 2,
+        speeds=np.array([0.5, 1.5]),
+        time=3.5,
+    )
 
 
-def layers(sample: Sample) -> list[np.ndarray]:
-    return [sample.image, sample.mask, sample.points, sample.boxes, sample.sky]
+@dataclass(frozen=True, eq=False)
+class Timed(Sample):
+    """A sample with a layer, rows and a value that the package does not know."""
+
+    depth: np.ndarray | None = field(default=None, metadata=BORDER_LAYER)
+    speeds: np.ndarray | None = field(default=None, metadata=PER_TARGET)
+    time: float = 0.0
+
+
+ANNOTATIONS = [part.name for part in fields(Timed) if part.default is None]
+
+
+def values(sample: Sample) -> dict[str, object]:
+    return {part.name: getattr(sample, part.name) for part in fields(sample)}
+
+
+def copied(sample: Sample) -> dict[str, object]:
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in values(sample).items()
+    }
+
+
+def test_the_scene_of_these_laws_has_every_field():
+    for name, value in values(scene()).items():
+        assert value is not None, name
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_the_same_seed_gives_the_same_sample(name):
     transform = TRANSFORMS[name](**ALWAYS.get(name, {}))
     one, two = (transform(scene(), np.random.default_rng(7)) for _ in range(2))
-    for a, b in zip(layers(one), layers(two), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for name, value in values(one).items():
+        np.testing.assert_array_equal(value, values(two)[name])
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_the_input_is_left_as_it_was(name):
-    sample, before = scene(), [layer.copy() for layer in layers(scene())]
+    sample, before = scene(), copied(scene())
     for seed in range(5):
         TRANSFORMS[name](**ALWAYS.get(name, {}))(sample, np.random.default_rng(seed))
-    for now, was in zip(layers(sample), before, strict=True):
-        np.testing.assert_array_equal(now, was)
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_types_and_ranges_are_kept(name):
-    for seed in range(5):
-        result = TRANSFORMS[name](**ALWAYS.get(name, {}))(scene(), np.random.default_rng(seed))
-        assert result.image.dtype == np.float32
-        assert result.mask.dtype == bool
-        assert result.sky.dtype == np.uint8
-        assert result.image.min() >= 0
-        assert result.image.max() <= 1
-        assert result.points.shape[1:] == (2,)
-        assert result.boxes.shape[1:] == (4,)
+    for key, now in values(sample).items():
+        np.testing.assert_array_equal(now, before[key])
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("seed", range(5))
-def test_a_soft_label_stays_soft(name, seed):
-    soft = scene().replace(mask=scene().mask * np.float32(0.75))
-    result = TRANSFORMS[name](**ALWAYS.get(name, {}))(soft, np.random.default_rng(seed))
-    assert result.mask.dtype == np.float32
-    assert result.mask.min() >= 0
-    assert result.mask.max() <= 1
+def test_types_ranges_and_shapes_are_kept(name, seed):
+    before = scene()
+    result = TRANSFORMS[name](**ALWAYS.get(name, {}))(before, np.random.default_rng(seed))
+    assert type(result) is Timed
+    for key, value in values(result).items():
+        if isinstance(value, np.ndarray):
+            assert value.dtype == getattr(before, key).dtype, key
+        else:
+            assert value == getattr(before, key), key
+    for layer_of in (result.image, result.label):
+        assert layer_of.min() >= 0
+        assert layer_of.max() <= 1
+    assert result.depth.min() >= 2
+    assert len(result.boxes) == len(result.tracks) == len(result.classes) == len(result.speeds)
+    assert result.points.shape[1:] == (2,)
+    assert result.boxes.shape[1:] == (4,)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+@pytest.mark.parametrize("seed", range(8))
+def test_layers_and_rows_that_no_transform_knows_follow_too(name, seed):
+    result = TRANSFORMS[name](**GEOMETRIC[name])(scene(), np.random.default_rng(seed))
+    np.testing.assert_allclose(result.depth, result.image + 2, atol=1e-5)
+    np.testing.assert_array_equal(result.speeds, result.tracks - 3.5)
+    np.testing.assert_array_equal(result.classes, result.tracks - 4)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_what_is_not_annotated_stays_so(name):
-    bare = scene().replace(mask=None, points=None, boxes=None, sky=None)
+@pytest.mark.parametrize("seed", range(5))
+def test_mask_and_label_move_alike(name, seed):
+    hard = scene().replace(label=scene().mask)
+    result = TRANSFORMS[name](**ALWAYS.get(name, {}))(hard, np.random.default_rng(seed))
+    np.testing.assert_array_equal(result.mask, result.label)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("absent", [*([name] for name in ANNOTATIONS), ANNOTATIONS])
+def test_what_is_not_annotated_stays_so(name, absent):
+    if absent in (["points"], ["boxes"]):
+        absent = [*absent, "tracks", "classes", "speeds"]
+    bare = scene().replace(**dict.fromkeys(absent))
     result = TRANSFORMS[name](**ALWAYS.get(name, {}))(bare, np.random.default_rng(0))
-    assert layers(result)[1:] == [None] * 4
+    for key, value in values(result).items():
+        assert (value is None) == (key in absent), key
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_frame_without_targets_stays_without(name):
-    empty = scene().replace(mask=np.zeros((70, 90), bool), points=np.empty((0, 2)), boxes=np.empty((0, 4)))
+    rows = dict.fromkeys(("tracks", "classes", "speeds"), np.empty(0, np.int64))
+    nothing = {"mask": np.zeros((70, 90), bool), "label": np.zeros((70, 90), np.float32)}
+    empty = scene().replace(points=np.empty((0, 2)), boxes=np.empty((0, 4)), **nothing, **rows)
     result = TRANSFORMS[name](**ALWAYS.get(name, {}))(empty, np.random.default_rng(0))
     assert not result.mask.any()
+    assert not result.label.any()
     assert result.points.shape == (0, 2)
     assert result.boxes.shape == (0, 4)
 
@@ -169,6 +230,9 @@ def test_copy_paste_takes_targets_from_donors():
     paste = TRANSFORMS["copy-paste"](donors=[scene()], count=(1, 1), gain=(1.0, 1.0), p=1.0)
     result = paste(ground, np.random.default_rng(0))
     assert result.mask.sum() == 35
+    labelled = paste(ground.replace(mask=None, label=ground.mask), np.random.default_rng(0))
+    np.testing.assert_array_equal(labelled.label, result.mask)
+    assert labelled.mask is None
     np.testing.assert_allclose(result.image[result.mask], 0.7, atol=0.03)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -9,6 +10,9 @@ from scipy import ndimage
 
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import BoolArray, FloatArray, Sample
+
+# Track and class of a pasted target.
+UNKNOWN = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,8 @@ class CopyPaste:
     Attributes
     ----------
     donors
-        Frames with masks to take targets from; where there are none, the frame's own targets are repeated.
+        Frames with labels or masks to take targets from; where there are none, the frame's own targets are
+        repeated.
     count
         Least and largest number of targets to try.
     gain
@@ -35,7 +40,7 @@ class CopyPaste:
     p: float = 0.3
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
-        if sample.mask is None or rng.random() >= self.p:
+        if sample.supervision is None or rng.random() >= self.p:
             return sample
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             donor = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else sample
@@ -48,8 +53,10 @@ class CopyPaste:
 
 def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatArray, BoolArray] | None:
     """What one target adds to its surroundings, and its shape, turned at random; None where there is none."""
-    # A soft label's target is where it is one more likely than not.
-    target = np.zeros(donor.shape, bool) if donor.mask is None else donor.mask >= 0.5
+    if donor.supervision is None:
+        return None
+    # A soft label's target is where it is as likely as not.
+    target = donor.supervision >= 0.5
     if not target.any():
         return None
     components = find_components(target)
@@ -69,18 +76,17 @@ def _add_target(
     sample: Sample, excess: FloatArray, shape: BoolArray, rng: Generator, attempts: int = 8
 ) -> Sample:
     """The sample with one more target at the first suitable place; unchanged where none is found."""
-    assert sample.mask is not None
+    occupied = sample.supervision
     room = np.array(sample.shape) - shape.shape
-    if (room < 0).any():
+    if occupied is None or (room < 0).any():
         return sample
     for _ in range(attempts):
         y, x = (int(rng.integers(free + 1)) for free in room)
         place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
-        if not sample.mask[place].any() and _stands_out(float(excess.max()), sample.image[place]):
-            image, mask = sample.image.copy(), sample.mask.copy()
+        if not occupied[place].any() and _stands_out(float(excess.max()), sample.image[place]):
+            image = sample.image.copy()
             image[place] = np.clip(image[place] + excess, 0.0, 1.0)
-            mask[place] = np.maximum(mask[place], shape)
-            return _annotated(sample.replace(image=image, mask=mask), shape, y, x)
+            return _annotated(sample.replace(image=image), shape, y, x)
     return sample
 
 
@@ -89,12 +95,19 @@ def _stands_out(peak: float, ground: FloatArray) -> bool:
 
 
 def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:
-    """The sample with a further point and box, where it has such, for a target of ``shape`` at (y, x)."""
+    """The sample with one more target of ``shape`` at (y, x) in each annotation that it has."""
+    changes: dict[str, Any] = {}
+    for name in ("mask", "label"):
+        if (layer := getattr(sample, name)) is not None:
+            changes[name] = layer.copy()
+            place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
+            changes[name][place] = np.maximum(layer[place], shape)
     ys, xs = np.nonzero(shape)
-    points, boxes = sample.points, sample.boxes
-    if points is not None:
-        points = np.concatenate([points, [[y + ys.mean(), x + xs.mean()]]])
-    if boxes is not None:
+    if sample.points is not None:
+        changes["points"] = np.concatenate([sample.points, [[y + ys.mean(), x + xs.mean()]]])
+    if sample.boxes is not None:
         box = [x + xs.min(), y + ys.min(), x + xs.max() + 1, y + ys.max() + 1]
-        boxes = np.concatenate([boxes, [box]])
-    return sample.replace(points=points, boxes=boxes)
+        changes["boxes"] = np.concatenate([sample.boxes, [box]])
+    for name, values in sample.given("per_target").items():
+        changes[name] = np.append(values, UNKNOWN).astype(values.dtype)
+    return sample.replace(**changes)

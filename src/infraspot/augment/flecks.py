@@ -10,7 +10,7 @@ from infraspot.core.sample import FloatArray, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Flecks:
-    """Add soft blobs that are no targets to the image; the mask stays.
+    """Add soft blobs that are no targets to the image; masks and labels stay.
 
     A fleck is an uneven Gaussian, too soft at its edge for a target of its size. It is left out where it
     would cover a target.
@@ -39,10 +39,11 @@ class Flecks:
         if rng.random() >= self.p:
             return sample
         image, spread = sample.image, float(sample.image.std())
+        occupied = None if sample.supervision is None else sample.supervision > 0
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             shape = self._shape(sample.shape, rng)
             peak = min(0.5, spread * float(np.exp(rng.uniform(*np.log(self.strength)))))
-            if sample.mask is None or not (shape[sample.mask > 0] > 0.1).any():
+            if occupied is None or not (shape[occupied] > 0.1).any():
                 image = image + np.float32(peak) * shape
         return sample.replace(image=np.clip(image, 0.0, 1.0))
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from infraspot.core.sample import Sample
     from infraspot.data import open_dataset, read_image, read_mask
     from infraspot.inference import detect
+    from infraspot.jobs.calibrate import calibrate
+    from infraspot.jobs.detect import detect_files
+    from infraspot.jobs.evaluate import evaluate
+    from infraspot.jobs.generate import write_scenes
+    from infraspot.jobs.pseudo import label_dataset
     from infraspot.synth import generate
 
 __version__ = VERSION
@@ -23,11 +28,16 @@ _PUBLIC = {
     "Sample": "infraspot.core.sample",
     "Target": "infraspot.core.prediction",
     "annotate": "infraspot.annotators",
+    "calibrate": "infraspot.jobs.calibrate",
     "detect": "infraspot.inference",
+    "detect_files": "infraspot.jobs.detect",
+    "evaluate": "infraspot.jobs.evaluate",
     "generate": "infraspot.synth",
+    "label_dataset": "infraspot.jobs.pseudo",
     "open_dataset": "infraspot.data",
     "read_image": "infraspot.data",
     "read_mask": "infraspot.data",
+    "write_scenes": "infraspot.jobs.generate",
 }
 
 __all__ = [
@@ -36,11 +46,16 @@ __all__ = [
     "Target",
     "__version__",
     "annotate",
+    "calibrate",
     "detect",
+    "detect_files",
+    "evaluate",
     "generate",
+    "label_dataset",
     "open_dataset",
     "read_image",
     "read_mask",
+    "write_scenes",
 ]
 
 

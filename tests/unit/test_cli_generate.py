@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from infraspot.cli import generate as module
 from infraspot.cli.main import main
 from infraspot.data import open_dataset
+from infraspot.jobs import generate as module
 from infraspot.synth import SceneRanges
 
 RANGES = SceneRanges(size=(48, 40))

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from infraspot.core.errors import InfraspotError
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,14 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """One line about something that could not be done, on standard error."""
     click.echo(f"error: {text}", err=True)
+
+
+def hear(said: InfraspotError | str) -> None:
+    """Show what a job tells: an error of one of its inputs, or a remark."""
+    if isinstance(said, InfraspotError):
+        fail(str(said))
+    else:
+        warn(said)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What ``pseudo`` and ``calibrate`` share: the clicks of a data set."""
+"""Where the clicks of a data set come from: its masks, or a file of points."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -23,7 +23,8 @@ PNG_LEVEL = 1
 class Detection:
     """The targets of one frame, with what is needed to write them in any format.
 
-    ``score_map`` is (H, W) float32 in [0, 1]; ``image`` (H, W) float32 in [0, 1] is for the overlay only.
+    ``score_map`` is (H, W) float32 in [0, 1]; ``image`` (H, W) float32 in [0, 1] is for the overlay only;
+    ``seconds`` is the wall time of scoring the frame and finding its targets.
     """
 
     stem: str
@@ -34,6 +35,7 @@ class Detection:
     threshold: float
     score_map: NDArray[np.float32]
     targets: list[Target]
+    seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """The JSON of one frame: sizes and boxes in pixels, x to the right, y down, boxes half-open."""

@@ -1,0 +1,290 @@
+"""Detection in whole folders: read ahead, score, write behind."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infraspot.core.errors import DataError, InfraspotError, UsageError, unknown_name
+from infraspot.core.files import replacing
+from infraspot.core.prediction import Prediction
+from infraspot.data import list_images, open_dataset, write_grey
+from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, score_frame, stretch
+from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
+from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
+from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, Detection, RunFiles
+
+FORMATS = ("json", "mask", "overlay")
+DEMO_SCENES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionRun:
+    """What a run found.
+
+    Attributes
+    ----------
+    records
+        The JSON of each frame, in the order of the inputs.
+    failures
+        One sentence for each input that could not be used.
+    seconds
+        Wall time of the run.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def detect_files(
+    places: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    model: str | None = None,
+    method: str | None = None,
+    threshold: float | None = None,
+    fa_per_mpx: float | None = None,
+    sigmas: float | None = None,
+    engine: str = "auto",
+    threads: int = 0,
+    progress: Progress = no_progress,
+    tell: Tell = tell_nobody,
+) -> DetectionRun:
+    """Find the targets in images, folders, glob patterns and multi-page TIFF files, and write what was found.
+
+    Parameters
+    ----------
+    places
+        What to detect in; the folder of a data set stands for its images.
+    out
+        Folder for the results.
+    formats
+        Some of ``json``, ``mask``, ``overlay``, ``prob`` (one file a frame), ``csv`` and ``coco`` (one file
+        for all).
+    model, method, threshold, fa_per_mpx, sigmas, engine, threads
+        See :func:`choose_engine`.
+    progress, tell
+        See :mod:`infraspot.jobs.watching`.
+
+    Raises
+    ------
+    UsageError
+        If an option is wrong; nothing was done.
+    DataError
+        If no frame could be read, or ``out`` cannot be written to.
+    """
+    check_formats(formats)
+    chosen, level = choose_engine(
+        model=model,
+        method=method,
+        threshold=threshold,
+        fa_per_mpx=fa_per_mpx,
+        sigmas=sigmas,
+        engine=engine,
+        threads=threads,
+    )
+    named = [places] if isinstance(places, str | Path) else list(places)
+    return run_engine(chosen, level, named, Path(out), formats=formats, progress=progress, tell=tell)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse names that are no format, and an empty list.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown or there is none.
+    """
+    known = [*FRAME_FORMATS, *RUN_FORMATS]
+    for name in formats:
+        if name not in known:
+            raise unknown_name("format", name, known)
+    if not formats:
+        raise UsageError(f"there is no format; expected some of {', '.join(known)}")
+
+
+def choose_engine(
+    *,
+    model: str | None = None,
+    method: str | None = None,
+    threshold: float | None = None,
+    fa_per_mpx: float | None = None,
+    sigmas: float | None = None,
+    engine: str = "auto",
+    threads: int = 0,
+) -> tuple[Engine, float]:
+    """Open a model or a classical method, and settle the threshold of its scores.
+
+    Parameters
+    ----------
+    model
+        Packaged model, weight file or run folder; the packaged one by default.
+    method
+        A classical detector instead of a model.
+    threshold
+        Least score of a target pixel, in [0, 1]; the model's own by default.
+    fa_per_mpx
+        Or the threshold that gives this many false alarms a megapixel.
+    sigmas
+        Or, for a classical method, standard deviations above the mean response.
+    engine, threads
+        See :func:`infraspot.inference.open_engine`.
+
+    Raises
+    ------
+    UsageError
+        If two options contradict each other or a name is unknown.
+    InputError
+        If the weight file cannot be used.
+    """
+    from infraspot.inference.engines import ClassicalEngine
+    from infraspot.inference.false_alarms import threshold_for
+
+    rules = {"threshold": threshold, "fa-per-mpx": fa_per_mpx, "sigmas": sigmas}
+    given = [name for name, value in rules.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"the options {' and '.join(given)} each set the threshold; give one of them")
+    chosen: Engine
+    if method is not None:
+        if model is not None:
+            raise UsageError("the options model and method exclude each other; give one of them")
+        chosen = ClassicalEngine(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
+    elif sigmas is not None:
+        raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
+    else:
+        chosen = open_engine(model or DEFAULT_MODEL, engine=engine, threads=threads)
+        if fa_per_mpx is not None:
+            return chosen, threshold_for(fa_per_mpx, chosen.card, chosen.name)
+    default = float(chosen.card.get("threshold", 0.5))
+    return chosen, default if threshold is None else threshold
+
+
+def run_engine(
+    engine: Engine,
+    threshold: float,
+    places: Sequence[str | Path],
+    out: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    progress: Progress = no_progress,
+    tell: Tell = tell_nobody,
+    show: Callable[[Detection, int], None] | None = None,
+) -> DetectionRun:
+    """Detect in every frame while the next one is decoded and the last one is written.
+
+    Parameters
+    ----------
+    engine, threshold
+        What :func:`choose_engine` gives.
+    show
+        Called with each frame's detection and the number of files of the run.
+
+    Other parameters and errors are those of :func:`detect_files`.
+    """
+    if not places:
+        raise UsageError("expected images, folders or glob patterns to detect in, and none came")
+    _check_writable(out)
+    started = time.perf_counter()
+    files, failures = _list(places, tell)
+    whole = RunFiles()
+    written: Future[None] | None = None
+    try:
+        with ThreadPoolExecutor(1) as writer:
+            for item in progress(one_ahead(stream_frames(files)), len(files), "detecting"):
+                if isinstance(item, InfraspotError):
+                    tell(item)
+                    failures.append(str(item))
+                    continue
+                found = _detect(item, engine, threshold)
+                if written is not None:
+                    written.result()
+                written = writer.submit(_write_frame, found, out, formats)
+                whole.records.append(found.record())
+                if show is not None:
+                    show(found, len(files))
+            if written is not None:
+                written.result()
+    finally:
+        _write_run(whole, out, formats)
+    if not whole.records:
+        raise DataError(f"no frame could be read, so nothing was detected; the first error: {failures[0]}")
+    return DetectionRun(whole.records, failures, time.perf_counter() - started)
+
+
+def make_demo(folder: Path, seed: int) -> Path:
+    """Write four synthetic scenes to detect in, and return their folder."""
+    from infraspot.synth import generate
+
+    for scene in generate(DEMO_SCENES, seed):
+        for frame in scene.frames:
+            write_grey(folder / f"{frame.id}.png", frame.image, bits=16 if frame.bit_depth > 8 else 8)
+    return folder
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before the work, not after it."""
+    probe = folder / ".infraspot-probe"
+    with replacing(probe):
+        pass
+    probe.unlink(missing_ok=True)
+
+
+def _list(places: Sequence[str | Path], tell: Tell) -> tuple[list[Path], list[str]]:
+    """Every image that the places name, and the errors of those that name none."""
+    files: list[Path] = []
+    failures: list[str] = []
+    for place in places:
+        try:
+            files.extend(_images_at(place))
+        except InfraspotError as error:
+            tell(error)
+            failures.append(str(error))
+    return list(dict.fromkeys(files)), failures
+
+
+def _images_at(place: str | Path) -> list[Path]:
+    """The images that one place names; a data set's folder stands for its images, without the masks."""
+    try:
+        return list_images(place)
+    except DataError:
+        try:
+            reader = open_dataset(place)
+        except InfraspotError:
+            reader = None
+        if reader is None:
+            raise
+        return [reader.image_path(index) for index in range(len(reader))]
+
+
+def _detect(item: StreamedFrame, engine: Engine, threshold: float) -> Detection:
+    image, bit_depth = item.frame.image, item.frame.bit_depth
+    started = time.perf_counter()
+    scores = score_frame(engine, image, bit_depth)
+    targets = Prediction(item.stem, scores).targets(threshold, image)
+    return Detection(
+        stem=item.stem,
+        source=item.file.name,
+        image=stretch(image) if bit_depth > 8 else image,
+        bit_depth=bit_depth,
+        model=engine.name,
+        threshold=threshold,
+        score_map=scores,
+        targets=targets,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _write_frame(found: Detection, folder: Path, formats: Sequence[str]) -> None:
+    for name in formats:
+        if name in FRAME_FORMATS:
+            FRAME_FORMATS[name](found, folder)
+
+
+def _write_run(run: RunFiles, folder: Path, formats: Sequence[str]) -> None:
+    for name in formats:
+        if name in RUN_FORMATS:
+            RUN_FORMATS[name](run, folder)

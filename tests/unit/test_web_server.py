@@ -45,7 +45,7 @@ def session(folder, tmp_path):
 def client(session):
     app = make_app(session, TOKEN, PORT, Uncertainty(session))
     with TestClient(app, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
-        client.cookies.set("infraspot-token", TOKEN)
+        client.cookies.set(f"infraspot-token-{PORT}", TOKEN)
         yield client
 
 
@@ -118,7 +118,7 @@ def test_an_action_on_an_old_version_is_refused_and_changes_nothing(client, sess
     [
         ({"headers": {"host": "evil.example"}}, 403),
         ({"headers": {"origin": "http://evil.example"}}, 403),
-        ({"cookies": {"infraspot-token": "wrong"}}, 403),
+        ({"cookies": {f"infraspot-token-{PORT}": "wrong"}}, 403),
         ({"content": b"{", "json": None}, 400),
         ({"json": {"window": "w", "surprise": 1}}, 400),
         ({"json": {"window": ""}}, 400),
@@ -127,7 +127,7 @@ def test_an_action_on_an_old_version_is_refused_and_changes_nothing(client, sess
 def test_a_request_that_is_not_the_pages_own_is_refused_with_a_sentence(client, change, status):
     if "cookies" in change:
         client.cookies.clear()
-        client.cookies.set("infraspot-token", "wrong")
+        client.cookies.set(f"infraspot-token-{PORT}", "wrong")
         change = {}
     response = client.post("/api/images/one/open", **{"json": {"window": "w"}, **change})
     assert response.status_code == status
@@ -136,7 +136,7 @@ def test_a_request_that_is_not_the_pages_own_is_refused_with_a_sentence(client, 
 
 def test_without_an_origin_nothing_is_changed(session):
     with TestClient(make_app(session, TOKEN, PORT, Uncertainty(session)), base_url=ORIGIN) as bare:
-        bare.cookies.set("infraspot-token", TOKEN)
+        bare.cookies.set(f"infraspot-token-{PORT}", TOKEN)
         assert open_image(bare).status_code == 403
 
 
@@ -212,7 +212,7 @@ def test_what_was_exported_can_be_taken_in_again(client, session, folder, tmp_pa
 def test_open_images_with_targets_are_left_out_of_an_export_and_counted(client, session, tmp_path):
     open_image(client)
     act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
-    assert "1 open images with targets left out" in EXPORTS["points"](session, tmp_path / "points")
+    assert "1 open images with targets left out" in EXPORTS["points"](session, tmp_path / "points").sentence
     assert json.loads((tmp_path / "points" / "points.json").read_text()) == {}
 
 

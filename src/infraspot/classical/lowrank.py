@@ -29,7 +29,7 @@ class SingularValueThreshold:
         self._rng = rng
         self._basis: Matrix | None = None
 
-    def __call__(self, matrix: Matrix, threshold: float) -> Matrix:
+    def __call__(self, matrix: NDArray[Any], threshold: float) -> Matrix:
         """Lower every singular value of ``matrix`` (M, N) by ``threshold``, those below it to 0."""
         full = min(matrix.shape)
         basis = self._draw(matrix.shape[1], min(2 * _SPARE, full)) if self._basis is None else self._basis
@@ -66,7 +66,7 @@ def threshold_by_gram(matrix: Matrix, threshold: float) -> Matrix:
     return lowered
 
 
-def shrink(values: NDArray[np.float32], threshold: float | NDArray[Any]) -> NDArray[np.float32]:
+def shrink(values: NDArray[Any], threshold: float | NDArray[Any]) -> NDArray[np.float32]:
     """Soft threshold: towards 0 by ``threshold``, and no further."""
     bound = np.asarray(threshold, np.float32)
     shrunk: NDArray[np.float32] = values - np.clip(values, -bound, bound)

@@ -57,7 +57,7 @@ class PatchGrid:
         stride = -(-self.size // self.step)
         grid = patches.reshape(self.rows, self.columns, self.size, self.size)
         layers: NDArray[Any] = np.full((stride * stride, *self.padded), np.nan, np.float32)
-        windows = sliding_window_view(layers, (self.size, self.size), axis=(1, 2), writeable=True)  # type: ignore[call-overload]
+        windows = sliding_window_view(layers, (self.size, self.size), axis=(1, 2), writeable=True)
         for layer in range(stride * stride):
             y, x = divmod(layer, stride)
             places = windows[layer, y * self.step :: stride * self.step, x * self.step :: stride * self.step]

@@ -88,7 +88,9 @@ def corner_prior(frame: NDArray[np.float32]) -> NDArray[np.float32]:
     return (strength - low) / (span if span > 0 else 1)
 
 
-def _sparse_part(D: Tensor, cost: Tensor, kept: int, faintest: float, tolerance: float, steps: int) -> Tensor:
+def _sparse_part(
+    D: Tensor, cost: NDArray[Any], kept: int, faintest: float, tolerance: float, steps: int
+) -> Tensor:
     mu = np.float32(1 / max(_FIRST_MU * float(D.std()), 1e-6))
     T, Y = np.zeros_like(D), np.zeros_like(D)
     W = cost

@@ -1,13 +1,14 @@
 """``infraspot annotate``: the annotation page in the browser of this machine."""
 
 import secrets
+import socket
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from infraspot.cli.console import say
+from infraspot.cli.console import fail, say, warn
 from infraspot.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def command(
 
     images = Path(folder)
     session = Session(images, Path(out) if out else images.with_name(f"{images.resolve().name}.annotation"))
+    for sentence in session.skipped:
+        warn(sentence)
+    if session.journal.notice:
+        warn(session.journal.notice)
     if imported:
         from infraspot.web.transfer import take_in
 
@@ -53,30 +58,46 @@ def _export(session: "Session", formats: str) -> int:
     for name in wanted:
         if name not in EXPORTS:
             raise unknown_name("export format", name, EXPORTS)
+    problems: dict[str, None] = {}
     for name in wanted:
         target = session.out / "export" / name
-        say(f"{EXPORTS[name](session, target)} -> {target}")
-    return 0
+        exported = EXPORTS[name](session, target)
+        say(f"{exported.sentence} -> {target}")
+        problems |= dict.fromkeys(exported.problems)
+    for problem in problems:
+        fail(problem)
+    return 1 if problems else 0
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on the loopback address; connections wait there from now on, so its address works at once.
+
+    Raises
+    ------
+    UsageError
+        If the port is taken.
+    """
+    # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"port {port} is taken ({error.strerror}); choose another one with --port"
+        ) from error
+    return listener
 
 
 def _serve(session: "Session", port: int, open_browser: bool) -> int:
-    import socket
-
     import uvicorn
 
     from infraspot.web.proposals import Uncertainty
     from infraspot.web.server import make_app
 
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-            # From here on connections wait for the server, so the address below works at once.
-            listener.listen()
-        except OSError as error:
-            raise UsageError(
-                f"port {port} is taken ({error.strerror}); choose another one with --port"
-            ) from error
+    with listen(port) as listener:
         token = secrets.token_urlsafe(16)
         uncertainty = Uncertainty(session)
         app = make_app(session, token, port, uncertainty)
@@ -89,5 +110,8 @@ def _serve(session: "Session", port: int, open_browser: bool) -> int:
         uncertainty.start()
         if open_browser:
             webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            uncertainty.stop()
     return 0

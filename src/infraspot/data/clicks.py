@@ -42,16 +42,16 @@ def sample_points(sample: Sample, kind: str, seed: int) -> NDArray[np.float64] |
             return centroid_points(sample.mask)
         return coarse_points(sample.mask, np.random.default_rng([seed, crc32(sample.id.encode())]))
     if sample.points is not None or sample.boxes is None:
-        return sample.points
+        return None if sample.points is None else np.asarray(sample.points, np.float64)
     x0, y0, x1, y1 = sample.boxes.T
-    return np.floor(np.stack([(y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2], axis=1))
+    return np.floor(np.stack([(y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2], axis=1), dtype=np.float64)
 
 
 def sample_boxes(sample: Sample) -> NDArray[np.float64] | None:
     """The boxes of one sample, (N, 4) xyxy half-open: of its mask's components, else its own."""
     if sample.mask is not None:
         return find_components(sample.mask).boxes.astype(np.float64)
-    return sample.boxes
+    return None if sample.boxes is None else np.asarray(sample.boxes, np.float64)
 
 
 def filled_boxes(boxes: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -131,11 +131,11 @@ def _flaws(reader: Reader, index: int, sample: Sample) -> Iterator[Flaw]:
         yield Flaw("no target", sample.id, "its mask is empty")
     height, width = sample.shape
     if sample.points is not None and len(sample.points):
-        outside = ((sample.points < -0.5) | (sample.points >= (height - 0.5, width - 0.5))).any(axis=1)
+        outside = np.any((sample.points < -0.5) | (sample.points >= (height - 0.5, width - 0.5)), axis=1)
         if outside.any():
             yield Flaw("outside", sample.id, f"{int(outside.sum())} of {len(outside)} points")
     if sample.boxes is not None and len(sample.boxes):
-        outside = ((sample.boxes < 0) | (sample.boxes > (width, height, width, height))).any(axis=1)
+        outside = np.any((sample.boxes < 0) | (sample.boxes > (width, height, width, height)), axis=1)
         if outside.any():
             yield Flaw("outside", sample.id, f"{int(outside.sum())} of {len(outside)} boxes")
 

@@ -50,7 +50,7 @@ def _as_frame(image: NDArray[Any]) -> Frame:
     if image.ndim != 2 or not image.size:
         raise InputError(f"expected a grey image of shape (H, W), and the shape is {image.shape}")
     if image.dtype in (np.uint8, np.uint16):
-        return Frame(image.astype(np.float32) / np.iinfo(image.dtype).max, 8 * image.itemsize)
+        return Frame(image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max), 8 * image.itemsize)
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"expected uint8, uint16 or floating point, and the type is {image.dtype}")
     if not (image.min() >= 0 and image.max() <= 1):

@@ -15,7 +15,7 @@ Status = Literal["open", "done", "empty", "doubtful", "rejected"]
 
 
 class _Action(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MarkedTarget(_Action):

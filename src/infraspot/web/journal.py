@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,7 +14,7 @@ from infraspot.web.actions import Action, History
 class Entry(BaseModel):
     """One line: when (s since 1970), in which window, on which image, what, and the seconds of work."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     time: float
     window: str = Field(max_length=64)
@@ -26,8 +26,15 @@ class Entry(BaseModel):
 class Journal:
     """The journal of one folder of images.
 
-    A process that was killed while it wrote may leave half a last line: it was never answered, so it is cut
-    off when the journal is opened next. Damage anywhere else is an error, because labels would be lost.
+    A line ends with the byte \\n and with nothing else, whatever the names in it contain. A process that was
+    killed while it wrote may leave half a last line. That action was never confirmed: the half line moves to
+    a file of its own beside the journal, and ``notice`` says so. Damage anywhere else is an error, because
+    labels would be lost.
+
+    Attributes
+    ----------
+    notice
+        A sentence about half a line that was set aside, or None.
 
     Raises
     ------
@@ -39,27 +46,39 @@ class Journal:
         self.path = path
         self.entries: list[Entry] = []
         self.histories: dict[str, History] = {}
+        self.notice: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: TextIO = path.open("a+", encoding="utf-8")
+            # Unbuffered: bytes that a full disk refuses must not be written later.
+            self._file: BinaryIO = path.open("a+b", buffering=0)
         except OSError as error:
             raise DataError(
                 f"cannot write the journal {path}: {error.strerror}; give another --out"
             ) from error
         self._lock()
-        self._replay()
+        try:
+            self._size = self._replay()
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, image: str, window: str, action: Action, seconds: float | None = None) -> History:
-        """Write one action down, then take it in; returns the history of its image."""
+        """Write one action down, then take it in; returns the history of its image.
+
+        Raises
+        ------
+        DataError
+            If the disk refuses it. Then nothing of the action stays in the file.
+        """
         entry = Entry(time=time.time(), window=window, image=image, action=action, seconds=seconds)
+        line = entry.model_dump_json(exclude_none=True).encode() + b"\n"
         try:
-            self._file.write(entry.model_dump_json(exclude_none=True) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._write(line)
         except OSError as error:
             raise DataError(
-                f"cannot write the journal {self.path}: {error.strerror}; free the disk"
+                f"cannot write the journal {self.path}: {error.strerror}; free the disk, and do it again"
             ) from error
+        self._size += len(line)
         return self._take(entry)
 
     def history(self, image: str) -> History:
@@ -69,6 +88,19 @@ class Journal:
     def close(self) -> None:
         """Let another process have the journal."""
         self._file.close()
+
+    def _write(self, line: bytes) -> None:
+        """All of the line on disk, or none of it."""
+        # An earlier attempt may have failed together with the cutting below.
+        self._file.truncate(self._size)
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._size)
+            raise
 
     def _take(self, entry: Entry) -> History:
         self.entries.append(entry)
@@ -89,18 +121,34 @@ class Journal:
                 f"{self.path} is in use by another `infraspot annotate`; close it, or give another --out"
             ) from error
 
-    def _replay(self) -> None:
+    def _replay(self) -> int:
+        """Take in every whole line; returns the length of the file in bytes."""
         self._file.seek(0)
-        text = self._file.read()
-        whole = text.rfind("\n") + 1
-        if whole < len(text):
-            self._file.truncate(len(text[:whole].encode()))
-        for number, line in enumerate(text[:whole].splitlines(), 1):
+        data = self._file.read()
+        *lines, torn = data.split(b"\n")
+        for number, line in enumerate(lines, 1):
             try:
                 self._take(Entry.model_validate_json(line))
             except ValidationError as error:
-                self._file.close()
                 raise DataError(
                     f"{self.path}, line {number}: expected one action, and it is damaged; restore the file"
                     f" from a copy, or delete that line ({error.errors()[0]['msg']})"
                 ) from error
+        if torn:
+            self._set_aside(torn, len(data) - len(torn))
+        return len(data) - len(torn)
+
+    def _set_aside(self, torn: bytes, whole: int) -> None:
+        place = self.path.with_suffix(".torn")
+        try:
+            with place.open("ab") as file:
+                file.write(torn + b"\n")
+            self._file.truncate(whole)
+        except OSError as error:
+            raise DataError(
+                f"cannot write {place}: {error.strerror}; free the disk, and try again"
+            ) from error
+        self.notice = (
+            f"the last action in {self.path} was only half written when the program stopped; it was not"
+            f" confirmed, and its {len(torn)} bytes are now in {place}"
+        )

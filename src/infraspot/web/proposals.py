@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from threading import Thread
+from threading import Event, Thread
 from typing import Literal
 
 import numpy as np
@@ -111,16 +111,25 @@ class Uncertainty:
     def __init__(self, session: Session) -> None:
         self.values: dict[str, float] = {}
         self._session = session
+        self._stopped = Event()
         self._thread = Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         """Begin in the background."""
         self._thread.start()
 
+    def stop(self) -> None:
+        """Wait for the frame in work; a thread inside the runtime would abort a process that ends."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
     def _run(self) -> None:
         from infraspot.data import read_image
 
         for image, path in self._session.images.items():
+            if self._stopped.is_set():
+                return
             try:
                 frame = read_image(path)
                 prediction = predict(_engine(), frame, image)

@@ -12,12 +12,12 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infraspot.core.errors import InfraspotError
 from infraspot.inference import stretch
@@ -28,15 +28,21 @@ from infraspot.web.transfer import EXPORTS
 
 STATIC = Path(__file__).parent / "static"
 FILES = {"api.js", "list.js", "masks.js", "page.css", "page.js", "view.js"}
-COOKIE = "infraspot-token"
 MAX_BODY = 4 << 20
+# On every answer: scripts and pictures of this page alone, no guessed types, and no frame of another site.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 THUMBNAIL = 112
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     window: str = Field(min_length=1, max_length=64)
 
 
@@ -64,9 +70,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self.app, self.token = app, token
+        self.cookie = cookie_name(port)
         self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = _with_headers(send)
         if scope["type"] == "http" and (refusal := self._refusal(Request(scope))):
             status, reason = refusal
             await JSONResponse({"error": reason}, status)(scope, receive, send)
@@ -77,7 +85,7 @@ class Guard:
         headers: Headers = request.headers
         if headers.get("host") not in self.hosts:
             return 403, "this server answers on the loopback address only"
-        given = request.query_params.get("token") or request.cookies.get(COOKIE) or ""
+        given = request.query_params.get("token") or request.cookies.get(self.cookie) or ""
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             return 403, "wrong or missing token; open the address that `infraspot annotate` printed"
         origin = headers.get("origin")
@@ -89,11 +97,27 @@ class Guard:
         return None
 
 
+def cookie_name(port: int) -> str:
+    """The name of the token's cookie; browsers share cookies among the ports of a host."""
+    return f"infraspot-token-{port}"
+
+
+def _with_headers(send: Send) -> Send:
+    """The same ``send``, with :data:`HEADERS` on every answer."""
+
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(HEADERS)
+        await send(message)
+
+    return wrapped
+
+
 def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) -> ASGIApp:
     """The application; ``uncertainty`` orders the images and fills in while the page is in use."""
     at = "/api/images/{image}"
     routes = [
-        Route("/", partial(_page, token=token)),
+        Route("/", partial(_page, token=token, cookie=cookie_name(port))),
         Route("/static/{name}", _static),
         Route("/api/images", partial(_images, session, uncertainty)),
         Route(at + "/thumbnail", _answer(session, _thumbnail)),
@@ -109,12 +133,9 @@ def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) 
     return Guard(Starlette(routes=routes), token, port)
 
 
-async def _page(request: Request, *, token: str) -> Response:
+async def _page(request: Request, *, token: str, cookie: str) -> Response:
     page = FileResponse(STATIC / "index.html")
-    page.set_cookie(COOKIE, token, httponly=True, samesite="strict")
-    page.headers["Content-Security-Policy"] = "default-src 'self'; img-src 'self' blob: data:"
-    page.headers["Referrer-Policy"] = "no-referrer"
-    page.headers["Cache-Control"] = "no-store"
+    page.set_cookie(cookie, token, httponly=True, samesite="strict")
     return page
 
 
@@ -122,7 +143,7 @@ async def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in FILES:
         raise HTTPException(404, "there is no such file")
-    return FileResponse(STATIC / name, headers={"Cache-Control": "no-store"})
+    return FileResponse(STATIC / name)
 
 
 def _answer(
@@ -195,7 +216,7 @@ async def _export(session: Session, request: Request) -> Response:
 
     def work() -> dict[str, str]:
         target = session.out / "export" / body.format
-        return {"message": f"{EXPORTS[body.format](session, target)} -> {target}"}
+        return {"message": f"{EXPORTS[body.format](session, target).sentence} -> {target}"}
 
     return await _guarded(work)
 

@@ -1,5 +1,6 @@
 """One folder under annotation: its frames, its journal, and who has which image open."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,24 +45,37 @@ class Session:
     ------
     DataError
         If the folder has no image, two images share a stem, or the journal cannot be used.
+
+    Attributes
+    ----------
+    images
+        Path of each image, by its stem.
+    skipped
+        A sentence for each image whose name cannot be used.
     """
 
     folder: Path
     out: Path
     clock: Callable[[], float] = time.monotonic
     images: dict[str, Path] = field(init=False)
+    skipped: list[str] = field(init=False)
     journal: Journal = field(init=False)
     _leases: dict[str, Lease] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.images = {}
+        self.images, self.skipped = {}, []
         for path in list_images(self.folder):
+            if not _is_utf8(path.name):
+                self.skipped.append(f"{os.fsencode(path)!r}: the name is not UTF-8; rename the file")
+                continue
             if path.stem in self.images:
                 raise DataError(
                     f"{path} and {self.images[path.stem]} share the name {path.stem}; rename one of them"
                 )
             self.images[path.stem] = path
+        if not self.images:
+            raise DataError(f"{self.folder} has no image with a usable name: {self.skipped[0]}")
         self.journal = Journal(self.out / "journal.jsonl")
         self.frame = lru_cache(maxsize=CACHED_FRAMES)(self._read)
 
@@ -127,3 +141,12 @@ class Session:
         if lease is None or lease.window != window or lease.until <= self.clock():
             raise RefusedError(f"this window no longer has {image}; open it again")
         return lease
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a file's name is text; the system hands other bytes over as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,19 +3,20 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from infraspot.annotators import annotate
-from infraspot.core.errors import DataError, InputError
+from infraspot.core.errors import DataError, InfraspotError, InputError
 from infraspot.core.files import write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, read_points, write_mask, write_points
 from infraspot.data.conversion import convert
-from infraspot.web.actions import Action, MarkedTarget, PutTarget, SetSky, SetStatus
+from infraspot.web.actions import Action, MarkedTarget, PutTarget, SetSky, SetStatus, State
 from infraspot.web.export_folder import fresh_folder
 from infraspot.web.label_studio import label_studio_task, read_label_studio
 from infraspot.web.runs import to_mask, to_patch
@@ -24,44 +25,81 @@ from infraspot.web.session import Session
 WINDOW = "import"
 ANNOTATED = ("done", "empty", "doubtful")
 
-Export = Callable[[Session, Path], str]
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote, in a sentence, and a sentence for each image that had to be left out."""
+
+    sentence: str
+    problems: tuple[str, ...] = ()
 
 
-def annotated_samples(session: Session) -> Iterator[Sample]:
-    """Every image that a person has settled, with its mask, clicks, boxes, and its sky where it has one."""
+Export = Callable[[Session, Path], Exported]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """The images that a person has settled, and a sentence for each that cannot be read."""
+
+    samples: list[Sample]
+    problems: tuple[str, ...]
+
+
+def annotated(session: Session) -> Annotated:
+    """Every image that a person has settled, with its mask, clicks, boxes, and its sky where it has one.
+
+    Raises
+    ------
+    DataError
+        If none of the settled images can be read.
+    """
+    samples, problems = [], []
     for image in session.images:
         state, _ = session.state(image)
         if state.status not in ANNOTATED:
             continue
-        frame = session.frame(image)
-        masks = [to_mask([target.patch], frame.image.shape) for target in state.targets]
-        boxes = [target.patch.box for target in state.targets]
-        yield Sample(
-            image,
-            frame.image,
-            mask=np.logical_or.reduce(masks) if masks else np.zeros(frame.image.shape, bool),
-            points=np.array([(target.y, target.x) for target in state.targets], np.float64).reshape(-1, 2),
-            boxes=np.array(boxes, np.float64).reshape(-1, 4),
-            sky=None if state.sky is None else to_mask([state.sky], frame.image.shape).astype(np.uint8),
-            bit_depth=frame.bit_depth,
-        )
+        try:
+            samples.append(_sample(session, image, state))
+        except InfraspotError as error:
+            problems.append(str(error))
+    if problems and not samples:
+        raise DataError(f"none of the {len(problems)} annotated images can be read: {problems[0]}")
+    return Annotated(samples, tuple(problems))
 
 
-def _summary(session: Session, samples: Sequence[Sample]) -> str:
+def _sample(session: Session, image: str, state: State) -> Sample:
+    frame = session.frame(image)
+    masks = [to_mask([target.patch], frame.image.shape) for target in state.targets]
+    boxes = [target.patch.box for target in state.targets]
+    return Sample(
+        image,
+        frame.image,
+        mask=np.logical_or.reduce(masks) if masks else np.zeros(frame.image.shape, bool),
+        points=np.array([(target.y, target.x) for target in state.targets], np.float64).reshape(-1, 2),
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        sky=None if state.sky is None else to_mask([state.sky], frame.image.shape).astype(np.uint8),
+        bit_depth=frame.bit_depth,
+    )
+
+
+def _summary(session: Session, found: Annotated) -> Exported:
+    samples = found.samples
     targets = sum(len(sample.points) for sample in samples if sample.points is not None)
     states = [session.state(image)[0] for image in session.images]
     left = sum(state.status == "open" and bool(state.targets) for state in states)
     note = f" ({left} open images with targets left out; mark them done)" if left else ""
-    return f"{len(samples)} images, {targets} targets{note}"
+    if found.problems:
+        note += f" ({len(found.problems)} left out that cannot be read: {found.problems[0]})"
+    return Exported(f"{len(samples)} images, {targets} targets{note}", found.problems)
 
 
 def _form(name: str) -> Export:
     """An export in one of the forms of :data:`infraspot.data.conversion.FORMS`."""
 
-    def write(session: Session, folder: Path) -> str:
-        samples = list(annotated_samples(session))
-        convert((_drawn_apart(sample) for sample in samples), name, folder, splits={})
-        return _summary(session, samples)
+    def write(session: Session, folder: Path) -> Exported:
+        found = annotated(session)
+        convert((_drawn_apart(sample) for sample in found.samples), name, folder, splits={})
+        return _summary(session, found)
 
     return write
 
@@ -74,36 +112,36 @@ def _drawn_apart(sample: Sample) -> Sample:
     return sample if apart else sample.replace(mask=None)
 
 
-def _masks(session: Session, folder: Path) -> str:
-    samples = list(annotated_samples(session))
-    for sample in samples:
+def _masks(session: Session, folder: Path) -> Exported:
+    found = annotated(session)
+    for sample in found.samples:
         assert sample.mask is not None
         write_mask(folder / f"{sample.id}.png", sample.mask)
         if sample.sky is not None:
             write_mask(folder / "sky" / f"{sample.id}.png", sample.sky)
-    return _summary(session, samples)
+    return _summary(session, found)
 
 
-def _points(session: Session, folder: Path) -> str:
-    samples = list(annotated_samples(session))
-    found = {sample.id: sample.points for sample in samples if sample.points is not None}
-    write_points(folder / "points.json", found)
-    return _summary(session, samples)
+def _points(session: Session, folder: Path) -> Exported:
+    found = annotated(session)
+    points = {sample.id: sample.points for sample in found.samples if sample.points is not None}
+    write_points(folder / "points.json", points)
+    return _summary(session, found)
 
 
-def _label_studio(session: Session, folder: Path) -> str:
-    samples = list(annotated_samples(session))
+def _label_studio(session: Session, folder: Path) -> Exported:
+    found = annotated(session)
     tasks = []
-    for sample in samples:
+    for sample in found.samples:
         assert sample.points is not None
         assert sample.boxes is not None
         name = session.images[sample.id].name
         tasks.append(label_studio_task(name, sample.shape, sample.points, sample.boxes))
     write_json(folder / "label-studio.json", tasks)
-    return _summary(session, samples)
+    return _summary(session, found)
 
 
-def _timing(session: Session, folder: Path) -> str:
+def _timing(session: Session, folder: Path) -> Exported:
     """Seconds of work per image, from the first look to the last action, and per target."""
     seconds: dict[str, float] = {}
     for entry in session.journal.entries:
@@ -119,13 +157,13 @@ def _timing(session: Session, folder: Path) -> str:
     write_text(folder / "timing.csv", text.getvalue())
     spent = sum(seconds.values())
     pace = f", {spent / total_targets:.1f} s a target" if total_targets else ""
-    return f"{len(seconds)} images, {total_targets} targets, {spent:.0f} s{pace}"
+    return Exported(f"{len(seconds)} images, {total_targets} targets, {spent:.0f} s{pace}")
 
 
 def _replacing(write: Export) -> Export:
     """The same export in place of the last one (see :func:`infraspot.web.export_folder.fresh_folder`)."""
 
-    def export(session: Session, folder: Path) -> str:
+    def export(session: Session, folder: Path) -> Exported:
         with fresh_folder(folder) as fresh:
             return write(session, fresh)
 

@@ -56,7 +56,7 @@ def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
 def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     """Whether a mask is larger than any target, or more than small without standing out."""
     area = np.count_nonzero(mask)
-    return area > _LARGE or (area > _SMALL and standing_out(target.window, mask, mask)[1] < _UNSURE)
+    return bool(area > _LARGE or (area > _SMALL and standing_out(target.window, mask, mask)[1] < _UNSURE))
 
 
 def _filled(target: Surroundings, level: float) -> NDArray[np.bool_]:

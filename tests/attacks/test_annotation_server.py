@@ -1,0 +1,175 @@
+"""The annotation server as a process: what it answers with, and what a kill leaves behind."""
+
+import http.cookiejar
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infraspot.data import write_grey
+from infraspot.web.transfer import EXPORTS
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+TIMEOUT = 60
+
+
+class Server:
+    """``infraspot annotate`` in a process of its own, and a browser's cookies."""
+
+    def __init__(self, folder: Path, out: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "infraspot", "annotate", str(folder), "--out", str(out)]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(self.port), "--no-open"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.jar = http.cookiejar.CookieJar()
+        self.browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.search(r"http://\S+", line):
+                self.answer = self.browser.open(found[0], timeout=TIMEOUT)
+                return
+        raise AssertionError(self.process.stderr.read())
+
+    def post(self, path: str, body: dict) -> dict:
+        request = urllib.request.Request(
+            self.origin + path, json.dumps(body).encode(), {"Origin": self.origin}, method="POST"
+        )
+        with self.browser.open(request, timeout=TIMEOUT) as answer:
+            return json.load(answer)
+
+    def stop(self, number: int = signal.SIGKILL) -> tuple[int, str]:
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    images = tmp_path / "frames"
+    for number in range(6):
+        write_grey(images / f"{number}.png", rng.random((48, 64)).astype(np.float32))
+    return images
+
+
+def settle(server: Server, folder: Path) -> None:
+    for path in folder.iterdir():
+        server.post(f"/api/images/{path.stem}/open", {"window": "w"})
+        action = {"kind": "status", "status": "empty"}
+        server.post(f"/api/images/{path.stem}/act", {"window": "w", "version": 0, "action": action})
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_answer_says_that_types_are_not_guessed_and_pages_not_framed(folder, tmp_path):
+    server = Server(folder, tmp_path / "out")
+    try:
+        answers = [server.answer]
+        for path in ("/static/page.js", "/nothing", "/api/images", "/api/images/absent/pixels"):
+            try:
+                answers.append(server.browser.open(server.origin + path, timeout=TIMEOUT))
+            except urllib.error.HTTPError as refused:
+                answers.append(refused)
+        with pytest.raises(urllib.error.HTTPError, match="403") as without_token:
+            urllib.request.urlopen(server.origin + "/api/images", timeout=TIMEOUT)
+        answers.append(without_token.value)
+        assert len(answers) == 6
+        for answer in answers:
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    finally:
+        server.stop()
+
+
+def test_two_servers_in_one_browser_do_not_log_each_other_out(folder, tmp_path):
+    one, two = Server(folder, tmp_path / "one"), Server(folder, tmp_path / "two")
+    try:
+        two.browser.add_handler(urllib.request.HTTPCookieProcessor(one.jar))
+        shared = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(one.jar))
+        for cookie in two.jar:
+            one.jar.set_cookie(cookie)
+        for server in (one, two):
+            assert shared.open(server.origin + "/api/images", timeout=TIMEOUT).status == 200
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_small_answers_are_sent_at_once():
+    """asyncio switches TCP_NODELAY on where the accepted socket carries the protocol of the listening one."""
+    from infraspot.cli import annotate
+
+    with annotate.listen(0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
+def test_ctrl_c_during_scoring_ends_without_an_abort(tmp_path, rng, delay):
+    images = tmp_path / "many"
+    for number in range(40):
+        write_grey(images / f"{number}.png", rng.random((256, 256)).astype(np.float32))
+    server = Server(images, tmp_path / "out")
+    time.sleep(delay)
+    status, said = server.stop(signal.SIGINT)
+    assert status in (0, 130), said
+    assert "Traceback" not in said
+    assert "Abort" not in said
+
+
+def test_a_kill_in_mid_export_leaves_the_last_export_or_the_new_one_and_nothing_stray(folder, tmp_path):
+    out, chance = tmp_path / "out", random.Random(3)
+    server = Server(folder, out)
+    settle(server, folder)
+    for form in EXPORTS:
+        server.post("/api/export", {"window": "w", "format": form})
+    server.stop()
+    wanted = files_below(out / "export")
+    server = Server(folder, out)
+    for _ in range(KILLS):
+        busy = threading.Thread(target=_export_until_it_dies, args=(server, chance.sample(list(EXPORTS), 3)))
+        busy.start()
+        time.sleep(chance.uniform(0.0, 0.08))
+        server.stop()
+        busy.join()
+        server = Server(folder, out)
+    try:
+        for form in EXPORTS:
+            server.post("/api/export", {"window": "w", "format": form})
+    finally:
+        status, _ = server.stop(signal.SIGINT)
+    assert status in (0, 130)
+    assert files_below(out / "export") == wanted
+    assert sorted(path.name for path in out.iterdir()) == ["export", "journal.jsonl"]
+    shutil.rmtree(out)
+
+
+def _export_until_it_dies(server: Server, forms: list[str]) -> None:
+    for form in forms:
+        try:
+            server.post("/api/export", {"window": "w", "format": form})
+        except (OSError, http.client.HTTPException):
+            return

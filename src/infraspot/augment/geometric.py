@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from infraspot.augment.geometry import Move
 from infraspot.augment.intensity import Range, log_uniform
 from infraspot.core.geometry import find_components
-from infraspot.core.sample import Sample
+from infraspot.core.sample import FloatArray, Sample
 
 
 class Geometric:
@@ -110,7 +110,7 @@ class Rot90(Geometric):
         )
 
 
-def _target_centres(sample: Sample) -> NDArray[np.float64]:
+def _target_centres(sample: Sample) -> FloatArray:
     """(N, 2) centres as (y, x), from the cheapest annotation there is."""
     if sample.points is not None:
         return sample.points

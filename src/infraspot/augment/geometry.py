@@ -68,7 +68,7 @@ class Move:
     def _moved_points(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         # The centre of a pixel lies half a pixel from its edges.
         moved = self._places(points + 0.5)
-        kept = ((moved >= 0) & (moved < self._limit)).all(axis=1)
+        kept: BoolArray = np.all((moved >= 0) & (moved < self._limit), axis=1)
         return moved[kept] - 0.5, kept
 
     def _moved_boxes(self, boxes: FloatArray) -> tuple[FloatArray, BoolArray]:

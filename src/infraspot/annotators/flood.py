@@ -9,15 +9,10 @@ levels costs no more than the flood.
 The functions are compiled by numba where it is installed and run as plain Python, slower, where it is not.
 """
 
-import heapq
-
 import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.compiled import compiled
-
-_INDEX = (1 << 31) - 1
-"""The low bits of a sortable number."""
 
 AREA, INNER, OUTER, INNER_SUM, OUTER_SUM, SLOPE_SUM, RIM, SUM, YY, XX, YX = range(11)
 """Columns of :func:`describe`."""
@@ -37,43 +32,72 @@ def flood(
         (H * W,) flat indices; ``reach`` falls along it.
     """
     height, width = window.shape
-    keys = _sortable(window)
-    reach = np.empty((height, width), np.float32)
-    order = np.empty(height * width, np.int32)
-    met = np.zeros((height, width), np.bool_)
+    values = window.ravel()
+    reach = np.empty(window.shape, np.float32)
+    order = np.empty(values.size, np.int32)
+    met = np.zeros(window.shape, np.bool_)
+    waiting, at_level = np.empty(values.size, np.int32), np.empty(values.size, np.int32)
     met[seed_y, seed_x] = True
-    waiting = [keys[seed_y, seed_x]]
-    at_level = [np.int64(0) for _ in range(0)]
+    at_level[0] = seed_y * width + seed_x
     lowest = window[seed_y, seed_x]
-    count = 0
-    while len(waiting) + len(at_level) > 0:
-        if len(at_level) > 0:
-            index = int(at_level.pop())
+    heap, stack = 0, 1
+    for count in range(values.size):
+        if stack > 0:
+            stack -= 1
+            index = at_level[stack]
         else:
-            index = int(heapq.heappop(waiting) & _INDEX)
-            lowest = min(lowest, window[index // width, index % width])
+            index = waiting[0]
+            heap -= 1
+            waiting[0] = waiting[heap]
+            _sink(waiting, heap, values)
+            lowest = values[index]
         y, x = index // width, index % width
         reach[y, x] = lowest
         order[count] = index
-        count += 1
         for v in range(max(y - 1, 0), min(y + 2, height)):
             for u in range(max(x - 1, 0), min(x + 2, width)):
-                if not met[v, u]:
-                    met[v, u] = True
-                    if window[v, u] >= lowest:
-                        at_level.append(keys[v, u] & _INDEX)
-                    else:
-                        heapq.heappush(waiting, keys[v, u])
+                if met[v, u]:
+                    continue
+                met[v, u] = True
+                if window[v, u] >= lowest:
+                    at_level[stack] = v * width + u
+                    stack += 1
+                else:
+                    waiting[heap] = v * width + u
+                    _rise(waiting, heap, values)
+                    heap += 1
     return reach, order
 
 
 @compiled
-def _sortable(window: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(H, W) a number per pixel that falls as its grey value rises; its flat index is in the low bits."""
-    bits = window.view(np.int32).astype(np.int64)
-    places = np.arange(window.size).reshape(window.shape)
-    rising = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    return -rising * (_INDEX + 1) + places
+def _rise(heap: NDArray[np.int32], place: int, values: NDArray[np.float32]) -> None:
+    """Move the last pixel of a heap up to its place: the brightest is first, on a tie the lowest index."""
+    index = heap[place]
+    while place > 0:
+        above = heap[(place - 1) // 2]
+        if values[above] > values[index] or (values[above] == values[index] and above < index):
+            break
+        heap[place] = above
+        place = (place - 1) // 2
+    heap[place] = index
+
+
+@compiled
+def _sink(heap: NDArray[np.int32], count: int, values: NDArray[np.float32]) -> None:
+    """Move the first of the ``count`` pixels of a heap down to its place."""
+    index = heap[0]
+    place, below = 0, 1
+    while below < count:
+        if below + 1 < count:
+            a, b = heap[below], heap[below + 1]
+            if values[b] > values[a] or (values[b] == values[a] and b < a):
+                below += 1
+        best = heap[below]
+        if values[index] > values[best] or (values[index] == values[best] and index < best):
+            break
+        heap[place] = best
+        place, below = below, 2 * below + 1
+    heap[place] = index
 
 
 @compiled
@@ -158,10 +182,11 @@ def describe(
     return table
 
 
-@compiled
 def median(values: NDArray[np.float32]) -> float:
     """Median of all values."""
-    return float(np.median(values))
+    middle = values.size // 2
+    ordered = np.partition(values.ravel(), (max(middle - 1, 0), middle))
+    return float(ordered[middle]) if values.size % 2 else float(ordered[middle - 1 : middle + 1].mean())
 
 
 @compiled
@@ -180,24 +205,37 @@ def slope(window: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def chessboard_distance(mask: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
-    """(H, W) distance in king's moves to the nearest True pixel, up to ``reach + 1``."""
-    height, width = mask.shape
-    distance = np.full((height, width), reach + 1, np.int32)
+def ring_statistics(
+    values: NDArray[np.float32], mask: NDArray[np.bool_], blocked: NDArray[np.bool_], near: int, far: int
+) -> tuple[int, float, float, float]:
+    """Grey values at ``near`` to ``far`` king's moves from a mask, (H, W), less those that are blocked.
+
+    Returns
+    -------
+    Their number, median, deviation from the median (1.4826 MAD), and standard deviation; zeros where none.
+    """
+    top, bottom, left, right = _extent(mask, far)
+    height, width = bottom - top, right - left
+    distance = np.empty((height, width), np.int32)
+    _measure_distance(mask, top, left, far, distance)
+    found = np.empty(height * width, np.float64)
+    count, total = 0, 0.0
     for y in range(height):
         for x in range(width):
-            if mask[y, x]:
-                distance[y, x] = 0
-                continue
-            for v, u in ((y - 1, x - 1), (y - 1, x), (y - 1, x + 1), (y, x - 1)):
-                if v >= 0 and 0 <= u < width:
-                    distance[y, x] = min(distance[y, x], distance[v, u] + 1)
-    for y in range(height - 1, -1, -1):
-        for x in range(width - 1, -1, -1):
-            for v, u in ((y + 1, x + 1), (y + 1, x), (y + 1, x - 1), (y, x + 1)):
-                if v < height and 0 <= u < width:
-                    distance[y, x] = min(distance[y, x], distance[v, u] + 1)
-    return distance
+            if near <= distance[y, x] <= far and not blocked[top + y, left + x]:
+                found[count] = values[top + y, left + x]
+                total += found[count]
+                count += 1
+    if count == 0:
+        return 0, 0.0, 0.0, 0.0
+    mean, squares = total / count, 0.0
+    for k in range(count):
+        squares += (found[k] - mean) ** 2
+    found = found[:count]
+    middle = _median(found)
+    for k in range(count):
+        found[k] = abs(found[k] - middle)
+    return count, middle, 1.4826 * _median(found), np.sqrt(squares / count)
 
 
 @compiled
@@ -221,48 +259,73 @@ def _extent(mask: NDArray[np.bool_], margin: int) -> tuple[int, int, int, int]:
 
 
 @compiled
-def ring_statistics(
-    values: NDArray[np.float32], mask: NDArray[np.bool_], blocked: NDArray[np.bool_], near: int, far: int
-) -> tuple[int, float, float, float]:
-    """Grey values at ``near`` to ``far`` king's moves from a mask, (H, W), less those that are blocked.
+def _measure_distance(
+    mask: NDArray[np.bool_], top: int, left: int, reach: int, distance: NDArray[np.int32]
+) -> None:
+    """Fill ``distance`` (h, w), which lies at ``top`` and ``left`` of the mask, with the king's moves to the
+    nearest True pixel, up to ``reach + 1``; all True pixels lie in it."""
+    height, width = distance.shape
+    for y in range(height):
+        for x in range(width):
+            least = 0 if mask[top + y, left + x] else reach + 1
+            for v, u in ((y - 1, x - 1), (y - 1, x), (y - 1, x + 1), (y, x - 1)):
+                if v >= 0 and 0 <= u < width:
+                    least = min(least, distance[v, u] + 1)
+            distance[y, x] = least
+    for y in range(height - 1, -1, -1):
+        for x in range(width - 1, -1, -1):
+            for v, u in ((y + 1, x + 1), (y + 1, x), (y + 1, x - 1), (y, x + 1)):
+                if v < height and 0 <= u < width:
+                    distance[y, x] = min(distance[y, x], distance[v, u] + 1)
 
-    Returns
-    -------
-    Their number, median, deviation from the median (1.4826 MAD), and standard deviation; zeros where none.
-    """
-    top, bottom, left, right = _extent(mask, far)
-    distance = chessboard_distance(np.ascontiguousarray(mask[top:bottom, left:right]), far)
-    found = np.empty(distance.size, np.float32)
-    count = 0
-    for y in range(top, bottom):
-        for x in range(left, right):
-            if near <= distance[y - top, x - left] <= far and not blocked[y, x]:
-                found[count] = values[y, x]
-                count += 1
-    if count == 0:
-        return 0, 0.0, 0.0, 0.0
-    found = found[:count]
-    middle = float(np.median(found))
-    deviation = 1.4826 * float(np.median(np.abs(found - middle)))
-    return count, middle, deviation, float(np.std(found))
+
+@compiled
+def _median(values: NDArray[np.float64]) -> float:
+    """Median of (N,) values, N > 0, which are put into another order (Hoare's quickselect)."""
+    rank, low, high = values.size // 2, 0, values.size - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if j < rank:
+            low = i
+        if i > rank:
+            high = j
+    if values.size % 2:
+        return values[rank]
+    below = values[0]
+    for k in range(1, rank):
+        below = max(below, values[k])
+    return (below + values[rank]) / 2
 
 
 @compiled
 def filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with its holes, which are pixels without a 4-connected way to the window's edge."""
     height, width = mask.shape
-    result = np.ones((height, width), np.bool_)
-    waiting = [(0, 0) for _ in range(0)]
+    result = np.empty(mask.shape, np.bool_)
+    waiting = np.empty(mask.size, np.int32)
+    count = 0
     for y in range(height):
         for x in range(width):
-            edge = y in (0, height - 1) or x in (0, width - 1)
-            if edge and not mask[y, x]:
-                result[y, x] = False
-                waiting.append((y, x))
-    while len(waiting) > 0:
-        y, x = waiting.pop()
+            edge = y == 0 or x == 0 or y == height - 1 or x == width - 1
+            result[y, x] = mask[y, x] or not edge
+            if not result[y, x]:
+                waiting[count] = y * width + x
+                count += 1
+    while count > 0:
+        count -= 1
+        y, x = waiting[count] // width, waiting[count] % width
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
             if 0 <= v < height and 0 <= u < width and result[v, u] and not mask[v, u]:
                 result[v, u] = False
-                waiting.append((v, u))
+                waiting[count] = v * width + u
+                count += 1
     return result

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.labelled_mask import Click
-from infraspot.core.compiled import compiled
 
 _RING = 4
 _SURE = 3.0
@@ -52,30 +51,23 @@ def merge_regions(
     soft = np.zeros(shape, np.float32)
     owner = np.full(shape, -1, np.int32)
     for index, region in enumerate(regions):
-        _claim(soft, owner, points, index, region.soft, region.top, region.left)
+        place = region.place
+        np.maximum(soft[place], region.soft, out=soft[place])
+        taken = owner[place]
+        apart = _squared_distance(points[index], place)
+        mine = region.soft >= 0.5
+        for rival in np.unique(taken[mine]):
+            if rival >= 0:
+                mine &= (taken != rival) | (apart < _squared_distance(points[rival], place))
+        taken[mine] = index
     return owner >= 0, soft, owner
 
 
-@compiled
-def _claim(
-    soft: NDArray[np.float32],
-    owner: NDArray[np.int32],
-    points: NDArray[np.float64],
-    index: int,
-    region: NDArray[np.float32],
-    top: int,
-    left: int,
-) -> None:
-    """Lay one click's region on the frame, in place."""
-    for v in range(region.shape[0]):
-        for u in range(region.shape[1]):
-            y, x = top + v, left + u
-            soft[y, x] = max(soft[y, x], region[v, u])
-            if region[v, u] >= 0.5:
-                rival = owner[y, x]
-                mine = (y - points[index, 0]) ** 2 + (x - points[index, 1]) ** 2
-                if rival < 0 or mine < (y - points[rival, 0]) ** 2 + (x - points[rival, 1]) ** 2:
-                    owner[y, x] = index
+def _squared_distance(point: NDArray[np.float64], place: tuple[slice, slice]) -> NDArray[np.float64]:
+    """(h, w) squared distance in pixels from a click to each pixel of a window."""
+    ys, xs = (np.arange(part.start, part.stop) - at for part, at in zip(place, point, strict=True))
+    squared: NDArray[np.float64] = ys[:, None] ** 2 + xs**2
+    return squared
 
 
 def soft_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -90,7 +82,8 @@ def standing_out(
 
     The ring leaves out what is ``blocked``; without any ring both are 0.
     """
-    around, middle, spread, deviation = flood.ring_statistics(image, mask, blocked, 1, _RING)
+    grey = np.ascontiguousarray(image, np.float32)
+    around, middle, spread, deviation = flood.ring_statistics(grey, mask, blocked, 1, _RING)
     if around == 0:
         return 0.0, 0.0
     contrast = float(image[mask].mean()) - middle

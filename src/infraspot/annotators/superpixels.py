@@ -67,13 +67,17 @@ def cluster(feature: NDArray[np.float32], segments: int, compactness: float, ste
 def connected_label(labels: NDArray[np.int32], y: int, x: int) -> NDArray[np.bool_]:
     """(H, W) bool: pixels 4-connected to (y, x) within its label."""
     height, width = labels.shape
-    inside = np.zeros((height, width), np.bool_)
+    inside = np.zeros(labels.shape, np.bool_)
+    waiting = np.empty(labels.size, np.int32)
     inside[y, x] = True
-    waiting = [(y, x)]
-    while len(waiting) > 0:
-        v, u = waiting.pop()
+    waiting[0] = y * width + x
+    count = 1
+    while count > 0:
+        count -= 1
+        v, u = waiting[count] // width, waiting[count] % width
         for b, a in ((v - 1, u), (v + 1, u), (v, u - 1), (v, u + 1)):
             if 0 <= b < height and 0 <= a < width and not inside[b, a] and labels[b, a] == labels[y, x]:
                 inside[b, a] = True
-                waiting.append((b, a))
+                waiting[count] = b * width + a
+                count += 1
     return inside

@@ -15,7 +15,6 @@ from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.profile.level import Chooser, make_chooser, number_of
 from infraspot.annotators.region import Region, standing_out
 from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
-from infraspot.core.compiled import compiled
 
 _SOFTNESS = 0.4
 """Width of the soft edge in units of the level."""
@@ -77,12 +76,7 @@ def _small(target: Surroundings, level: float) -> tuple[float, NDArray[np.bool_]
     return float(LEVELS[0]), mask
 
 
-@compiled
 def _soften(reach: NDArray[np.float32], mask: NDArray[np.bool_], level: float) -> NDArray[np.float32]:
     """(h, w) a ramp through one half at the level, kept to its side of one half by the mask."""
-    soft = np.empty(reach.shape, np.float32)
-    for y in range(reach.shape[0]):
-        for x in range(reach.shape[1]):
-            ramp = min(max(0.5 + (reach[y, x] - level) / _SOFTNESS, 0.0), 1.0)
-            soft[y, x] = max(ramp, 0.5) if mask[y, x] else min(ramp, _BELOW)
-    return soft
+    ramp = np.clip(0.5 + (reach - np.float32(level)) / np.float32(_SOFTNESS), 0, 1)
+    return np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, _BELOW)).astype(np.float32)

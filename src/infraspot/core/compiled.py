@@ -19,7 +19,7 @@ def compiled(function: Function) -> Function:
         import numba
     except ImportError:  # pragma: no cover - numba is a dependency, and some platforms lack it
         return function
-    dispatcher = numba.njit(nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True)(function)
     try:
         dispatcher.enable_caching()
     except RuntimeError:  # no folder for the cache

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.blocks.attention import ATTENTION
-from infraspot.blocks.context import CONTEXT
+from infraspot.blocks.context import CONTEXT, CrossLayerContext
 from infraspot.blocks.deformable import DeformableConv2d
 from infraspot.blocks.fusion import FUSION
 from infraspot.blocks.local import LOCAL
@@ -30,9 +30,20 @@ def two_levels(count: int, size: tuple[int, int]) -> tuple[Tensor, ...]:
     return torch.randn(count, WIDTH, *size), torch.randn(count, WIDE, *coarse)
 
 
+def level_and_finer(count: int, size: tuple[int, int]) -> tuple[Tensor, ...]:
+    finer = tuple(2 * length for length in size)
+    return torch.randn(count, WIDTH, *size), torch.randn(count, WIDE, *finer)
+
+
+def _context(make: Callable[..., nn.Module]) -> tuple[Callable[[], nn.Module], Inputs, int]:
+    if isinstance(make, type) and issubclass(make, CrossLayerContext):
+        return partial(make, WIDTH, WIDE), level_and_finer, WIDTH
+    return partial(make, WIDTH), one_map, WIDTH
+
+
 BLOCKS: dict[str, tuple[Callable[[], nn.Module], Inputs, int]] = {
     **{f"attention-{key}": (partial(make, WIDTH), one_map, WIDTH) for key, make in ATTENTION.items()},
-    **{f"context-{key}": (partial(make, WIDTH), one_map, WIDTH) for key, make in CONTEXT.items()},
+    **{f"context-{key}": _context(make) for key, make in CONTEXT.items()},
     **{f"pyramid-{key}": (partial(make, WIDTH, WIDE), one_map, WIDE) for key, make in PYRAMID.items()},
     **{f"local-{key}": (partial(make, WIDTH, WIDE), one_map, WIDE) for key, make in LOCAL.items()},
     **{f"local-same-{key}": (partial(make, WIDTH, WIDTH), one_map, WIDTH) for key, make in LOCAL.items()},
@@ -123,12 +134,21 @@ EXPORTED = [
     "attention-multi-head",
     "attention-patch-spatial",
     "context-agcb",
+    "context-cfar",
+    "context-cgmlp",
     "context-dpc",
+    "context-haa",
     "context-nlppm",
+    "context-sfm",
     "deformable",
     "fusion-acm",
+    "fusion-cfm",
     "fusion-ocdf",
+    "fusion-tcfm",
+    "local-cae",
+    "local-ddc",
     "local-embedded-unet",
+    "local-otc",
     "local-piam",
     "local-sctb",
     "local-swin-lca",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from infraspot.blocks.context import CONTEXT
+from infraspot.blocks.encoder import ENCODER
 from infraspot.blocks.fusion import FUSION
 from infraspot.blocks.local import LOCAL
 from infraspot.core.errors import UsageError
@@ -16,7 +17,8 @@ from infraspot.networks.unet import UNet
 BLOCKS = [("local", name) for name in LOCAL]
 BLOCKS += [("context", name) for name in CONTEXT]
 BLOCKS += [("fusion", name) for name in FUSION]
-BLOCKS += [("decoder", "mrcb"), ("attention", "cbam")]
+BLOCKS += [("encoder", name) for name in ENCODER]
+BLOCKS += [("decoder", "mrcb"), ("attention", "cbam"), ("stem", "otc")]
 
 
 @pytest.mark.parametrize(("part", "name"), BLOCKS)
@@ -32,7 +34,7 @@ def test_coarser_maps_come_finest_first() -> None:
     assert sizes == [16, 8, 4]
 
 
-@pytest.mark.parametrize("part", ["local", "context", "fusion", "decoder", "attention"])
+@pytest.mark.parametrize("part", ["encoder", "stem", "local", "context", "fusion", "decoder", "attention"])
 def test_an_unknown_block_is_refused_with_the_nearest_name(part: str) -> None:
     with pytest.raises(UsageError, match="Known:"):
         UNet(**{part: "nothing-like-it"})

@@ -66,14 +66,14 @@ def resize_to(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor
 
 
 def central_difference(x: Tensor, weight: Tensor, *, share: float = 1.0) -> Tensor:
-    """Depthwise central difference convolution: w * x - share sum(w) x, the border repeated.
+    """Central difference convolution: w * x - share sum(w) x, the border repeated.
 
-    ``weight`` is (C, 1, kh, kw) with odd sides. Folding the sum into the central tap makes it one
-    convolution.
+    ``weight`` is (out, in, kh, kw) with odd sides, or (C, 1, kh, kw) for a depthwise one. Folding the sum
+    into the central tap makes it one convolution.
     """
     height, width = weight.shape[-2:]
     centre = torch.zeros_like(weight)
     centre[..., height // 2, width // 2] = 1
     weight = weight - share * weight.sum((-2, -1), keepdim=True) * centre
     padded = F.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
-    return F.conv2d(padded, weight, groups=len(weight))
+    return F.conv2d(padded, weight, groups=x.shape[1] // weight.shape[1])

@@ -37,6 +37,7 @@ class AGPCNet(SegmentationNetwork):
     )
 
     stride = 8
+    training_side = 96
 
     def __init__(self) -> None:
         super().__init__()

@@ -35,9 +35,20 @@ class SegmentationNetwork(nn.Module):
 
     Subclasses write :meth:`segment`, which may rely on H and W being multiples of ``stride``. Frames are
     padded at the bottom and at the right by repeating the border, and outputs are cropped: never resized.
+
+    Attributes
+    ----------
+    stride
+        Pixels of a frame that one cell of the coarsest level covers.
+    training_side
+        The smallest side of a training crop from which every parameter gets a gradient; below it a region or
+        a scan of the network is a single cell, which has nothing to compare itself with.
+    sheet
+        Family, source and the paper's figures.
     """
 
     stride: int = 1
+    training_side: ClassVar[int] = 64
     sheet: ClassVar[Sheet] = Sheet()
 
     def segment(self, image: Tensor) -> SegOutput:

@@ -133,6 +133,7 @@ class MiMISTD(SegmentationNetwork):
     sheet = Sheet(family="other: state space", source="Chen et al., IEEE TGRS 2024", parity=6.6e-7)
 
     stride = 64
+    training_side = 128
 
     def __init__(
         self, widths: tuple[int, ...] = (32, 64, 128, 256), word_widths: tuple[int, ...] = (4, 8, 16, 32)

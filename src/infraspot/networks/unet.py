@@ -1,8 +1,9 @@
 """UNet: an encoder-decoder assembled from the survey's words.
 
-The frame of nearly all networks in the survey (its figure 3), with its three questions left open: how local
-details are refined (``local``, Table 3), how semantic context is (``context``, Table 2) and how levels are
-fused (``fusion``, Table 1). Each is a name, so that a recipe exchanges one block and keeps the rest:
+The frame of nearly all networks in the survey (its figure 3), with its questions left open: how a frame
+becomes levels (``encoder``), how local details are refined (``local``, Table 3), how semantic context is
+(``context``, Table 2) and how levels are fused (``fusion``, Table 1). Each is a name, so that a recipe
+exchanges one block and keeps the rest:
 
     [network]
     name = "unet"
@@ -10,18 +11,19 @@ fused (``fusion``, Table 1). Each is a name, so that a recipe exchanges one bloc
     context = "agcb"
     fusion = "acm"
 
+The recipes in ``recipes/survey`` write the rows of the survey's Table 5 so.
+
 Parameters: 0.51 M with the defaults.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.attention import ATTENTION
-from infraspot.blocks.context import CONTEXT
+from infraspot.blocks.context import CONTEXT, CrossLayerContext
 from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.encoder import ENCODER, MakeBlock
 from infraspot.blocks.fusion import FUSION
 from infraspot.blocks.local import LOCAL
 from infraspot.core.catalog import find
@@ -37,8 +39,11 @@ class UNet(SegmentationNetwork):
     ----------
     widths
         Channels of the levels, finest first; two or more.
-    local, decoder
-        Names in :data:`~infraspot.blocks.local.LOCAL`: the block of an encoder and of a decoder level.
+    encoder
+        Name in :data:`~infraspot.blocks.encoder.ENCODER`: one branch, two, or guided by a decomposition.
+    stem, local, decoder
+        Names in :data:`~infraspot.blocks.local.LOCAL`: the layer that reads the frame (a 3x3 where it is
+        None), the block of an encoder level and that of a decoder level.
     context
         Name in :data:`~infraspot.blocks.context.CONTEXT`: what refines the coarsest level.
     fusion
@@ -51,11 +56,14 @@ class UNet(SegmentationNetwork):
     """
 
     sheet = Sheet(family="own", source="infraspot, from the survey's Tables 1-3", licence=OWN)
+    training_side = 96
 
     def __init__(
         self,
         widths: Sequence[int] = (16, 32, 64, 128),
         *,
+        encoder: str = "single",
+        stem: str | None = None,
         local: str = "mrcb",
         context: str = "agcb",
         fusion: str = "acm",
@@ -66,33 +74,43 @@ class UNet(SegmentationNetwork):
         if len(widths) < 2:
             raise UsageError(f"expected two or more widths for a unet, got {list(widths)}; add a level")
         self.stride = 2 ** (len(widths) - 1)
-        make_local = find("local refinement", local, LOCAL)
+        make_stem = ConvNormAct if stem is None else find("local refinement", stem, LOCAL)
         make_decoder = find("local refinement", decoder, LOCAL)
         make_fusion = find("fusion", fusion, FUSION)
 
-        self.stem = ConvNormAct(1, widths[0])
-        self.encoder = nn.ModuleList(
-            nn.Sequential(make_local(low, high), _attention(attention, high))
-            for low, high in pairwise((widths[0], *widths))
+        self.encoder = find("encoder", encoder, ENCODER)(widths, _refinement(local, attention), make_stem)
+        *finer, coarsest = self.encoder.widths
+        self.context = _context(context, coarsest, finer[-1])
+        self.fusion = nn.ModuleList(
+            make_fusion(low, high, width)
+            for low, high, width in zip(finer, widths[1:], widths[:-1], strict=True)
         )
-        self.context = find("context", context, CONTEXT)(widths[-1])
-        self.fusion = nn.ModuleList(make_fusion(low, high, low) for low, high in pairwise(widths))
         self.decoder = nn.ModuleList(make_decoder(width, width) for width in widths[:-1])
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths)
 
     def segment(self, image: Tensor) -> SegOutput:
-        x = self.stem(image)
-        levels = []
-        for index, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if index else x)
-            levels.append(x)
-        maps = [self.context(levels.pop())]
+        *levels, coarsest = self.encoder(image)
+        across = isinstance(self.context, CrossLayerContext)
+        maps = [self.context(coarsest, levels[-1]) if across else self.context(coarsest)]
         for fusion, decoder, low in zip(self.fusion[::-1], self.decoder[::-1], levels[::-1], strict=True):
             maps.append(decoder(fusion(low, maps[-1])))
         finest, *coarser = (head(map_) for head, map_ in zip(self.heads, reversed(maps), strict=True))
         return SegOutput(finest, aux=tuple(coarser))
 
 
-def _attention(name: str | None, channels: int) -> nn.Module:
+def _refinement(local: str, attention: str | None) -> MakeBlock:
+    """What makes the block of an encoder level: local refinement, then attention."""
+    make_local = find("local refinement", local, LOCAL)
     family: Mapping[str, Callable[[int], nn.Module]] = ATTENTION
-    return nn.Identity() if name is None else find("attention", name, family)(channels)
+    make_attention = nn.Identity if attention is None else find("attention", attention, family)
+
+    def make(in_channels: int, out_channels: int) -> nn.Module:
+        return nn.Sequential(make_local(in_channels, out_channels), make_attention(out_channels))
+
+    return make
+
+
+def _context(name: str, channels: int, finer_channels: int) -> nn.Module:
+    make = find("context", name, CONTEXT)
+    across = isinstance(make, type) and issubclass(make, CrossLayerContext)
+    return make(channels, finer_channels) if across else make(channels)

@@ -33,7 +33,11 @@ class FPN(nn.Module):
 
 
 class REAM(nn.Module):
-    """CA after ASPP (DMFNet, 2024), with a residual."""
+    """CA after ASPP, with a residual (DMFNet, 2024).
+
+    Judgement: dilations 1, 2, 4 and 8. The authors' program has three stacks of dilated residual blocks and
+    SE in their place.
+    """
 
     def __init__(self, channels: int):
         super().__init__()

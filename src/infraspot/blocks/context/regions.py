@@ -1,4 +1,4 @@
-"""Contexts by non-local attention, in regions and across levels."""
+"""AGPCNet's context: non-local attention in regions, at several scales."""
 
 from collections.abc import Sequence
 
@@ -107,22 +107,3 @@ class ContextPyramid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.reduce(x)
         return self.merge(torch.cat([x, *(block(x) for block in self.blocks)], dim=1))
-
-
-class CFAR(nn.Module):
-    """NLA, then a cross-layer NLA (AFENet, 2024).
-
-    ``forward`` takes another level as ``other``, as wide as ``x``. Judgement: without one, the next coarser
-    level is made from ``x`` by a strided 3x3.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.own = NonLocalAttention(channels)
-        self.coarser = ConvNormAct(channels, channels, stride=2)
-        self.cross = NonLocalAttention(channels)
-        self.merge = ConvNormAct(channels, channels)
-
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        own = self.own(x)
-        return self.merge(self.cross(own, self.coarser(own) if other is None else other))

@@ -1,10 +1,12 @@
-"""Fusion of local details and high-level semantics: every row of the survey's Table 1."""
+"""Fusion of local details and high-level semantics: every row of the survey's Table 1, and of that column of
+its Table 5."""
 
 from collections.abc import Callable
 
 from infraspot.blocks.fusion.base import Add, Concat, Fusion
 from infraspot.blocks.fusion.one_way import BLAM, FAMCA, MCAF, OCDF, SBAM, TOAA
-from infraspot.blocks.fusion.two_way import AAFM, ACM, AFM, EDIG, MFFM, PGA, TCFM
+from infraspot.blocks.fusion.plain import CFM, MFFM, AdjacentFusion
+from infraspot.blocks.fusion.two_way import AAFM, ACM, AFM, EDIG, PGA, TCFM
 
 __all__ = ["FUSION", "Fusion"]
 
@@ -13,8 +15,10 @@ FUSION: dict[str, Callable[[int, int, int], Fusion]] = {
     "aafm": AAFM,
     "acm": ACM,
     "add": Add,
+    "adjacent": AdjacentFusion,
     "afm": AFM,
     "blam": BLAM,
+    "cfm": CFM,
     "concat": Concat,
     "edig": EDIG,
     "famca": FAMCA,

@@ -22,8 +22,8 @@ class Fusion(nn.Module):
 
     def __init__(self, low_channels: int, high_channels: int, out_channels: int):
         super().__init__()
-        self.project_low = _projection(low_channels, out_channels)
-        self.project_high = _projection(high_channels, out_channels)
+        self.project_low = projection(low_channels, out_channels)
+        self.project_high = projection(high_channels, out_channels)
 
     def fuse(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse two maps of one shape."""
@@ -31,8 +31,7 @@ class Fusion(nn.Module):
 
     def align(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Both levels at the width of the result and the size of ``low``."""
-        if self.project_low is not None:
-            low = F.relu(self.project_low(low))
+        low = projected(low, self.project_low)
         if self.project_high is None:
             high = resize_to(high, low, align_corners=self.align_corners)
         else:
@@ -43,8 +42,14 @@ class Fusion(nn.Module):
         return self.fuse(*self.align(low, high))
 
 
-def _projection(in_channels: int, out_channels: int) -> ConvNormAct | None:
+def projection(in_channels: int, out_channels: int) -> ConvNormAct | None:
+    """1x1 and norm where the number of channels changes; the ReLU is the caller's."""
     return None if in_channels == out_channels else ConvNormAct(in_channels, out_channels, 1, act=False)
+
+
+def projected(x: Tensor, project: ConvNormAct | None) -> Tensor:
+    """``x`` through a :func:`projection` and a ReLU, or as it is where there is none."""
+    return x if project is None else F.relu(project(x))
 
 
 class Add(Fusion):

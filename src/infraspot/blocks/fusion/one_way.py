@@ -73,7 +73,10 @@ class TOAA(Fusion):
 
 
 class MCAF(Fusion):
-    """CA over the low level, then its modulation by PA weights from the high level (LCAGNet, 2023)."""
+    """CA over the low level, then its modulation by PA weights from the high level (LCAGNet, 2023).
+
+    Judgement: the sum with the high level and a 3x3 follow.
+    """
 
     def __init__(self, low_channels: int, high_channels: int, out_channels: int):
         super().__init__(low_channels, high_channels, out_channels)

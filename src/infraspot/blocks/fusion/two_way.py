@@ -1,7 +1,8 @@
 """Fusions with cross-modulation: each level says what matters in the other."""
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from infraspot.blocks.attention import (
     ChannelAttention,
@@ -11,7 +12,7 @@ from infraspot.blocks.attention import (
     PixelAttention,
 )
 from infraspot.blocks.conv import ConvNormAct
-from infraspot.blocks.fusion.base import Fusion
+from infraspot.blocks.fusion.base import Fusion, projected, projection
 
 
 class ACM(Fusion):
@@ -36,7 +37,10 @@ class ACM(Fusion):
 
 
 class PGA(ACM):
-    """Patch-group attention: ACM with group-wise CA and patch-wise SA (Zhang et al., 2024)."""
+    """Patch-group attention: ACM with group-wise CA and patch-wise SA (Zhang et al., 2024).
+
+    Judgement: that of the two attentions, :class:`GroupChannelAttention` and :class:`PatchSpatialAttention`.
+    """
 
     def __init__(self, low_channels: int, high_channels: int, out_channels: int):
         super().__init__(low_channels, high_channels, out_channels)
@@ -92,36 +96,39 @@ class EDIG(Fusion):
 
 
 class TCFM(Fusion):
-    """Triple cross-layer fusion: the decoder meets two encoders, by ACM twice (DMFNet, 2024).
+    """Triple cross-layer fusion: the decoder meets two encoders, by ACM with each (DMFNet, 2024).
 
-    ``forward`` takes the second encoder's level as ``side``, like ``low`` in shape. Judgement: without one,
-    the second view of the low level is a 3x3 of the first, so that TCFM also serves a network with one
-    encoder.
+    The two encoders' maps are the halves of ``low``, as the encoder ``dual`` gives them. Each half is
+    modulated by its own attentions; one 3x3 serves both, and the sum is normalised, as in the authors'
+    program. With an encoder of one branch, the halves of its channels take the place of the two maps.
     """
 
     def __init__(self, low_channels: int, high_channels: int, out_channels: int):
-        super().__init__(low_channels, high_channels, out_channels)
-        self.view = ConvNormAct(low_channels, out_channels)
-        self.first = ACM(out_channels, out_channels, out_channels)
-        self.second = ACM(out_channels, out_channels, out_channels)
+        half = low_channels // 2
+        super().__init__(low_channels - half, high_channels, out_channels)
+        self.project_second = projection(half, out_channels)
+        self.halves = (low_channels - half, half)
+        self.cross = nn.ModuleList(_CrossModulation(out_channels) for _ in self.halves)
+        self.merge = ConvNormAct(out_channels, out_channels)
+        self.norm = nn.BatchNorm2d(out_channels)
 
-    def forward(self, low: Tensor, high: Tensor, side: Tensor | None = None) -> Tensor:
-        view = self.view(low if side is None else side)
-        low, high = self.align(low, high)
-        return self.second(low, self.first(view, high))
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        first, second = low.split(self.halves, dim=1)
+        first, high = self.align(first, high)
+        second = projected(second, self.project_second)
+        one, other = (
+            self.merge(cross(map_, high)) for cross, map_ in zip(self.cross, (first, second), strict=True)
+        )
+        return F.relu(self.norm(one + other))
 
 
-class MFFM(Fusion):
-    """Cascade from high-level semantics to low-level details (Wang et al., 2023).
+class _CrossModulation(nn.Module):
+    """2 low CA(high) + 2 high PA(low): ACM without its 3x3."""
 
-    Judgement: the high level is refined, joins the low level, and is added once more to what they gave.
-    """
+    def __init__(self, channels: int):
+        super().__init__()
+        self.top_down = ChannelAttention(channels, norm=True)
+        self.bottom_up = PixelAttention(channels, norm=True)
 
-    def __init__(self, low_channels: int, high_channels: int, out_channels: int):
-        super().__init__(low_channels, high_channels, out_channels)
-        self.semantics = ConvNormAct(out_channels, out_channels)
-        self.details = ConvNormAct(2 * out_channels, out_channels)
-
-    def fuse(self, low: Tensor, high: Tensor) -> Tensor:
-        semantics = self.semantics(high)
-        return semantics + self.details(torch.cat([low, semantics], dim=1))
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        return 2 * torch.addcmul(low * self.top_down.weights(high), high, self.bottom_up.weights(low))

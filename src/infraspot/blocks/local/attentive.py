@@ -44,7 +44,10 @@ def _two_convolutions(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class SAE(Local):
-    """CA, then SA, in the residual block (HMNet, 2024)."""
+    """CA, then SA, in the residual block: CBAM under the name that HMNet gives it (HMNet, 2024).
+
+    Judgement: the survey says no more; two 3x3 before the attention, reduction 8.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels)
@@ -56,7 +59,10 @@ class SAE(Local):
 
 
 class SiAM(Local):
-    """Spatial-interactive attention: CCA, spatial information interacts between channels (HAMANet, 2024)."""
+    """Spatial-interactive attention: CCA, spatial information interacts between channels (HAMANet, 2024).
+
+    Judgement: after two 3x3, in a residual block.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels)
@@ -90,14 +96,21 @@ def _pooled(x: Tensor, grid: int) -> Tensor:
 
 
 class InteractiveAttention(nn.Sequential):
-    """SiAM, then PiAM: feature transformation by CCA and by NLA (HAMANet, 2024)."""
+    """SiAM, then PiAM: feature transformation by CCA and by NLA (HAMANet, 2024).
+
+    Judgement: one after the other, each in its residual block.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(SiAM(in_channels, out_channels), PiAM(out_channels, out_channels))
 
 
-class _SwinPair(nn.Module):
-    """Two transformer layers in windows of 8, the second one's shifted by half (Swin, 2021)."""
+class SwinPair(nn.Module):
+    """Two transformer layers in windows of 8, the second one's shifted by half (Swin, 2021).
+
+    The local "Transformer" of FTCNet and GANet in the survey's Table 5. Judgement: windows, since global
+    attention does not reach the fine levels.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -116,13 +129,13 @@ class _SwinPair(nn.Module):
 class SwinGCL(Local):
     """Swin and edge-prior guided refinement by a gated convolution (GSTUNet, 2024).
 
-    Judgement: the prior is the gradient magnitude of the features; it opens the gate of a 3x3 between 1 and
-    2.
+    Judgement: "edge prior" is read as the gradient magnitude of the features themselves, fixed and not
+    learnt. It opens a gate that raises them by up to twice before a 3x3; no edge map is predicted.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels)
-        self.swin = _SwinPair(in_channels, out_channels)
+        self.swin = SwinPair(in_channels, out_channels)
         self.gate = nn.Conv2d(out_channels, out_channels, 1)
         self.merge = ConvNormAct(out_channels, out_channels, act=False)
 
@@ -136,13 +149,13 @@ class SwinLCA(Local):
     """Swin and local contrast attention (Zhao et al., 2023).
 
     The features minus the features shifted in two converse directions, multiplied: high where a place stands
-    out on both sides. Judgement: the mean of the four pairs of directions, ``reach`` pixels away, gates the
-    features.
+    out on both sides. Judgement: the shifts are ``reach`` pixels, the four pairs of directions are averaged,
+    and the result, through a 1x1 and a sigmoid, gates the features; the contrast itself is not learnt.
     """
 
     def __init__(self, in_channels: int, out_channels: int, reach: int = 2):
         super().__init__(in_channels, out_channels)
-        self.swin = _SwinPair(in_channels, out_channels)
+        self.swin = SwinPair(in_channels, out_channels)
         self.reach = reach
         self.gate = ConvNormAct(out_channels, out_channels, 1, act=False)
         self.merge = ConvNormAct(out_channels, out_channels, act=False)
@@ -205,7 +218,7 @@ class TCIA(Local):
 
     Like heat, a pixel's features come from its neighbours in the layer before, along x or y: groups of
     channels are shifted by one pixel up, down, left and right (one group stays), then rows and columns attend
-    to themselves.
+    to themselves. Judgement: a transformer layer for the rows, then one for the columns.
     """
 
     def __init__(self, in_channels: int, out_channels: int):

@@ -1,4 +1,4 @@
-"""Local refinement by convolutions of flexible reach: dilated, deformable, large, differential, nested."""
+"""Local refinement by convolutions of flexible reach: dilated, deformable, large, nested."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.attention import ChannelAttention, EfficientChannelAttention, PixelAttention
-from infraspot.blocks.conv import ConvNormAct, central_difference, resize_to
+from infraspot.blocks.conv import ConvNormAct, resize_to
 from infraspot.blocks.deformable import DeformableConv2d
 from infraspot.blocks.local.base import Local
 from infraspot.blocks.pyramid import FeaturePyramid
@@ -81,7 +81,10 @@ class MALC(Local):
 
 
 class MLFPM(Local):
-    """Multi-scale local feature pyramid: a feature pyramid inside one scale (Wang et al., 2023)."""
+    """Multi-scale local feature pyramid: a feature pyramid inside one scale (Wang et al., 2023).
+
+    Judgement: an FPN of three sizes made by max-pooling, all enlarged and merged by a 1x1.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, levels: int = 3):
         super().__init__(in_channels, out_channels)
@@ -101,7 +104,10 @@ class MLFPM(Local):
 
 
 class FEM(Local):
-    """Dilated and deformable convolutions for flexible receptive fields (FCNet, 2024)."""
+    """Dilated and deformable convolutions for flexible receptive fields (FCNet, 2024).
+
+    Judgement: dilations 1, 2, 3 and one deformable 3x3 side by side, each a quarter of the width.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, rates: Sequence[int] = (1, 2, 3)):
         super().__init__(in_channels, out_channels)
@@ -163,27 +169,3 @@ class MRCB(Local):
 
     def refine(self, x: Tensor) -> Tensor:
         return self.channel(self.merge(torch.cat([self.near(x), self.far(x)], dim=1)))
-
-
-class ContrastShape(Local):
-    """Central difference convolution for contrast, a large kernel for shape (Lin et al., 2024).
-
-    Judgement: both depthwise at full width, on a shared 1x1; kernel 9; share 0.7 of the central difference as
-    in Yu et al. (2020).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 9, share: float = 0.7):
-        super().__init__(in_channels, out_channels)
-        self.share = share
-        self.enter = ConvNormAct(in_channels, out_channels, 1)
-        self.contrast = nn.Parameter(torch.empty(out_channels, 1, 3, 3))
-        nn.init.kaiming_uniform_(self.contrast, a=5**0.5)
-        self.shape = nn.Conv2d(
-            out_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=out_channels, bias=False
-        )
-        self.merge = ConvNormAct(2 * out_channels, out_channels, 1, act=False)
-
-    def refine(self, x: Tensor) -> Tensor:
-        x = self.enter(x)
-        contrast = central_difference(x, self.contrast, share=self.share)
-        return self.merge(torch.cat([contrast, self.shape(x)], dim=1))

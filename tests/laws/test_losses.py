@@ -3,12 +3,16 @@
 import pytest
 import torch
 
+from infraspot.core.errors import UsageError
 from infraspot.losses import LOSSES, Batch, DeepSupervision, Loss, Weighted
 from infraspot.networks import SegOutput
 
+PER_MAP = [name for name in LOSSES if LOSSES[name]().per_map]
+WHOLE = [name for name in LOSSES if name not in PER_MAP]
+
 
 def _losses() -> list[tuple[str, Loss]]:
-    losses: list[tuple[str, Loss]] = [(name, make()) for name, make in LOSSES.items()]
+    losses: list[tuple[str, Loss]] = [(name, LOSSES[name]()) for name in PER_MAP]
     located = LOSSES["sls"]()
     located.begin_epoch(9)
     return [*losses, ("sls after its warm-up", located)]
@@ -88,7 +92,7 @@ def test_a_network_output_counts_as_its_logits(loss: Loss) -> None:
     assert torch.equal(loss(SegOutput(logits), _batch()), loss(logits, _batch()))
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "soft_iou_batch"])
+@pytest.mark.parametrize("name", [name for name in PER_MAP if name != "soft_iou_batch"])
 def test_the_value_of_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
     loss, logits, target = LOSSES[name](), _logits(), _targets()
     alone = torch.cat([loss(logits[k : k + 1], _batch(target[k : k + 1])) for k in range(3)])
@@ -101,3 +105,53 @@ def test_sums_and_deep_supervision_keep_the_law(loss: Loss) -> None:
     for size in ("pool", "upsample"):
         deep = DeepSupervision(Weighted([(2.0, loss)]), [1, 0.5, 0.25], size=size)
         assert deep(output, _batch()).shape == (3,)
+
+
+def _whole_output(*, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> SegOutput:
+    """An output with every part that a loss may read, all of them leaves."""
+    generator = torch.Generator().manual_seed(3)
+    maps = [scale * torch.randn(3, 1, 12, 16, generator=generator) for _ in range(3)]
+    features = [scale * torch.randn(3, 4, 6, 8, generator=generator) for _ in range(2)]
+    logits, edge, background, f, g = (part.to(dtype).requires_grad_() for part in (*maps, *features))
+    return SegOutput(logits, (), edge, background, ((f, g),))
+
+
+def _network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 1, 3))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e3])
+def test_losses_of_other_parts_give_one_finite_value_a_sample_and_finite_gradients(name, scale) -> None:
+    loss, network, output = LOSSES[name](), _network(), _whole_output(scale=scale)
+    loss.begin(network)
+    value = loss(output, _batch())
+    assert value.shape == (3,)
+    assert value.dtype == torch.float32
+    assert value.isfinite().all()
+    value.sum().backward()
+    ((f, g),) = output.streams
+    leaves = [output.logits, output.background, f, g, *network.parameters()]
+    gradients = [leaf.grad for leaf in leaves if leaf is not None and leaf.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_losses_of_other_parts_do_not_mind_half_precision(name: str) -> None:
+    loss = LOSSES[name]()
+    loss.begin(_network())
+    half = _whole_output(dtype=torch.bfloat16)
+    single = SegOutput(
+        half.logits.float(),
+        background=half.background.float(),
+        streams=tuple((f.float(), g.float()) for f, g in half.streams),
+    )
+    torch.testing.assert_close(loss(half, _batch()), loss(single, _batch()))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_losses_of_other_parts_say_what_they_miss(name: str) -> None:
+    with pytest.raises(UsageError, match="network"):
+        LOSSES[name]()(_logits(), _batch())

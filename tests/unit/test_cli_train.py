@@ -107,3 +107,14 @@ def test_a_mask_that_is_missing_is_a_sentence(recipe: Path, capsys: pytest.Captu
     (recipe.parent / "data" / "masks" / "frame2_pixels0.png").unlink()
     assert main(["train", str(recipe), "--out", str(recipe.parent / "run")]) != 0
     assert "frame2" in capsys.readouterr().err
+
+
+def test_a_packaged_recipe_runs_on_data_of_anybody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INFRASPOT_DATA", raising=False)
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    quick = ("train.epochs=1", "train.batch=4", "augment.0.size=32", *SMALL)
+    options = [word for change in quick for word in ("--set", change)]
+    assert main(["train", "compact_sirst1", "--data", str(data), "--out", str(out), *options]) == 0
+    assert "no negatives: the recipe can take frames without targets too" in capsys.readouterr().out

@@ -2,13 +2,27 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from infraspot.core.errors import UsageError
 from infraspot.losses import LOSSES as L
-from infraspot.losses import SLS, Batch, DeepSupervision, Edge, Loss, Weighted, outline, weighted
+from infraspot.losses import (
+    SLS,
+    Batch,
+    DeepSupervision,
+    Edge,
+    Loss,
+    Weighted,
+    edge_gradient,
+    outline,
+    weighted,
+)
+from infraspot.losses.sparsity import filter_bands
 from infraspot.networks import SegOutput
+from infraspot.training import load_recipe
+from infraspot.training.parts import build_loss
 
 
 def _logits(*probabilities: float) -> torch.Tensor:
@@ -144,18 +158,202 @@ def test_deep_supervision_counts_the_maps() -> None:
         DeepSupervision(L["bce"](), [1, 0.5, 0.25])(P, Y)
 
 
-def test_edges_are_compared_with_the_outline() -> None:
+CROSS = [[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def _pixel() -> torch.Tensor:
+    """One target of one pixel, in the middle."""
     target = torch.zeros(1, 1, 5, 5)
     target[..., 2, 2] = 1
-    ring = outline(target)
-    assert ring.sum() == 9  # the pixel itself differs from its neighbours, and so do they
-    output = SegOutput(torch.zeros(1, 1, 5, 5), edge=(ring * 2 - 1) * 30)
-    assert Edge(L["bce"]())(output, _batch(target)).item() == pytest.approx(0, abs=1e-6)
+    return target
+
+
+def test_the_outline_is_both_sides_of_the_border() -> None:
+    assert outline(_pixel())[0, 0].tolist() == CROSS
+    assert not outline(torch.ones(1, 1, 4, 4)).any()
+
+
+def test_the_edge_gradient_is_the_central_difference() -> None:
+    around = torch.tensor(CROSS, dtype=torch.float32) - _pixel()[0, 0]
+    assert torch.equal(edge_gradient(_pixel())[0, 0], around)  # opposite neighbours of the pixel are equal
+    corner = torch.zeros(1, 1, 5, 5)
+    corner[..., 2:, 2:] = 1
+    assert edge_gradient(corner)[0, 0, 2, 2] == 1  # its length is the root of 2
+    assert edge_gradient(0.5 * corner)[0, 0, 2, 2].item() == pytest.approx(0.5**0.5)
+
+
+@pytest.mark.parametrize(("truth", "edges"), [("outline", outline), ("gradient", edge_gradient)])
+def test_an_edge_map_that_is_the_truth_costs_nothing(truth, edges) -> None:
+    output = SegOutput(torch.zeros(1, 1, 5, 5), edge=(edges(_pixel()) * 2 - 1) * 30)
+    assert Edge(L["bce"](), truth)(output, _batch(_pixel())).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_isnets_loss_follows_the_program() -> None:
+    labels = (torch.rand(2, 1, 8, 9, generator=torch.Generator().manual_seed(1)) > 0.7).float()
+    logits = torch.randn(2, 1, 8, 9, generator=torch.Generator().manual_seed(2))
+    edge = torch.randn(2, 1, 8, 9, generator=torch.Generator().manual_seed(4))
+    across = torch.tensor([[[[0.0, 0, 0], [-1, 0, 1], [0, 0, 0]]]])
+    slopes = [torch.nn.functional.conv2d(labels, kernel, padding=1) for kernel in (across, across.mT)]
+    truth = (slopes[0] ** 2 + slopes[1] ** 2 + 1e-6).sqrt().clamp(max=1)
+
+    def soft_iou(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return 1 - ((p * y).sum() + 1) / ((p + y - p * y).sum() + 1)
+
+    expected = soft_iou(logits.sigmoid(), labels) + soft_iou(edge.sigmoid(), truth)
+    expected = expected + 10 * torch.nn.functional.binary_cross_entropy(edge.sigmoid(), truth)
+    loss = build_loss(load_recipe("isnet").loss)
+    value = loss(SegOutput(logits, edge=edge), _batch(labels)).mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-2)  # the program's floor of 0.001
 
 
 def test_an_edge_loss_without_an_edge_map_is_refused() -> None:
-    with pytest.raises(UsageError, match="this one has none"):
+    with pytest.raises(UsageError, match="has 'edge', and this one gives none"):
         Edge(L["bce"]())(P, Y)
+
+
+def test_hard_edge_bce_averages_the_hardest_half() -> None:
+    # Both pixels lie at the border and count 4 times; the second is the harder one.
+    assert L["hard_edge_bce"]()(P, Y).item() == pytest.approx(4 * BCE_2, rel=1e-5)
+    assert L["hard_edge_bce"](share=1.0)(P, Y).item() == pytest.approx(2 * (BCE_1 + BCE_2), rel=1e-5)
+
+
+def test_hard_edge_bce_weighs_the_border_and_nothing_else() -> None:
+    # Only the first two pixels lie at the border; the others cost log 2 each.
+    logits = torch.cat([P, torch.zeros(1, 1, 1, 2)], dim=3)
+    expected = (4 * BCE_1 + 4 * BCE_2 + 2 * math.log(2)) / 4
+    assert L["hard_edge_bce"](share=1.0)(logits, _labels(1, 0, 0, 0)).item() == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_hard_edge_bce_with_other_options_is_what_the_program_computes() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(3, 1, 9, 8)), rng.random((3, 1, 9, 8)) < 0.1
+    cost = 4 * np.where(labels, np.logaddexp(0, -logits), np.logaddexp(0, logits))
+    kept = cost[cost >= np.sort(cost.ravel())[cost.size // 2]]
+    loss = weighted({"hard_edge_bce": 4}, {"hard_edge_bce": {"edge_weight": 1.0, "pooled": True}})
+    value = loss(torch.tensor(logits), _batch(torch.tensor(labels).float())).mean()
+    assert value.item() == pytest.approx(kept.mean(), rel=1e-5)
+
+
+def test_hard_edge_bce_refuses_a_share_of_nothing() -> None:
+    with pytest.raises(UsageError, match="above 0 and up to 1, got 0"):
+        L["hard_edge_bce"](share=0)
+
+
+def test_fidelity_is_the_squared_error_of_the_reconstruction() -> None:
+    logits, background = torch.tensor([[[[0.5, 0.0]]]]), torch.tensor([[[[0.2, 0.1]]]])
+    batch = _batch(torch.zeros(1, 1, 1, 2), images=torch.tensor([[[[0.3, 0.4]]]]))
+    value = L["fidelity"]()(SegOutput(logits, background=background), batch)
+    assert value.item() == pytest.approx((0.4**2 + 0.3**2) / 2)
+
+
+def _streams(f: list[list[float]], g: list[list[float]]) -> SegOutput:
+    """Features of 2 channels on a row of 2 pixels, of which the first is the target."""
+    pair = tuple(torch.tensor(stream).view(1, 2, 1, 2) for stream in (f, g))
+    return SegOutput(torch.zeros(1, 1, 1, 2), streams=(pair,))
+
+
+def test_contrast_falls_as_the_streams_part() -> None:
+    loss, batch = L["contrast"](temperature=0.5), _labels(1, 0)
+    same = _streams([[2.0, 2.0], [0.0, 0.0]], [[3.0, 3.0], [0.0, 0.0]])
+    assert loss(same, batch).item() == pytest.approx(math.log(2))
+    square = _streams(
+        [[2.0, 7.0], [0.0, 0.0]], [[7.0, 0.0], [0.0, 3.0]]
+    )  # f (1, 0) on the target, g (0, 1) off
+    assert loss(square, batch).item() == pytest.approx(math.log1p(math.exp(-1 / 0.5)))
+    opposite = _streams([[2.0, 7.0], [0.0, 0.0]], [[7.0, -3.0], [0.0, 0.0]])
+    assert loss(opposite, batch).item() == pytest.approx(math.log1p(math.exp(-2 / 0.5)))
+
+
+def test_contrast_is_0_where_there_is_nothing_to_compare() -> None:
+    output = _streams([[2.0, 7.0], [0.0, 0.0]], [[7.0, 0.0], [0.0, 3.0]])
+    assert L["contrast"]()(output, _labels(0, 0)).item() == 0
+    assert L["contrast"]()(output, _labels(1, 1)).item() == 0
+
+
+def test_wavelet_sparsity_adds_the_lengths_of_the_bands_of_every_filter() -> None:
+    first, head = torch.nn.Conv2d(1, 2, (1, 2)), torch.nn.Conv2d(2, 1, 1)
+    first.weight.data = torch.tensor([[3.0, 1.0], [0.0, 0.0]]).view(2, 1, 1, 2)
+    loss = L["wavelet_sparsity"]()
+    loss.begin(torch.nn.Sequential(first, head))
+    value = loss(P, Y)
+    # Half sums and half differences of (3, 1), scaled by the root of 2; the head is left alone.
+    assert value.item() == pytest.approx((4 + 2) / 2**0.5)
+    value.sum().backward()
+    assert first.weight.grad is not None
+    assert first.weight.grad[1].eq(0).all()
+    assert first.weight.grad[0].flatten().tolist() == pytest.approx([2**0.5, 0.0])
+    assert head.weight.grad is None
+
+
+def test_wavelet_sparsity_alone_brings_filters_to_nothing_band_by_band() -> None:
+    layer = torch.nn.Conv2d(1, 2, (1, 2))
+    layer.weight.data = torch.tensor([[3.0, 2.5], [0.3, 0.1]]).view(2, 1, 1, 2)
+    loss = L["wavelet_sparsity"]()
+    loss.begin(layer)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.05)
+    for _ in range(10):
+        optimiser.zero_grad()
+        loss(P, Y).sum().backward()
+        optimiser.step()
+    low, high = filter_bands(layer.weight.detach())
+    # Each band lost 0.05 a step, or swings about 0: the weak filter is gone, and the noise of the strong too.
+    assert low.flatten().tolist() == pytest.approx([5.5 / 2**0.5 - 0.5, 0.0], abs=0.05)
+    assert high.flatten().tolist() == pytest.approx([0.0, 0.0], abs=0.05)
+
+
+def test_the_bands_of_a_filter_hold_its_energy() -> None:
+    weight = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    low, high = filter_bands(weight)
+    torch.testing.assert_close(low.square().sum() + high.square().sum(), weight.square().sum())
+    assert [band.shape for band in filter_bands(weight[:, :1])] == [(3, 5), (3, 5)]  # 9 numbers, one repeated
+
+
+def _mshnet_program(maps: list[torch.Tensor], labels: torch.Tensor, epoch: int) -> float:
+    """What MSHNet's program minimises (batches of targets only, smoothed by 1): 5 is its last warm epoch."""
+    p, y = maps[1].sigmoid(), labels
+    if epoch <= 5:
+        shared, union = (p * y).sum((1, 2, 3)), (p + y - p * y).sum((1, 2, 3))
+        return 1 - ((shared + 1) / (union + 1)).mean().item()
+    total = 0.0
+    for k, logits in enumerate(maps):
+        if k > 1:
+            y = torch.nn.functional.max_pool2d(y, 2)
+        p, y_x, y_y = (
+            logits.sigmoid(),
+            torch.arange(y.shape[3]) / y.shape[3],
+            torch.arange(y.shape[2]) / y.shape[2],
+        )
+        for one, truth in zip(p[:, 0], y[:, 0], strict=True):
+            size, true_size, shared = one.sum(), truth.sum(), (one * truth).sum()
+            slack = ((size - true_size) / 2) ** 2 + 1
+            weight = (min(size, true_size) + slack) / (max(size, true_size) + slack)
+            total += 1 - float(weight * (shared + 1) / (size + true_size - shared + 1))
+            places = [((y_x * m).mean().item(), (y_y[:, None] * m).mean().item()) for m in (one, truth)]
+            radii = [math.sqrt(u * u + v * v + 1e-8) for u, v in places]
+            angles = [math.atan(v / (u + 1e-8)) for u, v in places]
+            total += 1 - min(radii) / (max(radii) + 1e-8) + 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
+    return total / len(labels) / len(maps)
+
+
+@pytest.mark.parametrize("epoch", [0, 5, 6])
+def test_mshnet_trains_its_finest_head_alone_for_six_epochs(epoch: int) -> None:
+    generator = torch.Generator().manual_seed(epoch)
+    sizes = [(16, 24), (16, 24), (8, 12), (4, 6), (2, 3)]
+    maps = [torch.randn(2, 1, *size, generator=generator) for size in sizes]
+    labels = torch.zeros(2, 1, 16, 24)
+    labels[0, 0, 3:6, 9:14] = 1
+    labels[1, 0, 10:12, 2:4] = 1
+    loss = build_loss(load_recipe("mshnet").loss)
+    loss.begin_epoch(epoch)
+    value = loss(SegOutput(maps[0], tuple(maps[1:])), _batch(labels)).mean().item()
+    assert value == pytest.approx(_mshnet_program(maps, labels, epoch), rel=1e-5)
+
+
+def test_a_warm_up_needs_an_auxiliary_map() -> None:
+    with pytest.raises(UsageError, match="the warm-up loss needs a network whose output has 'aux'"):
+        DeepSupervision(L["bce"](), 1.0, warm_up=1)(P, Y)
 
 
 def test_an_empty_sum_is_refused() -> None:

@@ -47,7 +47,7 @@ def test_one_level_is_no_unet() -> None:
         UNet(widths=(16,))
 
 
-def test_the_spectral_parts_add_up_and_the_background_is_smooth() -> None:
+def test_the_spectral_parts_start_complementary_and_the_background_is_smooth() -> None:
     image = torch.rand(2, 1, 32, 24)
     targets, background = SpectralSplit()(image)
     torch.testing.assert_close(targets + background, image)
@@ -58,10 +58,21 @@ def test_the_spectral_parts_add_up_and_the_background_is_smooth() -> None:
     assert roughness(background) < roughness(targets)
 
 
-def test_fddbanet_returns_the_background_it_read() -> None:
-    network, image = FDDBANet(widths=(8, 16)).eval(), torch.rand(1, 1, 16, 16)
-    background = network(image).background
-    assert torch.equal(background, network.split(image)[1])
+def test_each_spectral_mask_is_learnt_by_itself() -> None:
+    split, image = SpectralSplit(), torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        split.masks[:, 0] = -30.0  # shuts every frequency of the targets
+    targets, background = split(image)
+    assert targets.abs().max() < 1e-5
+    low_pass = SpectralSplit()(image)[1]
+    torch.testing.assert_close(background, low_pass)
+
+
+def test_fddbanet_gives_the_streams_that_contrast_learning_compares_in_training_only() -> None:
+    network, image = FDDBANet(widths=(8, 16)), torch.rand(2, 1, 15, 16)
+    shapes = [(tuple(f.shape), tuple(g.shape)) for f, g in network(image).streams]
+    assert shapes == [((2, 8, 15, 16),) * 2, ((2, 16, 8, 8),) * 2]
+    assert network.eval()(image).streams == ()
 
 
 def test_the_background_and_the_targets_of_rpcanet_make_its_reconstruction() -> None:

@@ -66,6 +66,8 @@ def _train(run: "Run") -> int:
     if run.recipe.train.select_on == "test":
         warn("the best epoch is chosen on the test split: its figures are too good, and its weights say so")
     say(_introduction(run))
+    if run.recipe.negatives is not None and run.loader.negatives is None:
+        say("no negatives: the recipe can take frames without targets too, with --set negatives.path=FOLDER")
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))
     if not complete:

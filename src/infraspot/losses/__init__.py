@@ -8,29 +8,36 @@ from infraspot.core.catalog import find
 from infraspot.losses.base import Loss, SegLike, logits_of
 from infraspot.losses.batch import Batch
 from infraspot.losses.combine import DeepSupervision, Weighted
-from infraspot.losses.edges import Edge, Gradient, outline
+from infraspot.losses.edges import Edge, Gradient, HardEdgeBCE, edge_gradient, outline
 from infraspot.losses.overlap import Dice, FocalIoU, SoftIoU
 from infraspot.losses.pixel import BCE, Focal, HardClutter, PointFocal, ThresholdFocal
+from infraspot.losses.separation import Contrast, Fidelity
 from infraspot.losses.sls import SLS
+from infraspot.losses.sparsity import WaveletSparsity
 
 __all__ = [
     "BCE",
     "LOSSES",
     "SLS",
     "Batch",
+    "Contrast",
     "DeepSupervision",
     "Dice",
     "Edge",
+    "Fidelity",
     "Focal",
     "FocalIoU",
     "Gradient",
     "HardClutter",
+    "HardEdgeBCE",
     "Loss",
     "PointFocal",
     "SegLike",
     "SoftIoU",
     "ThresholdFocal",
+    "WaveletSparsity",
     "Weighted",
+    "edge_gradient",
     "logits_of",
     "outline",
     "weighted",
@@ -48,6 +55,10 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "hard_clutter": HardClutter,
     "sls": SLS,
     "gradient": Gradient,
+    "hard_edge_bce": HardEdgeBCE,
+    "fidelity": Fidelity,
+    "contrast": Contrast,
+    "wavelet_sparsity": WaveletSparsity,
 }
 
 

@@ -1,10 +1,12 @@
 """What every loss takes and returns."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from infraspot.core.errors import UsageError
 from infraspot.losses.batch import Batch
 
 
@@ -20,6 +22,12 @@ class SegLike(Protocol):
     @property
     def edge(self) -> Tensor | None: ...
 
+    @property
+    def background(self) -> Tensor | None: ...
+
+    @property
+    def streams(self) -> tuple[tuple[Tensor, Tensor], ...]: ...
+
 
 class Loss:
     """A loss takes a network's output (or its logits) and a batch, and gives one value a sample.
@@ -27,19 +35,55 @@ class Loss:
     It reads what it needs of the batch: the labels, (N, 1, H, W) in [0, 1] and possibly soft, and the images.
     The values are (N,) float32, whatever the precision of the logits, so that a scheme can weight samples.
     The mean over samples is the loss of the batch.
+
+    Attributes
+    ----------
+    per_map
+        Whether the loss reads one map of logits. Deep supervision applies such a loss to every map. The
+        others read something else (a reconstruction, features, weights) and are added once.
     """
+
+    per_map: ClassVar[bool] = True
 
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         raise NotImplementedError
 
+    def inner(self) -> Iterable["Loss"]:
+        """The losses that this one is made of."""
+        return ()
+
+    def begin(self, network: nn.Module) -> None:
+        """Told of the network once, before the first batch; most losses do not care."""
+        for loss in self.inner():
+            loss.begin(network)
+
     def begin_epoch(self, epoch: int) -> None:
         """Told before each epoch, counted from 0; most losses do not care."""
+        for loss in self.inner():
+            loss.begin_epoch(epoch)
 
 
 def logits_of(output: SegLike | Tensor) -> Tensor:
     """(N, 1, H, W) float32 logits: half precision overflows in sums over pixels."""
     logits = output if isinstance(output, Tensor) else output.logits
     return logits.float()
+
+
+def part_of(output: SegLike | Tensor, name: str, *, loss: str) -> Any:
+    """What ``output`` holds beside its logits.
+
+    Raises
+    ------
+    UsageError
+        If the network gives no such part.
+    """
+    part = getattr(output, name, None)
+    if part is None or part == ():
+        raise UsageError(
+            f"the {loss} loss needs a network whose output has {name!r}, and this one gives none;"
+            " take the loss out of [loss], or choose another network"
+        )
+    return part
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

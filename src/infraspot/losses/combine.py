@@ -1,13 +1,13 @@
 """Losses made of losses: sums by weight, and deep supervision."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from infraspot.core.errors import UsageError
-from infraspot.losses.base import Loss, SegLike, logits_of
+from infraspot.losses.base import Loss, SegLike, logits_of, part_of
 from infraspot.losses.batch import Batch
 
 
@@ -25,9 +25,8 @@ class Weighted(Loss):
             raise UsageError("a sum of losses needs at least one term, and there is none")
         self.terms = tuple(terms)
 
-    def begin_epoch(self, epoch: int) -> None:
-        for _, loss in self.terms:
-            loss.begin_epoch(epoch)
+    def inner(self) -> Iterable[Loss]:
+        return [loss for _, loss in self.terms]
 
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         (weight, first), *others = self.terms
@@ -52,6 +51,8 @@ class DeepSupervision(Loss):
         target vanishes; ``"upsample"`` enlarges the logits (bilinear).
     normalise
         Divide by the sum of the weights, as programs do that average over heads.
+    warm_up
+        Epochs in which the finest auxiliary map alone is compared, and the answer is not trained (MSHNet).
     """
 
     def __init__(
@@ -61,12 +62,18 @@ class DeepSupervision(Loss):
         *,
         size: Literal["pool", "upsample"] = "pool",
         normalise: bool = False,
+        warm_up: int = 0,
     ) -> None:
         self.loss, self.weights = loss, weights
-        self.size, self.normalise = size, normalise
+        self.size, self.normalise, self.warm_up = size, normalise, warm_up
+        self.epoch = 0
+
+    def inner(self) -> Iterable[Loss]:
+        return (self.loss,)
 
     def begin_epoch(self, epoch: int) -> None:
-        self.loss.begin_epoch(epoch)
+        self.epoch = epoch
+        super().begin_epoch(epoch)
 
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         """Weighted sum over the maps.
@@ -74,8 +81,11 @@ class DeepSupervision(Loss):
         Raises
         ------
         UsageError
-            If the number of weights is not one more than the number of auxiliary maps.
+            If the number of weights is not one more than the number of auxiliary maps, or there is none to
+            warm up.
         """
+        if self.epoch < self.warm_up:
+            return self._compare(part_of(output, "aux", loss="warm-up")[0], batch)
         aux: tuple[Tensor, ...] = getattr(output, "aux", ())
         first, *others = self._weights(len(aux))
         total = first * self.loss(output, batch)

@@ -15,7 +15,7 @@ TINY = 1e-8
 
 @dataclass(kw_only=True)
 class SLS(Loss):
-    """``1 - w IoU`` plus a term of location; for the first ``warm_up`` epochs plain soft IoU.
+    """``1 - w IoU`` plus a term of location; plain soft IoU for the first ``warm_up`` epochs.
 
     With ``d = ((Sp - Sy) / 2)^2`` the weight ``w = (min(Sp, Sy) + d) / (max(Sp, Sy) + d)`` punishes a wrong
     size. The location is ``1 - min(r) / max(r) + 4 / pi^2 (theta_p - theta_y)^2`` of the polar form of the
@@ -25,14 +25,14 @@ class SLS(Loss):
     Attributes
     ----------
     warm_up
-        Epochs of soft IoU alone, 5 in the program.
+        Epochs of soft IoU alone: 6, since the program's 5 is the last epoch of them, counted from 0.
     smooth
         Added to numerators and denominators. 0 in the program, which is NaN on empty crops.
     location
         False leaves the term of location out.
     """
 
-    warm_up: int = 5
+    warm_up: int = 6
     smooth: float = 1.0
     location: bool = True
     epoch: int = field(default=0, init=False)

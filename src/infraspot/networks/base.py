@@ -21,13 +21,18 @@ class SegOutput(NamedTuple):
     edge
         (N, 1, H, W) logits of the targets' edges, where a network predicts them.
     background
-        (N, 1, H, W) reconstructed image without targets, where a network estimates it.
+        (N, 1, H, W) reconstructed image without targets, where a network estimates it: with the logits added,
+        it is the reconstructed image.
+    streams
+        Pairs of features (N, C, h, w), of targets and of background, finest first, where a network keeps the
+        two apart. In training only: a loss reads them, and nothing else.
     """
 
     logits: Tensor
     aux: tuple[Tensor, ...] = ()
     edge: Tensor | None = None
     background: Tensor | None = None
+    streams: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 class SegmentationNetwork(nn.Module):
@@ -67,6 +72,7 @@ class SegmentationNetwork(nn.Module):
             tuple(_crop(map_, full, height, width) for map_ in output.aux),
             None if output.edge is None else _crop(output.edge, full, height, width),
             None if output.background is None else _crop(output.background, full, height, width),
+            tuple((_crop(f, full, height, width), _crop(g, full, height, width)) for f, g in output.streams),
         )
 
 

@@ -3,14 +3,14 @@
 
 The survey's "other methods" (its figure 10): two learnt masks over the image's spectrum give one input that
 holds the targets only and one that holds the background only. Two encoders read them, tell each other at
-every level what is theirs, and the decoder works on their difference. The disparity between the two is what
-the authors' contrast learning raises; the background input is returned as ``background``.
+every level what is theirs, and the decoder works on their difference. Contrast learning raises the disparity
+of the two while the network trains: ``streams`` holds the features that the loss ``contrast`` compares.
 
-Parameters: 0.844 M. The authors' program is not public: written from the survey and the paper's title, with
-judgement. The masks are learnt over radial and angular frequency, interpolated to the size of the spectrum
-(any image size), and add up to one (nothing is lost). The interaction: each stream is modulated by the pixel
-attention of the other, subtracted for the targets, added for the background. The transform runs in float32;
-in an exported graph it is a product with cosines and sines.
+Parameters: 0.844 M. The authors' program is not public: this is a reading of the survey and of the paper's
+title. The masks are learnt over vertical and horizontal frequency and interpolated to the size of the
+spectrum, so that any image size is taken. They are independent: a frequency may go to both inputs, or to
+none. The interaction: the pixel attention of each stream amplifies that stream and weakens the other. The
+transform runs in float32; in an exported graph it is a product with cosines and sines.
 """
 
 import math
@@ -30,10 +30,11 @@ from infraspot.networks.sheet import OWN, Sheet
 
 
 class SpectralSplit(nn.Module):
-    """image -> (targets only, background only), each (N, 1, H, W); they add up to the image.
+    """image -> (targets only, background only), each (N, 1, H, W).
 
-    The mask is learnt on a grid over the half spectrum, rows from -1/2 to 1/2 and columns from 0 to 1/2
-    cycles a pixel. It starts as a soft high-pass: targets are small, backgrounds are smooth.
+    The masks are learnt on a grid over the half spectrum, rows from -1/2 to 1/2 and columns from 0 to 1/2
+    cycles a pixel. They start as a soft high-pass for the targets, which are small, and its complement for
+    the background, which is smooth.
     """
 
     def __init__(self, rows: int = 17, columns: int = 9):
@@ -41,23 +42,27 @@ class SpectralSplit(nn.Module):
         vertical = torch.linspace(-0.5, 0.5, rows).unsqueeze(1)
         horizontal = torch.linspace(0, 0.5, columns)
         radius = torch.sqrt(vertical.square() + horizontal.square())
-        self.mask = nn.Parameter((16 * (radius - 0.15)).reshape(1, 1, rows, columns))
+        high = 16 * (radius - 0.15)
+        self.masks = nn.Parameter(torch.stack([high, -high]).unsqueeze(0))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         height, width = image.shape[-2:]
         size = (height, width // 2 + 1)
-        share = torch.sigmoid(F.interpolate(self.mask, size, mode="bilinear", align_corners=True))
+        share = torch.sigmoid(F.interpolate(self.masks, size, mode="bilinear", align_corners=True))
         share = torch.cat([share[..., height // 2 :, :], share[..., : height // 2, :]], dim=-2).float()
         if torch.jit.is_tracing():  # the exporter has no Fourier transform
-            targets = _filtered(image.float(), share)
+            inputs = _filtered(image.float(), share)
         else:
-            targets = torch.fft.irfft2(torch.fft.rfft2(image.float()) * share, s=(height, width))
-        targets = targets.to(image.dtype)
-        return targets, image - targets
+            inputs = torch.fft.irfft2(torch.fft.rfft2(image.float()) * share, s=(height, width))
+        targets, background = inputs.to(image.dtype).chunk(2, dim=1)
+        return targets, background
 
 
 def _filtered(image: Tensor, share: Tensor) -> Tensor:
-    """irfft2(rfft2(image) * share) as products with the cosines and sines of the transform."""
+    """irfft2(rfft2(image) * share) as products with the cosines and sines of the transform.
+
+    (N, 1, H, W) and the shares (1, K, H, W // 2 + 1) give (N, K, H, W).
+    """
     height, width = image.shape[-2:]
     cos_down, sin_down = _waves(height, height, height)
     cos_across, sin_across = _waves(width, width // 2 + 1, width)
@@ -79,8 +84,7 @@ def _waves(places: int, frequencies: int, period: int) -> tuple[Tensor, Tensor]:
 
 
 class _Interaction(nn.Module):
-    """Bidirectional: each stream's pixel attention says what is its own; the other yields it, or takes it
-    in."""
+    """Bidirectional: the pixel attention of each stream amplifies that stream and weakens the other."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -117,23 +121,26 @@ class FDDBANet(SegmentationNetwork):
         self.decoder = nn.ModuleList(ResidualBlock(width, width) for width in widths[:-1])
         self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths)
 
-    def _encode(self, targets: Tensor, background: Tensor) -> list[Tensor]:
-        levels = []
-        for target_level, background_level, interact, difference in zip(
-            self.target_levels, self.background_levels, self.interactions, self.differences, strict=True
+    def _encode(self, targets: Tensor, background: Tensor) -> list[tuple[Tensor, Tensor]]:
+        streams = []
+        for target_level, background_level, interact in zip(
+            self.target_levels, self.background_levels, self.interactions, strict=True
         ):
             targets, background = interact(target_level(targets), background_level(background))
-            levels.append(difference(torch.cat([targets, targets - background], dim=1)))
-        return levels
+            streams.append((targets, background))
+        return streams
 
     def segment(self, image: Tensor) -> SegOutput:
-        targets, background = self.split(image)
-        levels = self._encode(targets, background)
+        streams = self._encode(*self.split(image))
+        levels = [
+            difference(torch.cat([targets, targets - background], dim=1))
+            for difference, (targets, background) in zip(self.differences, streams, strict=True)
+        ]
         maps = [levels.pop()]
         for fusion, decoder, low in zip(self.fusion[::-1], self.decoder[::-1], levels[::-1], strict=True):
             maps.append(decoder(fusion(low, maps[-1])))
         finest, *coarser = (head(map_) for head, map_ in zip(self.heads, reversed(maps), strict=True))
-        return SegOutput(finest, aux=tuple(coarser), background=background)
+        return SegOutput(finest, aux=tuple(coarser), streams=tuple(streams) if self.training else ())
 
 
 def _stream(widths: Sequence[int]) -> nn.ModuleList:

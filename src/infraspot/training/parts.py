@@ -85,12 +85,19 @@ def build_scheme(part: Named) -> Scheme:
 
 def build_loss(part: LossPart) -> Loss:
     """The loss of ``[loss]``: a weighted sum, over auxiliary maps and on the edge map where it says so."""
-    loss: Loss = weighted(part.terms, part.options)
-    if part.aux_weights is not None:
-        loss = DeepSupervision(loss, part.aux_weights, size=part.aux_size, normalise=part.aux_mean)
+    terms: Sequence[tuple[float, Loss]] = weighted(part.terms, part.options).terms
+    if part.aux_weights is not None or part.warm_up:
+        deep = DeepSupervision(
+            Weighted([(weight, loss) for weight, loss in terms if loss.per_map]),
+            0.0 if part.aux_weights is None else part.aux_weights,
+            size=part.aux_size,
+            normalise=part.aux_mean,
+            warm_up=part.warm_up,
+        )
+        terms = [(1.0, deep), *((weight, loss) for weight, loss in terms if not loss.per_map)]
     if part.edge:
-        loss = Weighted([(1.0, loss), (1.0, Edge(weighted(part.edge, part.options)))])
-    return loss
+        terms = [*terms, (1.0, Edge(weighted(part.edge, part.options), part.edge_truth))]
+    return Weighted(terms)
 
 
 def build_transform(steps: Sequence[Named], donors: Sequence[Sample]) -> Compose:

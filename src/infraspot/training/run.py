@@ -147,6 +147,8 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
     network, wrapped = fabric.setup(module, optimiser)
+    loss = parts.build_loss(recipe.loss)
+    loss.begin(module)
     labels = LabelStore()
     donors = LabelledFrames(samples, labels)
     transform = parts.build_transform(recipe.augment, donors)
@@ -160,7 +162,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         network=network,
         optimiser=wrapped,
         ema=EMA(module, train.ema) if train.ema else None,
-        loss=parts.build_loss(recipe.loss),
+        loss=loss,
         scheme=parts.build_scheme(recipe.scheme),
         labels=labels,
         samples=samples,
@@ -193,7 +195,7 @@ def load_start(run: Run) -> None:
 
 
 def _open_negatives(part: NegativesPart | None, donors: LabelledFrames) -> Negatives | None:
-    if part is None:
+    if part is None or (part.path is None and part.set is None):
         return None
     return Negatives(
         CachedFrames(open_negatives(part), math.inf),

@@ -63,6 +63,7 @@ class NegativesPart(Part):
     """``[negatives]``: frames of another set without any target, a few of which join each batch.
 
     Frames whose mask is not empty are left out. ``augment`` is their own: there is no target to crop on.
+    Unless ``path`` or ``set`` names their folder, no frame joins.
     """
 
     set: str | None = None
@@ -76,7 +77,9 @@ class NegativesPart(Part):
 class LossPart(Part):
     """``[loss]``: weights of named losses, of the maps, of losses on the edge map.
 
-    ``aux_weights`` are the weights of the maps, the answer's first, or one number for each auxiliary map.
+    ``aux_weights`` are the weights of the maps, the answer's first, or one number for each auxiliary map. In
+    the first ``warm_up`` epochs the finest auxiliary map alone is trained. Terms that read no map (fidelity,
+    contrast, wavelet_sparsity) are added once. ``edge_truth`` is what ``edge`` terms are compared with.
     """
 
     terms: dict[str, float] = {"soft_iou": 1.0}
@@ -84,7 +87,9 @@ class LossPart(Part):
     aux_weights: list[float] | float | None = None
     aux_size: Literal["pool", "upsample"] = "pool"
     aux_mean: bool = False
+    warm_up: int = Field(default=0, ge=0)
     edge: dict[str, float] = {}
+    edge_truth: Literal["gradient", "outline"] = "gradient"
 
 
 class OptimiserPart(Named):

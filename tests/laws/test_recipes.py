@@ -1,0 +1,45 @@
+"""What every packaged recipe must hold."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from infraspot.losses import Batch
+from infraspot.training.parts import build_loss, network_of
+from infraspot.training.recipe import PACKAGED, load_recipe
+
+# Sets that anybody can download; nothing else may be named.
+PUBLIC_SETS = {"sirst-v1"}
+
+ALL = pytest.mark.parametrize("path", sorted(PACKAGED.glob("**/*.toml")), ids=lambda path: path.stem)
+
+
+@ALL
+def test_its_loss_fits_its_network_and_reaches_the_weights(path: Path) -> None:
+    recipe = load_recipe(path)
+    torch.manual_seed(0)
+    network, loss = network_of(recipe.network).train(), build_loss(recipe.loss)
+    loss.begin(network)
+    images, labels = torch.rand(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)
+    labels[0, 0, 20:24, 30:33] = 1
+    for epoch in (0, 9):  # within a warm-up and after it
+        network.zero_grad()
+        loss.begin_epoch(epoch)
+        value = loss(network(images), Batch(("a", "b"), images, labels))
+        assert value.shape == (2,)
+        assert value.isfinite().all()
+        value.mean().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    assert all(gradient is None or gradient.isfinite().all() for gradient in gradients.values())
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+
+
+@ALL
+def test_it_names_no_folder_and_only_sets_that_anybody_can_have(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.network.start is None
+    for part in (recipe.data, recipe.negatives):
+        if part is not None:
+            assert part.path is None
+            assert part.set is None or part.set in PUBLIC_SETS

@@ -86,10 +86,88 @@ def test_an_absent_file_fails_and_the_others_are_done(folder, tmp_path, capsys):
     assert (tmp_path / "out" / "two.json").is_file()
 
 
-def test_two_files_of_one_stem_do_not_overwrite_each_other(folder, tmp_path, capsys):
+def test_files_of_one_stem_keep_their_suffix_in_the_names_of_results(folder, tmp_path):
     write_grey(folder / "two.tif", np.full((9, 9), 0.5))
-    assert detect(folder, "--out", tmp_path / "out") == 1
-    assert "would overwrite" in capsys.readouterr().err
+    out = tmp_path / "out"
+    assert detect(folder, "--out", out, "--format", "json") == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "deep.json", "none.json", "two.png.json", "two.tif.json"
+    ]  # fmt: skip
+    assert json.loads((out / "two.tif.json").read_text())["width"] == 9
+
+
+def test_pages_never_overwrite_the_results_of_a_file_with_their_number(tmp_path, rng):
+    folder, out = tmp_path / "frames", tmp_path / "out"
+    write_grey(folder / "a-0001.png", np.full((20, 30), 0.4))
+    stack = np.stack([frame(rng, [(10, 20)]), frame(rng, [(10, 30)])])
+    tifffile.imwrite(folder / "a.tif", (stack * 255).astype(np.uint8), photometric="minisblack")
+    assert detect(folder, "--out", out, "--format", "json") == 0
+    found = {path.name: json.loads(path.read_text()) for path in out.iterdir()}
+    assert sorted(found) == ["a-0001.json", "a.tif-0001.json", "a.tif-0002.json"]
+    assert [len(record["targets"]) for _, record in sorted(found.items())] == [0, 1, 1]
+    assert [record.get("page") for _, record in sorted(found.items())] == [None, 1, 2]
+
+
+def test_results_mirror_the_folders_below_the_one_that_all_images_share(tmp_path, rng):
+    for camera in ("camA", "camB"):
+        write_grey(tmp_path / "in" / camera / "0001.png", frame(rng, [(10, 20)]))
+    out = tmp_path / "out"
+    formats = "json,mask,csv,coco"
+    assert detect(tmp_path / "in/camA", tmp_path / "in/camB", "--out", out, "--format", formats) == 0
+    for camera in ("camA", "camB"):
+        assert json.loads((out / camera / "0001.json").read_text())["image"] == f"{camera}/0001.png"
+        assert (out / camera / "0001.mask.png").is_file()
+    with (out / "detections.csv").open() as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["camA/0001.png", "camB/0001.png"]
+    assert len(json.loads((out / "coco.json").read_text())["images"]) == 2
+
+
+def test_an_image_named_coco_does_not_meet_the_file_of_the_run(tmp_path, rng):
+    write_grey(tmp_path / "in" / "coco.png", frame(rng, [(10, 20)]))
+    assert detect(tmp_path / "in", "--out", tmp_path / "out", "--format", "json,coco") == 0
+    assert "annotations" in json.loads((tmp_path / "out/coco.json").read_text())
+    assert json.loads((tmp_path / "out/coco.png.json").read_text())["image"] == "coco.png"
+
+
+def test_an_image_is_never_overwritten_by_results(folder, capsys):
+    write_grey(folder / "two.mask.png", np.full((9, 9), 0.5))
+    before = (folder / "two.mask.png").read_bytes()
+    assert detect(folder, "--out", folder) == 2
+    assert "two.mask.png is read in this run" in capsys.readouterr().err
+    assert (folder / "two.mask.png").read_bytes() == before
+    assert not (folder / "two.json").exists()
+
+
+def test_a_damaged_page_costs_neither_the_pages_before_it_nor_other_files(tmp_path, rng, capsys):
+    folder, out = tmp_path / "frames", tmp_path / "out"
+    stack = np.stack([frame(rng, [(10, 20)]), frame(rng, [(10, 30)])])
+    folder.mkdir()
+    tifffile.imwrite(folder / "film.tif", (stack * 65535).astype(np.uint16), compression="zlib")
+    write_grey(folder / "good.png", frame(rng, [(10, 20)]))
+    with tifffile.TiffFile(folder / "film.tif") as film:
+        start, length = film.pages[1].dataoffsets[0], film.pages[1].databytecounts[0]
+    damaged = bytearray((folder / "film.tif").read_bytes())
+    damaged[start : start + length] = bytes(length)
+    (folder / "film.tif").write_bytes(damaged)
+    assert detect(folder, "--out", out, "--format", "json") == 1
+    said = capsys.readouterr()
+    assert "film.tif" in said.err
+    assert "1 input failed" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["film-0001.json", "good.json"]
+    assert json.loads((out / "film-0001.json").read_text())["targets"][0]["x"] == pytest.approx(20.5, abs=0.6)
+
+
+def test_nothing_found_and_nothing_read_end_differently(tmp_path, capsys):
+    write_grey(tmp_path / "empty.png", np.full((20, 30), 0.4))
+    assert detect(tmp_path / "empty.png", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert "0 targets" in said.out
+    assert said.err == ""
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert detect(tmp_path / "empty.png", "--out", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert "0 targets" not in said.out
+    assert "no frame could be read, so nothing was detected" in said.err
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraspot.cli.console import hear, progress, say
+from infraspot.cli.console import hear, progress, say, warn
 from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ POSITIVE = click.FloatRange(0, min_open=True)
 def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int, **options: Any) -> int:
     """Find targets in images, folders, globs and multi-page TIFF files.
 
-    Exit status: 0 all done, 1 some inputs failed and the others are done, 2 wrong usage.
+    Results lie below OUT as the images lie below the folder that they share: OUT/STEM.json for one folder,
+    OUT/night/STEM.json and OUT/day/STEM.json for two. Images that would share results keep their suffix
+    (same.png.json, same.bmp.json); pages of a TIFF get numbers (film-0001.json). A run that was stopped is
+    started over: it writes the same files again.
+
+    Exit status: 0 all done, also where no target was found; 1 some inputs failed and the others are done; 2
+    wrong usage.
     """
     from infraspot.jobs.detect import check_formats, choose_engine, make_demo, run_engine
 
@@ -60,9 +66,9 @@ def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int,
 
 
 def _show(found: "Detection", files: int) -> None:
-    height, width = found.score_map.shape
+    height, width = found.prediction.shape
     count = len(found.targets)
-    name = found.source if Path(found.source).stem == found.stem else found.stem
+    name = found.source if found.page is None else found.name
     plural = "" if count == 1 else "s"
     pace = f"{1000 * found.seconds:.0f} ms"
     say(f"{name} {width}x{height} {found.bit_depth}-bit   {count} target{plural}   {pace}")
@@ -81,3 +87,5 @@ def _show_sum(run: "DetectionRun", where: str) -> None:
         pace = f"{run.seconds:.1f} s, {run.seconds / frames * 1000:.0f} ms a frame"
         say(f"{frames} frames, {targets} targets, {pace}")
     say(f"-> {where}")
+    if failed := len(run.failures):
+        warn(f"{failed} input{'' if failed == 1 else 's'} failed, as said above; the others are done")

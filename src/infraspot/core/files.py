@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written."""
+"""Writing files so that nothing is ever half-written, and nothing is left over by a run that was killed."""
 
 import json
 import os
@@ -10,12 +10,21 @@ from typing import Any
 
 from infraspot.core.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: leftovers of killed runs stay there
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = ".infraspot~"
+_swept: set[Path] = set()
+
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the place of ``path`` in one step.
 
-    On any failure, Ctrl-C included, the temporary file goes and what was at ``path`` stays as it was. The
+    On any failure, Ctrl-C included, the temporary file goes and what was at ``path`` stays as it was. What a
+    killed process left goes when the next one writes into the same folder (see :func:`clear_leftovers`). The
     parent folder is made if it is missing.
 
     Raises
@@ -25,11 +34,17 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     temporary: Path | None = None
+    handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
+        if path.parent not in _swept:
+            clear_leftovers(path.parent)
+            _swept.add(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
         temporary = Path(name)
+        if not _lock(handle):
+            os.close(handle)
+            handle = -1
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -40,6 +55,48 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder, if it exists.
+
+    A process holds a lock on each temporary file while it writes it, and the system frees the lock when the
+    process ends, however it ends; a file that can be locked is therefore a leftover.
+    """
+    if fcntl is None or not folder.is_dir():
+        return
+    for entry in os.scandir(folder):
+        if not entry.name.startswith(_TEMPORARY):
+            continue
+        try:
+            handle = os.open(entry.path, os.O_RDWR)
+        except OSError:  # gone meanwhile, or of another user
+            continue
+        try:
+            if _lock(handle):
+                Path(entry.path).unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder if it is missing, and refuse one that takes no files: before the work, not after it.
+
+    Raises
+    ------
+    DataError
+        If no file can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=_TEMPORARY):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder"
+        ) from error
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -51,6 +108,17 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write JSON in one step; NaN is not JSON and is refused by ``json``, so pass None instead."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file; False if another process holds it, or the file system has no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _umask() -> int:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.data import Frame
+
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
 
@@ -69,6 +71,11 @@ def stretch(image: NDArray[np.float32]) -> NDArray[np.float32]:
     if high <= low:
         return np.full_like(image, 0.4)
     return np.clip(0.1 + (image - low) * (0.6 / (high - low)), 0.0, 1.0).astype(np.float32)
+
+
+def as_displayed(frame: Frame) -> Frame:
+    """The frame at the contrast of an 8-bit display: deep frames are stretched, others stay as they are."""
+    return frame if frame.bit_depth <= 8 else Frame(stretch(frame.image), 8)
 
 
 def _cuts(length: int, longest: int, overlap: int) -> Iterator[tuple[slice, slice]]:

@@ -1,56 +1,81 @@
 """A stream of frames from files, one decoded ahead of the one in work."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from infraspot.core.errors import InfraspotError, InputError
+from infraspot.core.errors import InfraspotError
 from infraspot.data import Frame, read_frames
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class NamedFile:
+    """An image file, the name of its results, and the name by which they mention it."""
+
+    path: Path
+    name: str
+    source: str
+
+
 @dataclass(frozen=True, eq=False)
 class StreamedFrame:
-    """One frame: ``stem`` names its results, and ``file`` is where it came from."""
+    """One frame: the ``file`` that it came from, its ``page`` (None if it is the only one), its ``name``."""
 
-    stem: str
-    file: Path
+    file: NamedFile
+    page: int | None
     frame: Frame
 
+    @property
+    def name(self) -> str:
+        """Of the frame's results: that of the file, with the number of the page where there are several."""
+        return self.file.name if self.page is None else numbered(self.file.name, self.page)
 
-def stream_frames(files: Sequence[Path]) -> Iterator[StreamedFrame | InfraspotError]:
-    """Every page of every file in order, or the error of a file that cannot be read.
 
-    Pages of one file get the stems ``NAME-0001``, ``NAME-0002`` and so on. A second file with the same stem
-    is an error, because its results would overwrite those of the first.
+def numbered(name: str, page: int) -> str:
+    """The name of one page's results.
+
+    >>> numbered("film", 7)
+    'film-0007'
     """
-    owners: dict[str, Path] = {}
+    return f"{name}-{page:04d}"
+
+
+def stream_frames(files: Iterable[NamedFile]) -> Iterator[StreamedFrame | InfraspotError]:
+    """Every page of every file in order, and the error of each file or page that cannot be read.
+
+    A damaged page ends its file; the pages before it are given first.
+    """
     for file in files:
-        owner = owners.setdefault(file.stem, file)
-        if owner != file:
-            yield InputError(
-                f"{file}: its results would overwrite those of {owner}; give it a run and an --out of its own"
-            )
-            continue
+        yield from _pages(file)
+
+
+def _pages(file: NamedFile) -> Iterator[StreamedFrame | InfraspotError]:
+    """The pages of one file; the first is held back until it is known whether it is the only one."""
+    pages = read_frames(file.path)
+    first: Frame | None = None
+    number, error = 0, None
+    while True:
         try:
-            yield from _pages(file)
-        except InfraspotError as error:
-            yield error
-
-
-def _pages(file: Path) -> Iterator[StreamedFrame]:
-    pages = read_frames(file)
-    first, second = next(pages), next(pages, None)
-    if second is None:
-        yield StreamedFrame(file.stem, file, first)
-        return
-    yield StreamedFrame(f"{file.stem}-0001", file, first)
-    yield StreamedFrame(f"{file.stem}-0002", file, second)
-    for number, frame in enumerate(pages, 3):
-        yield StreamedFrame(f"{file.stem}-{number:04d}", file, frame)
+            frame = next(pages, None)
+        except InfraspotError as raised:
+            frame, error = None, raised
+        if frame is None:
+            break
+        number += 1
+        if first is None:
+            first = frame
+            continue
+        if number == 2:
+            yield StreamedFrame(file, 1, first)
+        yield StreamedFrame(file, number, frame)
+    if number == 1 and first is not None:
+        yield StreamedFrame(file, None if error is None else 1, first)
+    if error is not None:
+        yield error
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

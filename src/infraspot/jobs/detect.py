@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import DataError, InfraspotError, UsageError, unknown_name
-from infraspot.core.files import replacing
-from infraspot.core.prediction import Prediction
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, unknown_name
+from infraspot.core.files import check_writable
 from infraspot.data import list_images, open_dataset, write_grey
-from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, score_frame, stretch
-from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
+from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, predict
+from infraspot.inference.frames import as_displayed
+from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead, stream_frames
+from infraspot.jobs.naming import name_results, refuse_overwriting
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
-from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, Detection, RunFiles
+from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, Detection, RunFiles, write_frame
 
 FORMATS = ("json", "mask", "overlay")
 DEMO_SCENES = 4
@@ -61,7 +63,8 @@ def detect_files(
     places
         What to detect in; the folder of a data set stands for its images.
     out
-        Folder for the results.
+        Folder for the results, named by :func:`infraspot.jobs.naming.name_results`. Results of an earlier
+        run there are overwritten: a run that was stopped is simply done again.
     formats
         Some of ``json``, ``mask``, ``overlay``, ``prob`` (one file a frame), ``csv`` and ``coco`` (one file
         for all).
@@ -73,7 +76,7 @@ def detect_files(
     Raises
     ------
     UsageError
-        If an option is wrong; nothing was done.
+        If an option is wrong, or a result would overwrite an image; nothing was done.
     DataError
         If no frame could be read, or ``out`` cannot be written to.
     """
@@ -164,7 +167,7 @@ def choose_engine(
 
 
 def run_engine(
-    engine: Engine,
+    engine: Engine | TargetEngine,
     threshold: float,
     places: Sequence[str | Path],
     out: Path,
@@ -187,9 +190,11 @@ def run_engine(
     """
     if not places:
         raise UsageError("expected images, folders or glob patterns to detect in, and none came")
-    _check_writable(out)
+    _check_map_formats(engine, formats)
+    check_writable(out)
     started = time.perf_counter()
-    files, failures = _list(places, tell)
+    files, failures = _list(places, formats, tell)
+    refuse_overwriting(files, out, [FRAME_FORMATS[name].ending for name in formats if name in FRAME_FORMATS])
     whole = RunFiles()
     written: Future[None] | None = None
     try:
@@ -202,14 +207,14 @@ def run_engine(
                 found = _detect(item, engine, threshold)
                 if written is not None:
                     written.result()
-                written = writer.submit(_write_frame, found, out, formats)
+                written = writer.submit(write_frame, found, out, formats)
                 whole.records.append(found.record())
                 if show is not None:
                     show(found, len(files))
             if written is not None:
                 written.result()
     finally:
-        _write_run(whole, out, formats)
+        whole.write(out, formats)
     if not whole.records:
         raise DataError(f"no frame could be read, so nothing was detected; the first error: {failures[0]}")
     return DetectionRun(whole.records, failures, time.perf_counter() - started)
@@ -225,25 +230,28 @@ def make_demo(folder: Path, seed: int) -> Path:
     return folder
 
 
-def _check_writable(folder: Path) -> None:
-    """Fail before the work, not after it."""
-    probe = folder / ".infraspot-probe"
-    with replacing(probe):
-        pass
-    probe.unlink(missing_ok=True)
+def _check_map_formats(engine: Engine | TargetEngine, formats: Sequence[str]) -> None:
+    """Refuse formats of score maps where the engine gives targets only."""
+    wrong = [name for name in formats if name in FRAME_FORMATS and FRAME_FORMATS[name].needs_map]
+    if wrong and isinstance(engine, TargetEngine):
+        raise UsageError(f"{engine.name} gives targets without score maps; leave out {' and '.join(wrong)}")
 
 
-def _list(places: Sequence[str | Path], tell: Tell) -> tuple[list[Path], list[str]]:
-    """Every image that the places name, and the errors of those that name none."""
+def _list(
+    places: Sequence[str | Path], formats: Sequence[str], tell: Tell
+) -> tuple[list[NamedFile], list[str]]:
+    """Every image that the places name, with the names of its results; and the errors of the other places."""
     files: list[Path] = []
     failures: list[str] = []
     for place in places:
         try:
             files.extend(_images_at(place))
+            if not files[-1].exists():
+                raise InputError(f"there is no file {files.pop()}; check its name")
         except InfraspotError as error:
             tell(error)
             failures.append(str(error))
-    return list(dict.fromkeys(files)), failures
+    return name_results(files, reserved=[name for name in formats if name == "coco"]), failures
 
 
 def _images_at(place: str | Path) -> list[Path]:
@@ -260,31 +268,20 @@ def _images_at(place: str | Path) -> list[Path]:
         return [reader.image_path(index) for index in range(len(reader))]
 
 
-def _detect(item: StreamedFrame, engine: Engine, threshold: float) -> Detection:
-    image, bit_depth = item.frame.image, item.frame.bit_depth
+def _detect(item: StreamedFrame, engine: Engine | TargetEngine, threshold: float) -> Detection:
     started = time.perf_counter()
-    scores = score_frame(engine, image, bit_depth)
-    targets = Prediction(item.stem, scores).targets(threshold, image)
+    frame, shown = item.frame, as_displayed(item.frame)
+    prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, item.name)
+    targets = prediction.find_targets(threshold, frame.image)
     return Detection(
-        stem=item.stem,
-        source=item.file.name,
-        image=stretch(image) if bit_depth > 8 else image,
-        bit_depth=bit_depth,
+        name=item.name,
+        source=item.file.source,
+        page=item.page,
+        image=shown.image,
+        bit_depth=frame.bit_depth,
         model=engine.name,
         threshold=threshold,
-        score_map=scores,
+        prediction=prediction,
         targets=targets,
         seconds=time.perf_counter() - started,
     )
-
-
-def _write_frame(found: Detection, folder: Path, formats: Sequence[str]) -> None:
-    for name in formats:
-        if name in FRAME_FORMATS:
-            FRAME_FORMATS[name](found, folder)
-
-
-def _write_run(run: RunFiles, folder: Path, formats: Sequence[str]) -> None:
-    for name in formats:
-        if name in RUN_FORMATS:
-            RUN_FORMATS[name](run, folder)

@@ -1,6 +1,6 @@
 """What every scheme must hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.core.errors import DataError
+from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.losses import LOSSES, Loss
 from infraspot.networks import SegmentationNetwork, SegOutput
 from infraspot.schemes import SCHEMES, Batch, LabelStore, Scheme
+from infraspot.training.stacking import stack
 
 
 class _Net(SegmentationNetwork):
@@ -33,12 +35,25 @@ class _Run:
     network: nn.Module = field(default_factory=_Net)
     loss: Loss = field(default_factory=LOSSES["bce"])
     labels: LabelStore = field(default_factory=LabelStore)
+    val_labels: LabelStore = field(default_factory=LabelStore)
+    unlabelled: Sequence[Sample] = ()
     epoch: int = 0
     seed: int = 0
 
     @property
+    def module(self) -> nn.Module:
+        return self.network
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.network.parameters())
+
+    @property
     def device(self) -> torch.device:
         return torch.device("cpu")
+
+    def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
+        return (Prediction(sample.id, np.full(sample.shape, 0.3, np.float32)) for sample in frames)
 
 
 def _samples() -> list[Sample]:
@@ -51,10 +66,13 @@ def _samples() -> list[Sample]:
     return samples
 
 
-def _batch(run: _Run) -> Batch:
-    images = torch.from_numpy(np.stack([sample.image for sample in run.samples])[:, None])
-    labels = torch.from_numpy(np.stack([run.labels[s.id] for s in run.samples])[:, None].astype(np.float32))
-    return Batch(tuple(sample.id for sample in run.samples), images, labels)
+def _seen(make: type[Scheme]) -> list[Sample]:
+    """The frames as the scheme sees them in a run."""
+    return [sample if make.needs_truth else sample.without_truth() for sample in _samples()]
+
+
+def _batch(run: _Run, scheme: Scheme) -> Batch:
+    return stack([sample.replace(label=run.labels[sample.id]) for sample in run.samples], parts=scheme.reads)
 
 
 ALL = pytest.mark.parametrize("make", SCHEMES.values(), ids=SCHEMES)
@@ -62,7 +80,7 @@ ALL = pytest.mark.parametrize("make", SCHEMES.values(), ids=SCHEMES)
 
 @ALL
 def test_every_frame_gets_a_label_in_the_unit_interval(make: type[Scheme]) -> None:
-    run = _Run(_samples())
+    run = _Run(_seen(make))
     make().begin(run)
     assert set(run.labels) == {"frame0", "frame1", "frame2"}
     assert set(run.labels.active) <= set(run.labels)
@@ -75,32 +93,33 @@ def test_every_frame_gets_a_label_in_the_unit_interval(make: type[Scheme]) -> No
 
 @ALL
 def test_the_loss_is_a_finite_scalar_that_reaches_every_parameter(make: type[Scheme]) -> None:
-    run, scheme = _Run(_samples()), make()
+    run, scheme = _Run(_seen(make)), make()
     scheme.begin(run)
     scheme.begin_epoch(run)
-    batch = _batch(run)
-    loss = scheme.loss(run, batch)
-    assert loss.shape == ()
-    loss.backward()
-    scheme.after_step(run, batch)
+    batch = _batch(run, scheme)
+    with run.labels.frozen(), run.val_labels.frozen():
+        loss = scheme.loss(run, batch)
+        assert loss.shape == ()
+        loss.backward()
+        scheme.after_step(run, batch)
     scheme.end_epoch(run, float(loss.detach()))
     assert all(p.grad is not None and p.grad.isfinite().all() for p in run.network.parameters())
 
 
 @ALL
 def test_the_state_brings_a_fresh_scheme_to_the_same_point(make: type[Scheme], tmp_path) -> None:
-    run, scheme = _Run(_samples()), make()
+    run, scheme = _Run(_seen(make)), make()
     scheme.begin(run)
     scheme.begin_epoch(run)
     torch.save({"scheme": scheme.state_dict(), "labels": run.labels.state_dict()}, tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    other, fresh = _Run(_samples(), network=run.network), make()
+    other, fresh = _Run(_seen(make), network=run.network), make()
     other.labels.load_state_dict(state["labels"])
     fresh.load_state_dict(state["scheme"])
     assert other.labels.active == run.labels.active
     for id in run.labels:
         assert np.array_equal(other.labels[id], run.labels[id])
-    assert torch.equal(fresh.loss(other, _batch(other)), scheme.loss(run, _batch(run)))
+    assert torch.equal(fresh.loss(other, _batch(other, fresh)), scheme.loss(run, _batch(run, scheme)))
 
 
 def test_full_supervision_names_the_frames_without_a_mask() -> None:
@@ -114,6 +133,6 @@ def test_full_supervision_is_the_mean_of_the_loss() -> None:
     run = _Run(_samples())
     scheme = SCHEMES["full"]()
     scheme.begin(run)
-    batch = _batch(run)
+    batch = _batch(run, scheme)
     each = run.loss(run.network(batch.images), batch)
     assert scheme.loss(run, batch).item() == pytest.approx(sum(each.tolist()) / 3, rel=1e-6)

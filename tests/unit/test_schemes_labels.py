@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, UsageError
 from infraspot.schemes import LabelStore
 
 
@@ -21,7 +21,8 @@ def test_hard_and_soft_labels_come_back_as_they_went_in(rng: np.random.Generator
     copy = LabelStore()
     store.active = ["soft", "hard"]
     copy.load_state_dict(store.state_dict())
-    assert copy.active == ["soft", "hard"]
+    assert copy.active == ("soft", "hard")
+    assert copy.fingerprint() == store.fingerprint()
     assert all(np.array_equal(copy[id], store[id]) for id in store)
 
 
@@ -47,3 +48,30 @@ def test_values_outside_the_unit_interval_are_refused(value: float) -> None:
 def test_a_frame_without_a_label_is_named() -> None:
     with pytest.raises(DataError, match="frame9: there is no label"):
         LabelStore()["frame9"]
+
+
+def test_a_frozen_store_refuses_changes_with_a_sentence() -> None:
+    store = LabelStore()
+    store["a"] = np.eye(3, dtype=bool)
+    store.active = ["a"]
+    with store.frozen():
+        with pytest.raises(UsageError, match="the label of a cannot change within an epoch"):
+            store["a"] = np.zeros((3, 3), bool)
+        with pytest.raises(UsageError, match="the pool of active frames cannot change within an epoch"):
+            store.active = []
+        assert store["a"].sum() == 3
+    store.active = []
+    assert store.active == ()
+
+
+def test_the_fingerprint_sees_every_label_and_the_pool() -> None:
+    store = LabelStore()
+    store["a"] = np.eye(3, dtype=bool)
+    seen = {store.fingerprint()}
+    store.active = ["a"]
+    seen.add(store.fingerprint())
+    store["a"] = 0.5 * np.eye(3, dtype=np.float32)
+    seen.add(store.fingerprint())
+    store["a"] = 0.25 * np.eye(3, dtype=np.float32)
+    seen.add(store.fingerprint())
+    assert len(seen) == 4

@@ -12,7 +12,7 @@ from infraspot.augment.transforms import Compose, CopyPaste, Crop
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.schemes import LabelStore
-from infraspot.training.batching import Loader, Negatives
+from infraspot.training.batching import Further, Loader
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, LabelledFrames
 from infraspot.training.schedule import rate_factor
@@ -24,13 +24,13 @@ def _loader(transform: Compose, batch: int = 3, count: int = 7, **options: objec
     for sample in samples:
         assert sample.mask is not None
         labels[sample.id] = sample.mask
-    labels.active = list(labels)
+    labels.active = labels
     return Loader(samples, labels, transform, batch, seed=4, **options)
 
 
 def test_an_epoch_shows_every_active_frame_once() -> None:
     loader = _loader(Compose([Crop(size=16)]))
-    loader.labels.active.remove("frame3")
+    loader.labels.active = (id for id in loader.labels if id != "frame3")
     ids = [id for batch in loader.epoch(0) for id in batch.ids]
     assert sorted(ids) == ["frame0", "frame1", "frame2", "frame4", "frame5", "frame6"]
 
@@ -67,11 +67,12 @@ def test_a_frame_that_would_be_alone_joins_the_batch_before(drop_last: bool) -> 
 
 
 def test_negatives_join_each_batch() -> None:
-    empty = [s.replace(id=f"clear {s.id}", mask=np.zeros(s.shape, bool)) for s in make_samples(2, seed=9)]
-    negatives = Negatives(CachedFrames(empty, math.inf), Compose([Crop(size=16)]), 2)
+    empty = [s.replace(id=f"clear {s.id}", label=np.zeros(s.shape, bool)) for s in make_samples(2, seed=9)]
+    negatives = Further(CachedFrames(empty, math.inf), Compose([Crop(size=16)]), 2)
     loader = _loader(Compose([Crop(size=16, on_target=1.0)]), negatives=negatives)
     for batch in loader.epoch(0):
         assert all(id.startswith("clear") for id in batch.ids[-2:])
+        assert batch.negative.tolist() == [False] * (len(batch) - 2) + [True] * 2
         assert batch.labels[-2:].sum() == 0
         assert (batch.labels[:-2].flatten(1).sum(dim=1) > 0).all()
 

@@ -138,8 +138,8 @@ def test_another_recipe_is_refused(uninterrupted: Path, data: Path) -> None:
 
 def test_other_frames_are_refused(uninterrupted: Path, data: Path) -> None:
     run = build_run(make_recipe(data), uninterrupted)
-    run.samples.fingerprint = "something else"
-    with pytest.raises(DataError, match="other training frames"):
+    run.val_frames.fingerprint = "something else"
+    with pytest.raises(DataError, match="other frames"):
         restore_run(run, read_state(uninterrupted))
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from infraspot.core.sample import Sample
 from infraspot.data import write_dataset
+from infraspot.losses import Batch
 from infraspot.networks import SegmentationNetwork, SegOutput
-from infraspot.schemes import Batch, Full, Trainee
+from infraspot.schemes import Full, Trainee
 from infraspot.training import Row, Run
 from infraspot.training.recipe import parse_recipe
 from infraspot.training.settings import Recipe
@@ -36,23 +37,26 @@ class TinyNet(SegmentationNetwork):
 
 
 class Remembering(Full):
-    """Weights the loss by a number of its own that each step and epoch change, and shrinks the pool once."""
+    """Weights the loss by a number of its own that each step changes, shrinks the pool once, and logs."""
 
     def __init__(self, rate: float = 0.1) -> None:
         self.rate, self.weight, self.calls = rate, torch.ones(()), [0, 0]
 
-    def begin_epoch(self, run: Trainee) -> None:
+    def begin_epoch(self, run: Trainee) -> dict[str, float]:
         self.calls[0] += 1
+        run.val_labels[run.val[0].id] = np.full(run.val[0].shape, 0.1 * run.epoch, np.float32)
         if run.epoch == 1:
             run.labels.active = run.labels.active[:-1]
             first = run.labels.active[0]
             run.labels[first] = np.full(run.labels[first].shape, 0.25, np.float32)
+        return {"pool": len(run.labels.active)}
 
     def loss(self, run: Trainee, batch: Batch) -> Tensor:
         return super().loss(run, batch) * self.weight
 
-    def after_step(self, run: Trainee, batch: Batch) -> None:
+    def after_step(self, run: Trainee, batch: Batch) -> dict[str, float]:
         self.weight = self.weight * (1 + self.rate * torch.rand(()))
+        return {"weight": float(self.weight)}
 
     def end_epoch(self, run: Trainee, mean_loss: float) -> None:
         self.calls[1] += 1

@@ -37,17 +37,27 @@ def command(
 
     Ctrl-C saves and stops; --resume goes on from there, and from a crash, as if nothing had happened.
     """
-    from infraspot import training
+    from infraspot.training import locked
 
     if recipe is None and not (resume and out):
         raise UsageError("give a recipe, such as `infraspot train compact_sirst1`, or --resume --out RUN")
     folder = Path(out or f"runs/{Path(recipe or '').stem}")
+    changes = [*changes, *([f"data.path={json.dumps(str(Path(data).resolve()))}"] if data else [])]
+    with locked(folder):
+        return _train(_open_run(recipe, folder, changes, start, resume))
+
+
+def _open_run(
+    recipe: str | None, folder: Path, changes: Sequence[str], start: str | None, resume: bool
+) -> "Run":
+    """A new run, or the one in the folder where it is resumed; nothing is written."""
+    from infraspot import training
+
     if training.has_state(folder) and not resume:
         raise UsageError(
             f"{folder} holds a run already; add --resume to go on with it, or choose another --out"
         )
     state = training.read_state(folder) if training.has_state(folder) or recipe is None else None
-    changes = [*changes, *([f"data.path={json.dumps(str(Path(data).resolve()))}"] if data else [])]
     if recipe is not None:
         chosen = training.load_recipe(recipe, changes)
     else:
@@ -57,12 +67,14 @@ def command(
     run = training.build_run(chosen, folder)
     if state is not None:
         training.restore_run(run, state)
-    return _train(run)
+    return run
 
 
 def _train(run: "Run") -> int:
     from infraspot.training import fit
 
+    if not run.leads:
+        return 0 if fit(run) else INTERRUPTED
     if run.recipe.train.select_on == "test":
         warn("the best epoch is chosen on the test split: its figures are too good, and its weights say so")
     say(_introduction(run))

@@ -26,6 +26,8 @@ class Batch:
         (N,) int64: which data set a frame comes from.
     negative
         (N,) bool: True for the frames of ``[negatives]``, which hold no target.
+    unlabelled
+        (M, 1, H, W) images of ``[unlabelled]``, of which nothing is known.
     """
 
     ids: tuple[str, ...]
@@ -36,6 +38,7 @@ class Batch:
     sky: Tensor | None = None
     domain: Tensor | None = None
     negative: Tensor | None = None
+    unlabelled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -10,6 +10,8 @@ NAMED = 5
 class Full(Scheme):
     """Train on the masks themselves, with the mean of the loss over the batch."""
 
+    needs_truth = True
+
     def begin(self, run: Trainee) -> None:
         """Take the masks as labels.
 

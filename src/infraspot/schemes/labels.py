@@ -1,6 +1,8 @@
 """The labels in force while a network trains."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +28,33 @@ class LabelStore:
     A label is (H, W): bool, or float32 in [0, 1] where it is soft. Targets are small, so only pixels above
     zero are kept, and a thousand frames take a few megabytes, in memory and in a checkpoint.
 
-    Attributes
-    ----------
-    active
-        Ids that the network trains on, in their order; a scheme may begin with the easy ones.
+    The store is frozen while the batches of an epoch are made, because they are made ahead: labels and the
+    pool change in ``begin``, ``begin_epoch`` and ``end_epoch`` of a scheme.
     """
 
     def __init__(self) -> None:
         self._labels: dict[str, _Sparse] = {}
-        self.active: list[str] = []
+        self._active: tuple[str, ...] = ()
+        self._frozen = False
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Ids that the network trains on, in their order; a scheme may begin with the easy ones."""
+        return self._active
+
+    @active.setter
+    def active(self, ids: Iterable[str]) -> None:
+        self._check_open("the pool of active frames")
+        self._active = tuple(dict.fromkeys(ids))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Refuse every change within the block."""
+        self._frozen = True
+        try:
+            yield
+        finally:
+            self._frozen = False
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -55,6 +75,7 @@ class LabelStore:
         return label
 
     def __setitem__(self, id: str, label: NDArray[Any]) -> None:
+        self._check_open(f"the label of {id}")
         flat = np.ascontiguousarray(label).ravel()
         index = np.flatnonzero(flat).astype(np.int32)
         values = None if flat.dtype == np.bool_ else flat[index].astype(np.float32)
@@ -65,10 +86,19 @@ class LabelStore:
         height, width = label.shape
         self._labels[id] = _Sparse((height, width), index, values)
 
+    def fingerprint(self) -> str:
+        """SHA-256 of the pool and of every label."""
+        digest = hashlib.sha256("\n".join(self._active).encode())
+        for id, sparse in sorted(self._labels.items()):
+            digest.update(f"{id} {sparse.shape}".encode())
+            digest.update(sparse.index.tobytes())
+            digest.update(b"-" if sparse.values is None else sparse.values.tobytes())
+        return digest.hexdigest()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything as strings and tensors."""
         return {
-            "active": list(self.active),
+            "active": list(self._active),
             "labels": {
                 id: {
                     "shape": list(sparse.shape),
@@ -80,7 +110,7 @@ class LabelStore:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.active = list(state["active"])
+        self._active = tuple(state["active"])
         self._labels = {
             id: _Sparse(
                 tuple(part["shape"]),
@@ -89,3 +119,10 @@ class LabelStore:
             )
             for id, part in state["labels"].items()
         }
+
+    def _check_open(self, what: str) -> None:
+        if self._frozen:
+            raise UsageError(
+                f"{what} cannot change within an epoch, because batches are made ahead; change it in begin,"
+                " begin_epoch or end_epoch of the scheme"
+            )

@@ -1,9 +1,11 @@
 """Training: recipes, the loop, runs that stop and go on bit by bit."""
 
+from infraspot.training.build import build_run
 from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
 from infraspot.training.fit import TrainingError, Watcher, fit
+from infraspot.training.lock import locked
 from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe, started_recipe
-from infraspot.training.run import Row, Run, build_run
+from infraspot.training.run import Row, Run
 from infraspot.training.settings import Recipe
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "fit",
     "has_state",
     "load_recipe",
+    "locked",
     "read_state",
     "recipe_of",
     "restore_run",

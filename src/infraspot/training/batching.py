@@ -5,27 +5,41 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from numpy.random import default_rng
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from infraspot.augment.transforms import Transform
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
-from infraspot.schemes import Batch, LabelStore
-from infraspot.training.frames import CachedFrames, LabelledFrames
+from infraspot.losses import Batch
+from infraspot.schemes import LabelStore
+from infraspot.training.frames import CachedFrames, LabelledFrames, as_detected
+from infraspot.training.stacking import stack
 
-# Seeds the draws of negatives apart from those of the frames, which are (seed, epoch, index).
-NEGATIVE_STREAM = 1
+# Seeds the draws of further frames apart from those of the frames, which are (seed, epoch, index).
+NEGATIVE_STREAM, UNLABELLED_STREAM = 1, 2
+
+# Norms of pooled features need two frames.
+LEAST = 2
 
 
 @dataclass(frozen=True)
-class Negatives:
-    """Frames without any target, of which each batch gets ``per_batch``, drawn at random."""
+class Further:
+    """Frames of another set, of which each batch gets ``per_batch``, drawn at random."""
 
     samples: CachedFrames
     transform: Transform
     per_batch: int
+
+    def draw(self, rng: Generator) -> list[tuple[int, int]]:
+        """Places of a batch's frames, and the seed of each."""
+        places = rng.integers(len(self.samples), size=self.per_batch)
+        seeds = rng.integers(2**63, size=self.per_batch)
+        return list(zip(places.tolist(), seeds.tolist(), strict=True))
+
+    def augmented(self, place: int, seed: int) -> Sample:
+        """One frame of a batch."""
+        return self.transform(as_detected(self.samples[place]), default_rng(seed))
 
 
 @dataclass
@@ -34,8 +48,10 @@ class Loader:
 
     Every draw comes from a generator seeded with (seed, epoch, index of the frame), so that a batch depends
     on nothing that came before it, and a resumed run goes on with the very batch that was next. Batches are
-    made in this process, the next one in a thread while the network works on the last. A frame that would be
-    alone at the end joins the batch before, since norms of pooled features need two.
+    made in this process, the next one in a thread while the network works on the last. Frames at the end that
+    are fewer than two for each process join the batch before, since norms of pooled features need two.
+
+    Several processes share each batch: every process makes each ``world``-th of its frames, from ``rank`` on.
 
     Attributes
     ----------
@@ -43,10 +59,14 @@ class Loader:
         Frames with images of any size.
     transform
         Brings them to one size (a crop), or ``batch`` is 1.
+    batch
+        Frames of a batch, over all processes.
     drop_last
         Leave out a last batch that is not full.
-    negatives
+    negatives, unlabelled
         What joins each batch beyond its ``batch`` frames.
+    parts
+        What a batch holds beside images and labels.
     """
 
     samples: Sequence[Sample]
@@ -55,21 +75,41 @@ class Loader:
     batch: int
     seed: int
     drop_last: bool = False
-    negatives: Negatives | None = None
+    negatives: Further | None = None
+    unlabelled: Further | None = None
+    parts: Sequence[str] = ()
+    rank: int = 0
+    world: int = 1
     _labelled: LabelledFrames = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._labelled = LabelledFrames(self.samples, self.labels)
         self._places = {sample.id: index for index, sample in enumerate(self.samples)}
+        if self.batch < self.world:
+            raise UsageError(
+                f"train.batch is {self.batch}, and {self.world} devices share it; give each device a frame"
+            )
 
     def __len__(self) -> int:
         """Batches of an epoch with the frames that are active now."""
         full, rest = divmod(len(self.labels.active), self.batch)
-        return full + (rest > 0 and not (full and (self.drop_last or rest == 1)))
+        joins = rest < LEAST * self.world
+        return full + (rest > 0 and not (full and (self.drop_last or joins)))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from ``start`` on."""
+        """The batches of one epoch from ``start`` on.
+
+        Raises
+        ------
+        DataError
+            If there are fewer active frames than processes, or one of them has no label.
+        """
+        if len(self.labels.active) < self.world:
+            raise DataError(
+                f"the scheme left {len(self.labels.active)} frames to train on in epoch {epoch + 1}, and each"
+                f" of {self.world} devices needs one; keep more frames active"
+            )
         active = np.array([self._places[id] for id in self.labels.active], np.intp)
         order = default_rng([self.seed, epoch]).permutation(active)
         count = len(self)
@@ -87,33 +127,19 @@ class Loader:
         stop = (number + 1) * self.batch
         if number + 1 == len(self) and not self.drop_last:
             stop = len(order)
-        chunk = order[number * self.batch : stop]
-        samples = [self._augmented(epoch, int(index)) for index in chunk]
-        samples += self._negative(epoch, number)
-        return _stack(samples)
+        chunk = order[number * self.batch : stop][self.rank :: self.world]
+        return stack(
+            [self._augmented(epoch, int(index)) for index in chunk],
+            self._further(self.negatives, [self.seed, epoch, number, NEGATIVE_STREAM]),
+            self._further(self.unlabelled, [self.seed, epoch, number, UNLABELLED_STREAM]),
+            self.parts,
+        )
+
+    def _further(self, further: Further | None, seed: list[int]) -> list[Sample]:
+        if further is None:
+            return []
+        drawn = further.draw(default_rng(seed))[self.rank :: self.world]
+        return [further.augmented(place, own) for place, own in drawn]
 
     def _augmented(self, epoch: int, index: int) -> Sample:
         return self.transform(self._labelled[index], default_rng([self.seed, epoch, index]))
-
-    def _negative(self, epoch: int, number: int) -> list[Sample]:
-        if self.negatives is None:
-            return []
-        rng = default_rng([self.seed, epoch, number, NEGATIVE_STREAM])
-        drawn = rng.integers(len(self.negatives.samples), size=self.negatives.per_batch)
-        return [self.negatives.transform(self.negatives.samples[int(index)], rng) for index in drawn]
-
-
-def _stack(samples: list[Sample]) -> Batch:
-    shapes = {sample.shape for sample in samples}
-    if len(shapes) > 1:
-        raise DataError(
-            f"the frames of a batch must have one size, and these have {sorted(shapes)};"
-            " add a crop to [[augment]], or set train.batch to 1"
-        )
-    images = np.stack([sample.image for sample in samples])[:, None]
-    labels = np.stack([sample.mask for sample in samples if sample.mask is not None])[:, None]
-    return Batch(
-        ids=tuple(sample.id for sample in samples),
-        images=torch.from_numpy(images.astype(np.float32, copy=False)),
-        labels=torch.from_numpy(labels.astype(np.float32)),
-    )

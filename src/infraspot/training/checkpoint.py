@@ -1,5 +1,6 @@
 """Saving a run so that it goes on as if it had never stopped, and weights that need nothing else."""
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,17 +10,20 @@ import torch
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.files import replacing, write_text
-from infraspot.training.recipe import parse_recipe
-from infraspot.training.run import Position, Row, Run, describe_run, versions
+from infraspot.training.card import describe_run, versions
+from infraspot.training.recipe import parse_recipe, to_toml
+from infraspot.training.run import Position, Row, Run
 from infraspot.training.settings import Recipe
 from infraspot.weights.files import save_weights
 
-STATE, LAST, BEST, LOG = "state.pt", "last.safetensors", "best.safetensors", "log.csv"
+STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
+LOG, RECIPE = "log.csv", "recipe.toml"
 
 # Options that may differ when a run goes on: they change where and how often, and not what is computed.
 FREE = {
     "data": {"path", "set", "cache_gb"},
     "negatives": {"path", "set"},
+    "unlabelled": {"path", "set"},
     "train": {"device", "threads", "save_seconds", "tensorboard"},
 }
 
@@ -34,19 +38,29 @@ def save_run(run: Run) -> None:
         "network": run.module.state_dict(),
         "ema": None if run.ema is None else run.ema.state_dict(),
         "optimiser": run.optimiser.state_dict(),
+        "gradients": _gradients(run),
         "scheme": run.scheme.state_dict(),
         "labels": run.labels.state_dict(),
+        "val_labels": run.val_labels.state_dict(),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state(run.device) if run.device.type == "cuda" else None,
     }
+    # Written from memory, because torch answers to a full disk with errors of its own.
+    content = io.BytesIO()
+    torch.save(state, content)
     with replacing(run.folder / STATE) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
     save_weights(run.folder / LAST, run.product.state_dict(), describe_run(run))
 
 
 def save_best(run: Run, row: Row) -> None:
     """Write the weights of the best epoch, with its validation in the card."""
-    save_weights(run.folder / BEST, run.product.state_dict(), describe_run(run) | {"validation": row})
+    save_weights(run.folder / BEST, run.product.state_dict(), describe_run(run, row))
+
+
+def write_recipe(run: Run) -> None:
+    """Write the recipe with every default."""
+    write_text(run.folder / RECIPE, to_toml(run.recipe))
 
 
 def write_log(run: Run) -> None:
@@ -97,7 +111,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     UsageError
         If the recipe differs in anything that changes what is computed.
     DataError
-        If the training frames are not those of the checkpoint.
+        If the frames are not those of the checkpoint.
     """
     changed = differences(recipe_of(state), run.recipe)
     if changed:
@@ -107,20 +121,22 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
         )
     if state["data"] != run.fingerprint:
         raise DataError(
-            f"the run in {run.folder} was begun on other training frames than those given now;"
-            " give the same data, or choose another --out"
+            f"the run in {run.folder} was begun on other frames, to train on or to validate, than those given"
+            " now; give the same data, or choose another --out"
         )
     run.at = Position(**state["position"])
     run.module.load_state_dict(state["network"])
     if run.ema is not None:
         run.ema.load_state_dict(state["ema"])
     run.optimiser.load_state_dict(state["optimiser"])
+    for name, gradient in state["gradients"].items():
+        run.module.get_parameter(name).grad = gradient.to(run.device)
     run.scheme.load_state_dict(state["scheme"])
     run.labels.load_state_dict(state["labels"])
+    run.val_labels.load_state_dict(state["val_labels"])
     torch.set_rng_state(state["random"])
     if state["random_cuda"] is not None and run.device.type == "cuda":
         torch.cuda.set_rng_state(state["random_cuda"], run.device)
-    _remove_leftovers(run.folder)
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:
@@ -138,12 +154,18 @@ def differences(before: Recipe, now: Recipe) -> list[str]:
     return clauses
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """A killed process leaves the temporary file that it was writing, and safetensors one of its own."""
-    stems = [Path(name).stem for name in (STATE, LAST, BEST, LOG, "recipe.toml")]
-    for pattern in (".tmp*", *(f".{stem}-*" for stem in stems)):
-        for leftover in folder.glob(pattern):
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary file that a killed process was writing."""
+    for name in (STATE, LAST, BEST, LOG, RECIPE):
+        for leftover in folder.glob(f".{Path(name).stem}-*"):
             leftover.unlink(missing_ok=True)
+
+
+def _gradients(run: Run) -> dict[str, torch.Tensor]:
+    """What has gathered since the last step of the optimiser, where several batches make one step."""
+    if run.at.batch % run.recipe.train.accumulate == 0:
+        return {}
+    return {name: p.grad for name, p in run.module.named_parameters() if p.grad is not None}
 
 
 def _cell(value: float | None) -> str:

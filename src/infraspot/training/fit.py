@@ -2,26 +2,39 @@
 
 import math
 import time
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 
-from infraspot.core.errors import InfraspotError
-from infraspot.schemes import Batch
-from infraspot.training.checkpoint import save_best, save_run, write_log
+from infraspot.core.errors import InfraspotError, UsageError
+from infraspot.losses import Batch
+from infraspot.training.build import load_start
+from infraspot.training.checkpoint import (
+    has_state,
+    remove_leftovers,
+    save_best,
+    save_run,
+    write_log,
+    write_recipe,
+)
 from infraspot.training.interrupt import stop_requests
+from infraspot.training.lock import locked
 from infraspot.training.parts import selected
-from infraspot.training.run import Row, Run, load_start
+from infraspot.training.run import Row, Run
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
-from infraspot.training.validation import validate
+from infraspot.training.validation import NUMBERS, validate
+
+# Columns of the log that no scheme may use for its own numbers.
+COLUMNS = {"epoch", "loss", "lr", "selection", *NUMBERS}
 
 
 class Watcher(Protocol):
     """Someone who looks on: the screen, a log."""
 
     def step(self, run: Run, loss: float) -> None:
-        """After each step."""
+        """After each batch."""
 
     def epoch(self, run: Run, row: Row) -> None:
         """After each epoch, with its numbers."""
@@ -34,68 +47,85 @@ class TrainingError(InfraspotError):
 def fit(run: Run, *watchers: Watcher) -> bool:
     """Train to the last epoch, from wherever the run is.
 
-    The state is saved after a step whenever ``save_seconds`` have passed, when a stop is asked for (Ctrl-C),
+    The state is saved after a batch whenever ``save_seconds`` have passed, when a stop is asked for (Ctrl-C),
     and at the end.
 
     Returns
     -------
     Whether the run is complete; False if it was asked to stop before.
+
+    Raises
+    ------
+    UsageError
+        If another program trains in the folder, or it holds a run that this one does not go on with.
+    TrainingError
+        If the loss is not finite.
+    DataError
+        If a file cannot be written; what was saved before is whole.
     """
-    if not run.at.begun:
-        load_start(run)
-        run.scheme.begin(run)
-        run.at.begun = True
-    clock = _Clock(run)
-    with stop_requests() as stop:
-        while run.epoch < run.epochs:
-            run.loss.begin_epoch(run.epoch)
-            if run.at.batch == 0:
-                run.scheme.begin_epoch(run)
-            for batch in run.loader.epoch(run.epoch, run.at.batch):
-                loss = train_step(run, batch)
-                run.at.batch += 1
-                run.at.loss_sum += loss
+    with locked(run.folder):
+        if run.leads:
+            _claim_folder(run)
+        if not run.at.begun:
+            load_start(run)
+            run.scheme.begin(run)
+            run.at.begun = True
+        clock = _Clock(run)
+        with stop_requests() as stop:
+            while run.epoch < run.epochs:
+                run.loss.begin_epoch(run.epoch)
+                if run.at.batch == 0:
+                    _note(run, run.scheme.begin_epoch(run))
+                with run.labels.frozen(), run.val_labels.frozen():
+                    for batch in run.loader.epoch(run.epoch, run.at.batch):
+                        loss = train_batch(run, batch)
+                        for watcher in watchers:
+                            watcher.step(run, loss)
+                        stopping = _any_process(run, stop.is_set())
+                        if stopping or clock.save_due():
+                            clock.save()
+                        if stopping:
+                            return False
+                row = finish_epoch(run)
                 for watcher in watchers:
-                    watcher.step(run, loss)
-                if stop.is_set() or clock.save_due():
-                    clock.save()
-                if stop.is_set():
-                    return False
-            row = finish_epoch(run)
-            for watcher in watchers:
-                watcher.epoch(run, row)
-    clock.save()
-    return True
+                    watcher.epoch(run, row)
+        clock.save()
+        return True
 
 
-def train_step(run: Run, batch: Batch) -> float:
-    """One step of the optimiser; the loss of the batch.
+def train_batch(run: Run, batch: Batch) -> float:
+    """Go on by one batch, and by a step of the optimiser where enough batches have gathered.
+
+    Returns
+    -------
+    The loss of the batch, over all processes.
 
     Raises
     ------
     TrainingError
         If the loss is not finite.
     """
-    rate = learning_rate(run)
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate
+    gathered = run.at.batch % run.recipe.train.accumulate
+    together = min(run.recipe.train.accumulate, len(run.loader) - run.at.batch + gathered)
+    steps = gathered + 1 == together
+    if gathered == 0:
+        run.optimiser.zero_grad()
     run.network.train()
     batch = batch.to(run.device)
-    loss = run.scheme.loss(run, batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value} in epoch {run.epoch + 1}, step {run.at.batch + 1}; the last checkpoint"
-            " is as it was; lower optimiser.lr or set optimiser.clip"
-        )
-    run.optimiser.zero_grad()
-    run.fabric.backward(loss)
-    if run.recipe.optimiser.clip is not None:
-        torch.nn.utils.clip_grad_norm_(run.module.parameters(), run.recipe.optimiser.clip)
-    run.optimiser.step()
-    if run.ema is not None:
-        run.ema.update(run.module)
-    run.scheme.after_step(run, batch)
+    with run.fabric.no_backward_sync(run.network, enabled=not steps):
+        loss = run.scheme.loss(run, batch)
+        value, share = _over_processes(run, loss.detach(), len(batch))
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} in epoch {run.epoch + 1}, step {run.at.batch + 1}; the last"
+                " checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
+            )
+        run.fabric.backward(loss * (share / together))
+    if steps:
+        _step(run)
+        _note(run, run.scheme.after_step(run, batch))
+    run.at.batch += 1
+    run.at.loss_sum += value
     return value
 
 
@@ -103,23 +133,27 @@ def finish_epoch(run: Run) -> Row:
     """End the epoch: tell the scheme, validate if it is time, keep the best weights, write the log."""
     train, mean_loss = run.recipe.train, run.at.loss_sum / max(run.at.batch, 1)
     row: Row = {"epoch": run.epoch + 1, "loss": mean_loss, "lr": learning_rate(run)}
-    run.scheme.end_epoch(run, mean_loss)
-    run.at.epoch, run.at.batch, run.at.loss_sum = run.epoch + 1, 0, 0.0
+    _note(run, run.scheme.end_epoch(run, mean_loss))
+    row |= {name: total / count for name, (total, count) in run.at.noted.items()}
+    run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
     if run.epoch % train.evaluate_every == 0 or run.epoch == run.epochs:
-        row |= validate(run.product, run.val, run.device, train.protocol)
+        row |= validate(run.predict(run.val_frames), run.val_frames, train.protocol)
         value = selection(run.recipe, row)
         if run.at.best is None or value > run.at.best["selection"]:
             run.at.best = row | {"selection": value}
-            save_best(run, run.at.best)
+            if run.leads:
+                save_best(run, run.at.best)
     run.at.rows.append(row)
-    write_log(run)
+    if run.leads:
+        write_log(run)
     return row
 
 
 def learning_rate(run: Run) -> float:
     """Of the step that comes next."""
-    factor = rate_factor(run.recipe.schedule, run.done, run.epochs, 1 / max(len(run.loader), 1))
-    return run.recipe.optimiser.lr * factor
+    together, count = run.recipe.train.accumulate, max(len(run.loader), 1)
+    done = run.epoch + (run.at.batch - run.at.batch % together) / count
+    return run.recipe.optimiser.lr * rate_factor(run.recipe.schedule, done, run.epochs, together / count)
 
 
 def selection(recipe: Recipe, row: Row) -> float:
@@ -127,6 +161,57 @@ def selection(recipe: Recipe, row: Row) -> float:
     return sum(
         weight * (0.0 if math.isnan(row[name]) else row[name]) for name, weight in selected(recipe).items()
     )
+
+
+def _claim_folder(run: Run) -> None:
+    """Write the recipe where no other run is."""
+    if not run.at.begun and has_state(run.folder):
+        raise UsageError(
+            f"{run.folder} holds a run already; go on with it (--resume), or choose another folder"
+        )
+    remove_leftovers(run.folder)
+    write_recipe(run)
+
+
+def _step(run: Run) -> None:
+    """One step of the optimiser with the gradients that have gathered."""
+    rate, clip = learning_rate(run), run.recipe.optimiser.clip
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(run.module.parameters(), clip)
+    run.optimiser.step()
+    if run.ema is not None:
+        run.ema.update(run.module)
+
+
+def _over_processes(run: Run, loss: torch.Tensor, frames: int) -> tuple[float, float]:
+    """The mean loss over the frames of all processes, and what this one's gradient weighs in their mean."""
+    if run.fabric.world_size == 1:
+        return float(loss), 1.0
+    mine = torch.stack([loss.double() * frames, loss.new_tensor(frames, dtype=torch.float64)])
+    sums: Any = run.fabric.all_reduce(mine, reduce_op="sum")
+    total, count = sums.tolist()
+    return total / count, frames * run.fabric.world_size / count
+
+
+def _any_process(run: Run, stopping: bool) -> bool:
+    """Processes that share a run stop after the same batch."""
+    if run.fabric.world_size == 1:
+        return stopping
+    asked: Any = run.fabric.all_reduce(torch.tensor(float(stopping), device=run.device), reduce_op="sum")
+    return bool(asked > 0)
+
+
+def _note(run: Run, numbers: Mapping[str, float] | None) -> None:
+    """Add a scheme's numbers to those of the epoch."""
+    for name, value in (numbers or {}).items():
+        if name in COLUMNS:
+            raise UsageError(
+                f"the scheme logs a number as {name!r}, and the log has a column of that name; choose another"
+            )
+        total, count = run.at.noted.get(name, (0.0, 0))
+        run.at.noted[name] = (total + float(value), count + 1)
 
 
 class _Clock:
@@ -137,11 +222,12 @@ class _Clock:
         self.counted = self.saved = time.monotonic()
 
     def save_due(self) -> bool:
-        return time.monotonic() - self.saved >= self.run.recipe.train.save_seconds
+        return self.run.leads and time.monotonic() - self.saved >= self.run.recipe.train.save_seconds
 
     def save(self) -> None:
         now = time.monotonic()
         self.run.at.seconds += now - self.counted
         self.counted = now
-        save_run(self.run)
+        if self.run.leads:
+            save_run(self.run)
         self.saved = time.monotonic()

@@ -1,14 +1,21 @@
 """Training frames kept in memory."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.core.errors import DataError
 from infraspot.core.sample import FloatArray, Sample
+from infraspot.inference.frames import stretch
 from infraspot.schemes import LabelStore
+
+# How many ids an error names.
+NAMED = 5
 
 
 class Frames(Sequence[Sample]):
@@ -37,20 +44,28 @@ class CachedFrames(Frames):
     Attributes
     ----------
     fingerprint
-        SHA-256 of ids, images and annotations: where it is equal, two runs saw the same data.
+        SHA-256 of every field of every frame: where it is equal, two runs saw the same data.
+
+    Raises
+    ------
+    DataError
+        If two frames have one id: labels are kept by id, and one would take the other's place.
     """
 
     def __init__(self, frames: Sequence[Sample], limit: float) -> None:
         self._frames = frames
         self._kept: list[_Kept | None] = []
+        self.ids: list[str] = []
         digest, size = hashlib.sha256(), 0
         for index in range(len(frames)):
             sample = frames[index]
+            self.ids.append(sample.id)
             _digest(digest, sample)
             kept = _Kept(sample)
             size += kept.nbytes
             self._kept.append(kept if size <= limit else None)
         self.fingerprint = digest.hexdigest()
+        _check_unique(self.ids)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -63,8 +78,24 @@ class CachedFrames(Frames):
         return (self[k] for k in range(len(self)))
 
 
+class WithoutTruth(Frames):
+    """Frames as a scheme sees them that must not know the truth."""
+
+    def __init__(self, frames: Sequence[Sample]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, index: int) -> Sample:
+        return self._frames[index].without_truth()
+
+
 class LabelledFrames(Frames):
-    """Frames with the labels in force in place of their masks: all that training may see of them."""
+    """What the network trains on: frames with the labels in force, and no masks.
+
+    Frames of more than 8 bits are stretched, as they are for a detector that runs.
+    """
 
     def __init__(self, frames: Sequence[Sample], labels: LabelStore) -> None:
         self._frames, self._labels = frames, labels
@@ -74,7 +105,12 @@ class LabelledFrames(Frames):
 
     def frame(self, index: int) -> Sample:
         sample = self._frames[index]
-        return sample.replace(mask=self._labels[sample.id])
+        return as_detected(sample).replace(mask=None, label=self._labels[sample.id])
+
+
+def as_detected(sample: Sample) -> Sample:
+    """The frame with the image that a detector's network sees."""
+    return sample.replace(image=stretch(sample.image)) if sample.bit_depth > 8 else sample
 
 
 class _Kept:
@@ -85,12 +121,22 @@ class _Kept:
         self.code = _encode(sample.image, self.scale)
         if self.code.dtype.kind == "f":
             self.scale = 0
-        layers = {"mask": sample.mask, "sky": sample.sky, "points": sample.points, "boxes": sample.boxes}
-        self.fields: dict[str, Any] = {"id": sample.id, "bit_depth": sample.bit_depth, **layers}
-        self.nbytes = self.code.nbytes + sum(layer.nbytes for layer in layers.values() if layer is not None)
+        # A view of one number holds the place of the image.
+        self.rest = sample.replace(image=np.broadcast_to(np.float32(0), sample.shape))
+        others = [value for name, value in _values(sample) if name != "image"]
+        self.nbytes = self.code.nbytes + sum(getattr(value, "nbytes", 0) for value in others)
 
     def sample(self) -> Sample:
-        return Sample(image=_decode(self.code, self.scale), **self.fields)
+        return self.rest.replace(image=_decode(self.code, self.scale))
+
+
+def _check_unique(ids: list[str]) -> None:
+    repeated = [id for id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"every frame needs an id of its own, and {len(repeated)} of {len(set(ids))} ids come more than"
+            f" once: {', '.join(repeated[:NAMED])}; rename the files, or leave a set out"
+        )
 
 
 def _encode(image: FloatArray, scale: int) -> NDArray[Any]:
@@ -108,6 +154,13 @@ def _decode(code: NDArray[Any], scale: int) -> NDArray[np.float32]:
 
 
 def _digest(digest: "hashlib._Hash", sample: Sample) -> None:
-    digest.update(f"{sample.id} {sample.shape}".encode())
-    for layer in (sample.image, sample.mask, sample.points, sample.boxes, sample.sky):
-        digest.update(b"-" if layer is None else np.ascontiguousarray(layer).tobytes())
+    for name, value in _values(sample):
+        if isinstance(value, np.ndarray):
+            digest.update(f"{name} {value.shape} {value.dtype}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        else:
+            digest.update(f"{name} {value!r}".encode())
+
+
+def _values(sample: Sample) -> list[tuple[str, Any]]:
+    return [(part.name, getattr(sample, part.name)) for part in fields(sample)]

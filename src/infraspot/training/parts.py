@@ -43,6 +43,7 @@ def wrong_options(recipe: Recipe) -> list[str]:
             for place, steps in (
                 ("augment", recipe.augment),
                 ("negatives.augment", recipe.negatives.augment if recipe.negatives else []),
+                ("unlabelled.augment", recipe.unlabelled.augment if recipe.unlabelled else []),
             )
             for k, step in enumerate(steps)
         ),

@@ -1,37 +1,27 @@
-"""A training run: everything that one holds, built from a recipe."""
+"""A training run: everything that the loop works on, and how far it is."""
 
 import hashlib
-import math
-import platform
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
-from infraspot.core.errors import UsageError
-from infraspot.core.files import write_text
-from infraspot.core.version import VERSION
-from infraspot.inference.engines import locate
+from infraspot.core.prediction import Prediction
+from infraspot.core.sample import Sample
+from infraspot.inference.engines import TorchEngine
+from infraspot.inference.predictor import predict
 from infraspot.losses import Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
-from infraspot.training import parts
-from infraspot.training.batching import Loader, Negatives
+from infraspot.training.batching import Loader
 from infraspot.training.ema import EMA
-from infraspot.training.frames import CachedFrames, LabelledFrames
-from infraspot.training.recipe import to_toml
-from infraspot.training.settings import NegativesPart, Recipe, TrainPart
-from infraspot.training.sources import open_negatives, open_training, open_validation
-from infraspot.weights.files import load_network
+from infraspot.training.frames import CachedFrames, WithoutTruth
+from infraspot.training.settings import Recipe
 
 Row = dict[str, float]
-
-# Where things lay on one machine is of no use on another.
-PLACES: Any = {"network": {"start"}, "data": {"path"}, "negatives": {"path"}}
 
 
 @dataclass
@@ -44,10 +34,13 @@ class Position:
         The next batch: epochs behind, and batches behind in the present one.
     loss_sum
         Of the batches behind in the present epoch.
+    noted
+        Numbers that the scheme gave in the present epoch: their sum, and how many there were.
     seconds
         Of work, over all sittings.
     rows
-        One for each epoch behind: loss, learning rate, and the validation where there was one.
+        One for each epoch behind: loss, learning rate, the scheme's numbers, and the validation where there
+        was one.
     best
         The row of the best epoch by the recipe's ``select``, with ``selection``, its value.
     begun
@@ -57,6 +50,7 @@ class Position:
     epoch: int = 0
     batch: int = 0
     loss_sum: float = 0.0
+    noted: dict[str, tuple[float, int]] = field(default_factory=dict)
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best: Row | None = None
@@ -67,21 +61,23 @@ class Position:
 class Run:
     """What the loop works on, and what a scheme sees (see :class:`infraspot.schemes.Trainee`).
 
-    ``module`` is the network itself, and ``network`` the same one behind the precision and the device.
+    ``module`` is the network itself, and ``network`` the same one behind the precision and the devices.
+    ``frames`` and ``val_frames`` know the truth, and the scheme sees them as ``samples`` and ``val``.
     """
 
     recipe: Recipe
     folder: Path
     fabric: Fabric
     module: SegmentationNetwork
-    network: nn.Module
+    network: Any
     optimiser: torch.optim.Optimizer
     ema: EMA | None
     loss: Loss
     scheme: Scheme
+    frames: CachedFrames
+    val_frames: CachedFrames
     labels: LabelStore
-    samples: CachedFrames
-    val: CachedFrames
+    val_labels: LabelStore
     loader: Loader
     at: Position = field(default_factory=Position)
 
@@ -106,145 +102,47 @@ class Run:
         return self.fabric.device
 
     @property
+    def leads(self) -> bool:
+        """Whether this process, of those that share the run, writes its files and speaks for it."""
+        return bool(self.fabric.is_global_zero)
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """Frames to train on."""
+        return self.loader.samples
+
+    @property
+    def val(self) -> Sequence[Sample]:
+        """Frames to select on."""
+        return self.val_frames if self.scheme.needs_truth else WithoutTruth(self.val_frames)
+
+    @property
+    def unlabelled(self) -> Sequence[Sample]:
+        """Frames of which nothing is known."""
+        return () if self.loader.unlabelled is None else self.loader.unlabelled.samples
+
+    @property
     def product(self) -> SegmentationNetwork:
         """The network to validate and to keep: the running mean where there is one."""
         return self.module if self.ema is None else self.ema.network
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that is trained on."""
-        negatives = self.loader.negatives
-        if negatives is None:
-            return self.samples.fingerprint
-        return hashlib.sha256((self.samples.fingerprint + negatives.samples.fingerprint).encode()).hexdigest()
+        """SHA-256 of every frame that the run reads."""
+        further = (self.loader.negatives, self.loader.unlabelled)
+        sets = (self.frames, self.val_frames, *(part.samples for part in further if part is not None))
+        return hashlib.sha256("".join(frames.fingerprint for frames in sets).encode()).hexdigest()
 
     @property
     def done(self) -> float:
         """Epochs behind, with the share of the present one."""
         return self.at.epoch + self.at.batch / max(len(self.loader), 1)
 
-
-def build_run(recipe: Recipe, folder: Path | str) -> Run:
-    """Read the data, build every part with fresh weights, and write the recipe into the run's folder.
-
-    Raises
-    ------
-    InfraspotError
-        If the data are absent or unusable, or an option has a value that its part refuses.
-    """
-    train = recipe.train
-    if train.threads:
-        torch.set_num_threads(train.threads)
-    fabric = _open_device(train)
-    limit = recipe.data.cache_gb * 2**30
-    samples = CachedFrames(open_training(recipe.data), limit)
-    val_split = recipe.data.val_split if train.select_on == "val" else recipe.data.test_split
-    val = CachedFrames(open_validation(recipe.data, val_split), limit)
-    # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
-    torch.manual_seed(train.seed)
-    module = parts.network_of(recipe.network)
-    if train.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
-    network, wrapped = fabric.setup(module, optimiser)
-    loss = parts.build_loss(recipe.loss)
-    loss.begin(module)
-    labels = LabelStore()
-    donors = LabelledFrames(samples, labels)
-    transform = parts.build_transform(recipe.augment, donors)
-    negatives = _open_negatives(recipe.negatives, donors)
-    write_text(Path(folder) / "recipe.toml", to_toml(recipe))
-    return Run(
-        recipe=recipe,
-        folder=Path(folder),
-        fabric=fabric,
-        module=module,
-        network=network,
-        optimiser=wrapped,
-        ema=EMA(module, train.ema) if train.ema else None,
-        loss=loss,
-        scheme=parts.build_scheme(recipe.scheme),
-        labels=labels,
-        samples=samples,
-        val=val,
-        loader=Loader(samples, labels, transform, train.batch, train.seed, train.drop_last, negatives),
-    )
-
-
-def load_start(run: Run) -> None:
-    """Give a run that has not begun the weights that its recipe starts from, if it names some.
-
-    Raises
-    ------
-    UsageError
-        If nothing has that name, or the weights are another network's.
-    """
-    start = run.recipe.network.start
-    if start is None:
-        return
-    source, card = load_network(locate(start, "torch"))
-    try:
-        run.module.load_state_dict(source.state_dict())
-    except RuntimeError as error:
-        raise UsageError(
-            f"network.start {start} holds weights of {card['network']}, and the recipe trains"
-            f" {run.recipe.network.spec}; `infraspot train --start {start}` takes the network from the file"
-        ) from error
-    if run.ema is not None:
-        run.ema.network.load_state_dict(source.state_dict())
-
-
-def _open_negatives(part: NegativesPart | None, donors: LabelledFrames) -> Negatives | None:
-    if part is None or (part.path is None and part.set is None):
-        return None
-    return Negatives(
-        CachedFrames(open_negatives(part), math.inf),
-        parts.build_transform(part.augment, donors),
-        part.per_batch,
-    )
-
-
-def _open_device(train: TrainPart) -> Fabric:
-    try:
-        return Fabric(accelerator=train.device, devices=1, precision=train.precision)
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"train.device is {train.device!r}, and this machine cannot train on it: {error}; set it to 'cpu'"
-        ) from error
-
-
-def describe_run(run: Run) -> dict[str, Any]:
-    """The card of a run's weights: all that a reader, or a program that loads them, must know."""
-    data, train = run.recipe.data, run.recipe.train
-    return {
-        "network": run.recipe.network.spec,
-        "threshold": 0.5,
-        "trained_on": {
-            "set": Path(data.path).name if data.path else data.set,
-            "split": data.split,
-            "frames": len(run.samples),
-            "fingerprint": run.fingerprint,
-        },
-        "selected_on": train.select_on,
-        "protocol": train.protocol,
-        "seed": train.seed,
-        "epochs": run.epoch,
-        **({"started_from": _file_name(run.recipe.network.start)} if run.recipe.network.start else {}),
-        "recipe": run.recipe.model_dump(mode="json", exclude=PLACES),
-        "versions": versions(),
-    }
-
-
-def _file_name(start: str) -> str:
-    """What a reader recognises: a packaged name, or the last two parts of a path."""
-    return "/".join(Path(start).parts[-2:])
-
-
-def versions() -> dict[str, str]:
-    """Of everything that numbers may depend on."""
-    return {
-        "infraspot": VERSION,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+    def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
+        """What :attr:`product` says about each frame, prepared as a detector that runs would prepare it."""
+        product = self.product
+        if self.fabric.world_size > 1:
+            # Statistics of normalisation differ between processes; the leader's are those that are kept.
+            product.load_state_dict(self.fabric.broadcast(product.state_dict()))
+        engine = TorchEngine(product, {}, self.recipe.network.name)
+        return (predict(engine, sample) for sample in frames)

@@ -59,10 +59,11 @@ class DataPart(Part):
     cache_gb: float = Field(default=4.0, ge=0)
 
 
-class NegativesPart(Part):
-    """``[negatives]``: frames of another set without any target, a few of which join each batch.
+class FurtherPart(Part):
+    """``[negatives]`` and ``[unlabelled]``: frames of another set, a few of which join each batch.
 
-    Frames whose mask is not empty are left out. ``augment`` is their own: there is no target to crop on.
+    Negatives are frames without any target; those whose mask is not empty are left out. Of unlabelled frames
+    a scheme sees the images alone. ``augment`` is their own: there is no target to crop on.
     Unless ``path`` or ``set`` names their folder, no frame joins.
     """
 
@@ -121,10 +122,12 @@ class TrainPart(Part):
 
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
     ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
+    ``accumulate`` is the number of batches to a step of the optimiser. ``devices`` share each batch.
     """
 
     epochs: int = Field(default=100, gt=0)
     batch: int = Field(default=8, gt=0)
+    accumulate: int = Field(default=1, gt=0)
     drop_last: bool = False
     seed: int = Field(default=0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
@@ -134,7 +137,8 @@ class TrainPart(Part):
     evaluate_every: int = Field(default=1, gt=0)
     save_seconds: float = Field(default=60.0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: int = Field(default=1, gt=0)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     channels_last: bool = True
     threads: int = Field(default=0, ge=0)
     tensorboard: bool = False
@@ -146,7 +150,8 @@ class Recipe(Part):
     network: NetworkPart
     data: DataPart = DataPart()
     augment: list[Named] = []
-    negatives: NegativesPart | None = None
+    negatives: FurtherPart | None = None
+    unlabelled: FurtherPart | None = None
     loss: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     schedule: SchedulePart = SchedulePart()

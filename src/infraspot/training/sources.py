@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
 from infraspot.synth import SceneRanges, generate
-from infraspot.training.settings import DataPart, NegativesPart
+from infraspot.training.settings import DataPart, FurtherPart
 
 DATA_FOLDER = "INFRASPOT_DATA"
 
@@ -52,8 +54,8 @@ def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
     ]
 
 
-def open_negatives(part: NegativesPart) -> list[Sample]:
-    """The frames whose mask is empty.
+def open_negatives(part: FurtherPart) -> list[Sample]:
+    """The frames whose mask is empty, labelled so; their ids begin with ``negatives/``.
 
     Raises
     ------
@@ -67,10 +69,20 @@ def open_negatives(part: NegativesPart) -> list[Sample]:
             f"[negatives] needs frames with an empty mask, and the {len(frames)} of the split {part.split!r}"
             f" of {locate_data(part)} have none; name another set or split"
         )
-    return empty
+    nothing = {"points": np.empty((0, 2)), "boxes": np.empty((0, 4)), "tracks": None, "classes": None}
+    return [
+        sample.replace(id=f"negatives/{sample.id}", mask=None, label=sample.mask, **nothing)
+        for sample in empty
+    ]
 
 
-def locate_data(part: DataPart | NegativesPart) -> Path:
+def open_unlabelled(part: FurtherPart) -> list[Sample]:
+    """Frames without their annotation; their ids begin with ``unlabelled/``."""
+    frames = open_dataset(locate_data(part), split=part.split, layout=part.layout)
+    return [Sample(f"unlabelled/{sample.id}", sample.image, bit_depth=sample.bit_depth) for sample in frames]
+
+
+def locate_data(part: DataPart | FurtherPart) -> Path:
     """The folder of the set: ``path``, else ``set`` within the folder that INFRASPOT_DATA names."""
     if part.path is not None:
         return Path(part.path)

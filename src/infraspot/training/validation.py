@@ -1,21 +1,16 @@
-"""How good a network is on frames at their own size."""
+"""How good the predictions for a set of frames are."""
 
-from collections.abc import Sequence
-
-import torch
-from torch import nn
+from collections.abc import Iterable, Sequence
 
 from infraspot.core.errors import DataError
+from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics import Evaluation
 
 NUMBERS = ("iou", "niou", "pd", "fa_area")
 
 
-@torch.inference_mode()
-def validate(
-    network: nn.Module, samples: Sequence[Sample], device: torch.device, protocol: str
-) -> dict[str, float]:
+def validate(predictions: Iterable[Prediction], samples: Sequence[Sample], protocol: str) -> dict[str, float]:
     """IoU, nIoU, Pd and Fa as fractions, under a protocol of ``infraspot.metrics``.
 
     Raises
@@ -23,16 +18,14 @@ def validate(
     DataError
         If a frame has no mask.
     """
-    network.eval()
     evaluation = Evaluation(protocol, thresholds=None)
-    for sample in samples:
+    for prediction, sample in zip(predictions, samples, strict=True):
         if sample.mask is None:
             raise DataError(
                 f"{sample.id}: validation needs a mask for every frame, and this one has none; add it, or"
                 " leave the frame out of the split"
             )
-        image = torch.from_numpy(sample.image)[None, None].to(device)
-        scores = network(image).logits.float().sigmoid()[0, 0].cpu().numpy()
+        scores = prediction.require_map("validation")
         evaluation.add(evaluation.measure(scores, sample.mask, id=sample.id))
     numbers = evaluation.compute()
     return {name: float(numbers[name]) for name in NUMBERS}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from infraspot.core.catalog import find
@@ -28,8 +28,10 @@ CARD = "infraspot"
 def save_weights(path: Path | str, state: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
     """Write weights and their card in one step; ``card["network"]`` says how to build the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    # Written from memory, because safetensors answers to a full disk with an error of its own.
+    content = save(tensors, metadata={CARD: json.dumps(card)})
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={CARD: json.dumps(card)})
+        temporary.write_bytes(content)
 
 
 def read_card(path: Path | str) -> dict[str, Any]:

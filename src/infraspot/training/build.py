@@ -1,0 +1,113 @@
+"""From a recipe to a run that has not begun."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from infraspot.core.errors import UsageError
+from infraspot.core.sample import Sample
+from infraspot.inference.engines import locate
+from infraspot.schemes import LabelStore
+from infraspot.training import parts
+from infraspot.training.batching import Further, Loader
+from infraspot.training.devices import open_devices, precision_of
+from infraspot.training.ema import EMA
+from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
+from infraspot.training.run import Run
+from infraspot.training.settings import FurtherPart, Recipe
+from infraspot.training.sources import open_negatives, open_training, open_unlabelled, open_validation
+from infraspot.weights.files import load_network
+
+
+def build_run(recipe: Recipe, folder: Path | str) -> Run:
+    """Read the data and build every part with fresh weights; nothing is written.
+
+    Raises
+    ------
+    InfraspotError
+        If the data are absent or unusable, or an option has a value that its part refuses.
+    """
+    # Said in the recipe, because a resumed run computes as it began, wherever it goes on.
+    train = recipe.train.model_copy(update={"precision": precision_of(recipe.train)})
+    recipe = recipe.model_copy(update={"train": train})
+    data = recipe.data
+    fabric = open_devices(train)
+    limit = data.cache_gb * 2**30
+    frames = CachedFrames(open_training(data), limit)
+    val_split = data.val_split if train.select_on == "val" else data.test_split
+    val_frames = CachedFrames(open_validation(data, val_split), limit)
+    # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
+    torch.manual_seed(train.seed)
+    module = parts.network_of(recipe.network)
+    if train.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
+    network, wrapped = fabric.setup(module, optimiser)
+    loss = parts.build_loss(recipe.loss)
+    loss.begin(module)
+    scheme, labels = parts.build_scheme(recipe.scheme), LabelStore()
+    samples = frames if scheme.needs_truth else WithoutTruth(frames)
+    donors = LabelledFrames(samples, labels)
+    loader = Loader(
+        samples,
+        labels,
+        parts.build_transform(recipe.augment, donors),
+        train.batch,
+        train.seed,
+        train.drop_last,
+        negatives=_open_further(recipe.negatives, open_negatives, donors),
+        unlabelled=_open_further(recipe.unlabelled, open_unlabelled, donors),
+        parts=scheme.reads,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+    )
+    return Run(
+        recipe=recipe,
+        folder=Path(folder),
+        fabric=fabric,
+        module=module,
+        network=network,
+        optimiser=wrapped,
+        ema=EMA(module, train.ema) if train.ema else None,
+        loss=loss,
+        scheme=scheme,
+        frames=frames,
+        val_frames=val_frames,
+        labels=labels,
+        val_labels=LabelStore(),
+        loader=loader,
+    )
+
+
+def load_start(run: Run) -> None:
+    """Give a run that has not begun the weights that its recipe starts from, if it names some.
+
+    Raises
+    ------
+    UsageError
+        If nothing has that name, or the weights are another network's.
+    """
+    start = run.recipe.network.start
+    if start is None:
+        return
+    source, card = load_network(locate(start, "torch"))
+    try:
+        run.module.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise UsageError(
+            f"network.start {start} holds weights of {card['network']}, and the recipe trains"
+            f" {run.recipe.network.spec}; `infraspot train --start {start}` takes the network from the file"
+        ) from error
+    if run.ema is not None:
+        run.ema.network.load_state_dict(source.state_dict())
+
+
+def _open_further(
+    part: FurtherPart | None, open_frames: Callable[[FurtherPart], Sequence[Sample]], donors: LabelledFrames
+) -> Further | None:
+    if part is None or (part.path is None and part.set is None):
+        return None
+    frames = CachedFrames(open_frames(part), math.inf)
+    return Further(frames, parts.build_transform(part.augment, donors), part.per_batch)

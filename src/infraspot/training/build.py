@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
+from infraspot.blocks.fitted import FittedLayer
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import locate
+from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore
 from infraspot.training import parts
 from infraspot.training.batching import Further, Loader
@@ -19,6 +22,9 @@ from infraspot.training.run import Run
 from infraspot.training.settings import FurtherPart, Recipe
 from infraspot.training.sources import open_negatives, open_training, open_unlabelled, open_validation
 from infraspot.weights.files import load_network
+
+# Layers that no gradient trains are fitted to about as many frames.
+FITTED_FRAMES = 64
 
 
 def build_run(recipe: Recipe, folder: Path | str) -> Run:
@@ -81,14 +87,36 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     )
 
 
-def load_start(run: Run) -> None:
-    """Give a run that has not begun the weights that its recipe starts from, if it names some.
+def begin_run(run: Run) -> None:
+    """Give a fresh run its first weights and labels, and fit the layers that no gradient trains.
 
     Raises
     ------
     UsageError
-        If nothing has that name, or the weights are another network's.
+        If the recipe starts from weights that are not there, or are another network's.
     """
+    _load_start(run)
+    run.scheme.begin(run)
+    if any(isinstance(layer, FittedLayer) for layer in run.module.modules()):
+        _fit_layers(run)
+    if run.ema is not None:
+        run.ema.network.load_state_dict(run.module.state_dict())
+    run.at.begun = True
+
+
+def _fit_layers(run: Run) -> None:
+    """Fit to the first frames of the first epoch, on every process alike."""
+    batches = list(islice(run.loader.epoch(0), -(-FITTED_FRAMES // run.recipe.train.batch)))
+    alike = [batch for batch in batches if batch.images.shape[1:] == batches[0].images.shape[1:]]
+    images, labels = (
+        torch.cat(layers) for layers in zip(*((b.images, b.labels) for b in alike), strict=True)
+    )
+    fit_layers(run.module, images.to(run.device), labels.to(run.device))
+    if run.fabric.world_size > 1:
+        run.module.load_state_dict(run.fabric.broadcast(run.module.state_dict()))
+
+
+def _load_start(run: Run) -> None:
     start = run.recipe.network.start
     if start is None:
         return
@@ -100,8 +128,6 @@ def load_start(run: Run) -> None:
             f"network.start {start} holds weights of {card['network']}, and the recipe trains"
             f" {run.recipe.network.spec}; `infraspot train --start {start}` takes the network from the file"
         ) from error
-    if run.ema is not None:
-        run.ema.network.load_state_dict(source.state_dict())
 
 
 def _open_further(

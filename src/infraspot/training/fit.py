@@ -9,7 +9,7 @@ import torch
 
 from infraspot.core.errors import InfraspotError, UsageError
 from infraspot.losses import Batch
-from infraspot.training.build import load_start
+from infraspot.training.build import begin_run
 from infraspot.training.checkpoint import (
     has_state,
     remove_leftovers,
@@ -67,9 +67,7 @@ def fit(run: Run, *watchers: Watcher) -> bool:
         if run.leads:
             _claim_folder(run)
         if not run.at.begun:
-            load_start(run)
-            run.scheme.begin(run)
-            run.at.begun = True
+            begin_run(run)
         clock = _Clock(run)
         with stop_requests() as stop:
             while run.epoch < run.epochs:

@@ -21,9 +21,9 @@ class SoftIoU(Loss):
     Attributes
     ----------
     pooled
-        Sum over the whole batch, as BasicIRSTD and DNANet do, and give every sample that one value: an empty
-        crop then counts by its pixels. Otherwise each sample for itself, as AGPCNet, MSHNet and D2D do: an
-        empty crop then counts as much as any other.
+        Sum over the whole batch, as BasicIRSTD and DNANet do, and give every sample that one value. A crop
+        without targets then adds its false pixels to the union. Otherwise each sample has its own value, as
+        in AGPCNet, MSHNet and D2D, and a crop without targets counts as much as any other.
     smooth
         ``s``, 1 in all these programs.
     """
@@ -54,8 +54,8 @@ class FocalIoU(Loss):
     """Focal loss whose power follows the overlap (MTU-Net, Wu et al. 2023), summed over the pixels.
 
     ``sum alpha_t (1 - IoU) [(1 - p_t)^2 BCE]^((IoU + 1) / 2)`` with ``p <- 0.999 (p - 0.5) + 0.5``. The
-    program takes the IoU of the whole batch and sums over it; here each sample has its own, so that the value
-    of a sample does not depend on its neighbours.
+    program takes one IoU of the whole batch. Here each sample has its own, so that its value does not depend
+    on its neighbours.
     """
 
     alpha: float = 0.75

@@ -19,8 +19,8 @@ class SLS(Loss):
 
     With ``d = ((Sp - Sy) / 2)^2`` the weight ``w = (min(Sp, Sy) + d) / (max(Sp, Sy) + d)`` punishes a wrong
     size. The location is ``1 - min(r) / max(r) + 4 / pi^2 (theta_p - theta_y)^2`` of the polar form of the
-    mean of ``(x / W, y / H) p``, which the program does not divide by the mass. It is left out where a sample
-    has no target, because nothing has no place.
+    mean of ``(x / W, y / H) p``, which the program does not divide by the mass. A sample without targets has
+    no location, and the term is left out.
 
     Attributes
     ----------

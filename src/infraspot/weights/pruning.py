@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from infraspot.core.errors import UsageError
+from infraspot.losses.sparsity import filter_bands
 from infraspot.weights.narrow import narrow
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -155,12 +156,11 @@ def importance(network: nn.Module, group: Group) -> Tensor:
     """One number a channel: the energy of its filter's Haar low band, times the scale of its norm.
 
     The wavelet is IRPruneDet's idea: a filter of structure keeps its energy in the low band, noise loses half
-    of it. Judgement: one level, along the flattened filter.
+    of it. Judgement: one level, along the flattened filter. The loss ``wavelet_sparsity`` shrinks the same
+    bands while the network trains.
     """
-    weight = _filters(network, group).flatten(1)
-    if weight.shape[1] % 2:
-        weight = torch.cat([weight, weight[:, -1:]], dim=1)
-    score = ((weight[:, 0::2] + weight[:, 1::2]) / 2**0.5).norm(dim=1)
+    low, _ = filter_bands(_filters(network, group))
+    score = low.norm(dim=1)
     for name in group.followers:
         follower = network.get_submodule(name)
         if isinstance(follower, nn.BatchNorm2d):

@@ -1,17 +1,18 @@
 """Reading and writing infrared frames, masks, points, boxes and whole data sets."""
 
 from infraspot.data.clicks import centroid_points, coarse_points
-from infraspot.data.decoding import MAX_PIXELS
 from infraspot.data.images import Frame, read_frames, read_image, read_mask, stray_mask_values
 from infraspot.data.layouts import LAYOUTS
 from infraspot.data.listing import list_images, natural_key
 from infraspot.data.points import read_points, write_points
+from infraspot.data.raster import MAX_PAGES, MAX_PIXELS
 from infraspot.data.reader import Reader, open_dataset
 from infraspot.data.store import write_dataset, write_sample
 from infraspot.data.writing import write_grey, write_mask
 
 __all__ = [
     "LAYOUTS",
+    "MAX_PAGES",
     "MAX_PIXELS",
     "Frame",
     "Reader",

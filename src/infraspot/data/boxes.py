@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
-from infraspot.data.points import read_text
+from infraspot.data.opening import read_text
 
 Boxes = NDArray[np.float64]
 

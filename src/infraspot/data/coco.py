@@ -14,7 +14,7 @@ from infraspot.data.boxes import checked_boxes
 from infraspot.data.entries import Entry, unique_ids
 from infraspot.data.layouts import SEQUENCE_LABELS
 from infraspot.data.listing import images_in, natural_key
-from infraspot.data.points import read_text
+from infraspot.data.opening import read_text
 from infraspot.data.segments import Segments
 
 

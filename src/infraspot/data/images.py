@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
-from infraspot.data.decoding import MAX_PIXELS, Raster, decode, decode_pages
+from infraspot.data.decoding import decode, decode_pages
+from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _FULL_SCALES = (1, 255, 65535)
@@ -47,12 +48,28 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
     return _frame(decode(Path(path), max_pixels), Path(path))
 
 
-def read_frames(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Iterator[Frame]:
+def read_frames(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES
+) -> Iterator[Frame]:
     """Each page of a TIFF in turn, or the one frame of any other file (see :func:`read_image`).
 
-    Pages are decoded one at a time, so that a long recording does not fill the memory.
+    Pages are decoded one at a time, so that a long recording does not fill the memory. A damaged page raises
+    when its turn comes, after the frames before it have been given out.
+
+    Parameters
+    ----------
+    max_pixels
+        Largest page, in pixels; all pages of the file together may have 100 times as many.
+    max_pages
+        Refuse a file of more pages before decoding any.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_image`, with the number of the page in the sentence; or if the file has too many pages
+        or pixels, or a page leads back to an earlier one.
     """
-    for raster in decode_pages(Path(path), max_pixels):
+    for raster in decode_pages(Path(path), max_pixels, max_pages):
         yield _frame(raster, Path(path))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from infraspot.core.errors import InputError, UsageError
 from infraspot.core.files import write_text
 from infraspot.data.listing import IMAGE_SUFFIXES
+from infraspot.data.opening import read_text
 
 Points = dict[str, NDArray[np.float64]]
 _HEADER = ["image", "x", "y"]
@@ -58,22 +59,6 @@ def write_points(path: Path | str, points: Mapping[str, NDArray[Any]]) -> None:
     else:
         raise UsageError(f"cannot write points to {path}; end its name in .json or .csv")
     write_text(path, text)
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte-order mark.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, unreadable or not text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file; save it as UTF-8") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check its name and permissions") from error
 
 
 def drop_image_suffix(name: str) -> str:

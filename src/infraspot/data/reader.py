@@ -14,11 +14,11 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_boxes, read_point_lines
 from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
-from infraspot.data.decoding import MAX_PIXELS
 from infraspot.data.entries import Entry, folder_entries
 from infraspot.data.images import read_image, read_mask
 from infraspot.data.layouts import LAYOUTS, Layout
 from infraspot.data.points import read_points
+from infraspot.data.raster import MAX_PIXELS
 from infraspot.data.segments import Segments
 from infraspot.data.splits import find_split_lists, names_of_split, read_split_list, split_role
 

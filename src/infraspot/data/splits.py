@@ -6,7 +6,8 @@ from pathlib import Path
 
 from infraspot.core.errors import InputError, UsageError, unknown_name
 from infraspot.data.listing import natural_key
-from infraspot.data.points import drop_image_suffix, read_text
+from infraspot.data.opening import read_text
+from infraspot.data.points import drop_image_suffix
 
 # splits/, Splits/, img_idx/, idx_427/, 50_50/, 10000_100/, ImageSets/Main/
 _FOLDER = re.compile(r"splits?|lists?|(img_)?idx\w*|\d+_\d+|imagesets|main", re.IGNORECASE)

@@ -105,7 +105,7 @@ def merge(folders: Sequence[Path], out: Path) -> int:
     from infraspot.data.store import write_dataset
 
     readers = [open_dataset(folder) for folder in folders]
-    rows = list(merged(readers))
+    rows = merged(readers)
     failures: list[str] = []
     samples = _readable(rows, failures)
     splits = merge_splits(readers, _split_or_none)

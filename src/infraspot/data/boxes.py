@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
+from infraspot.data.coordinates import checked_coordinates
 from infraspot.data.opening import read_text
 
 Boxes = NDArray[np.float64]
@@ -51,8 +52,11 @@ def read_boxes(path: Path, form: BoxFormat, shape: tuple[int, int]) -> Boxes:
         boxes = _numbers(path, _voc_rows(path, text), 4)
         boxes[:, :2] += form.shift
     else:
-        rows = [line.strip("[] \t").replace(",", " ").split() for line in text.splitlines() if line.strip()]
-        boxes = _numbers(path, [row[1:] for row in rows] if form.kind == "yolo" else rows, 4)
+        rows = [line.strip("[] \t").replace(",", " ").split() for line in text.split("\n") if line.strip()]
+        if form.kind == "yolo":
+            _refuse_outlines(path, rows)
+            rows = [row[1:] for row in rows]
+        boxes = _numbers(path, rows, 4)
         if form.kind == "yolo":
             height, width = shape
             boxes *= (width, height, width, height)
@@ -75,7 +79,7 @@ def checked_boxes(boxes: Boxes, source: str) -> Boxes:
 
 def read_point_lines(path: Path) -> NDArray[np.float64]:
     """The (N, 2) points (y, x) in a text file with one ``x y`` a line (see :func:`read_boxes` for errors)."""
-    rows = [line.replace(",", " ").split() for line in read_text(path).splitlines() if line.strip()]
+    rows = [line.replace(",", " ").split() for line in read_text(path).split("\n") if line.strip()]
     return _numbers(path, rows, 2)[:, ::-1].copy()
 
 
@@ -117,15 +121,25 @@ def _voc_rows(path: Path, text: str) -> list[list[Any]]:
     return [[box.findtext(corner) for corner in corners] for box in root.iter("bndbox")]
 
 
+def _refuse_outlines(path: Path, rows: list[list[str]]) -> None:
+    """Class, box, and at most a score or a track; longer lines are outlines, whose corners are no box."""
+    for index, row in enumerate(rows):
+        if len(row) > 6:
+            raise InputError(
+                f"{path}: line {index + 1} has {len(row)} numbers, as an outline has; expected a class and "
+                "centre, width and height of a box; export the labels as boxes"
+            )
+
+
 def _numbers(path: Path, rows: list[list[Any]], columns: int) -> NDArray[np.float64]:
     values = np.empty((len(rows), columns))
     for index, row in enumerate(rows):
         try:
+            if len(row) < columns:
+                raise ValueError("too few")
             values[index] = [float(cell) for cell in row[:columns]]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path}: entry {index + 1} is {row!r:.60}; expected {columns} numbers"
             ) from error
-    if not np.isfinite(values).all():
-        raise InputError(f"{path} holds a number that is NaN or infinite; remove it")
-    return values
+    return checked_coordinates(values, str(path))

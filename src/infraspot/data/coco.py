@@ -1,9 +1,9 @@
 """COCO data sets and Anti-UAV sequences: annotation that lies in JSON files."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InputError
 from infraspot.data.boxes import checked_boxes
-from infraspot.data.entries import Entry, unique_ids
+from infraspot.data.coordinates import checked_coordinates
+from infraspot.data.entries import Entry, told_apart
 from infraspot.data.layouts import SEQUENCE_LABELS
 from infraspot.data.listing import images_in, natural_key
 from infraspot.data.opening import read_text
@@ -39,7 +40,7 @@ def coco_entries(root: Path) -> list[Entry]:
     entries = [
         entry for path in files for entry in _file_entries(base, path, "" if len(files) == 1 else path.stem)
     ]
-    return unique_ids(entries, root)
+    return told_apart(entries)
 
 
 def sequence_entries(root: Path) -> list[Entry]:
@@ -62,14 +63,24 @@ def _file_entries(base: Path, path: Path, section: str) -> Iterator[Entry]:
         notes = defaultdict(list)
         for note in found["annotations"]:
             notes[note["image_id"]].append(note)
+        known = Counter(image["id"] for image in found["images"])
+        repeated = [name for name, count in known.items() if count > 1]
+        if repeated:
+            raise InputError(f"{path} gives the id {repeated[0]!r:.60} to several images; number them afresh")
+        if notes and not notes.keys() & known.keys():
+            raise InputError(
+                f"{path}: no annotation belongs to an image (image_id is {next(iter(notes))!r:.60}, the id "
+                f"of an image {next(iter(known), None)!r:.60}); export anew"
+            )
         for image in found["images"]:
-            mine = notes[image["id"]]
+            mine, name = notes[image["id"]], PurePosixPath(image["file_name"])
+            source = f"{path}, image {name}"
             yield Entry(
-                Path(image["file_name"]).stem,
+                name.stem,
                 _located(base, path, str(image["file_name"])),
                 mask=_segments(path, mine),
-                boxes=_corners([note["bbox"] for note in mine], f"{path}, image {image['file_name']}"),
-                section=section,
+                boxes=_corners(_rectangles([note["bbox"] for note in mine], source), source),
+                section="/".join(filter(None, (section, *name.parent.parts))),
             )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a COCO file (at fault: {error}); export it again") from error
@@ -82,6 +93,13 @@ def _segments(path: Path, notes: list[dict[str, Any]]) -> Segments | None:
 
 
 def _located(base: Path, path: Path, name: str) -> Path:
+    """The file of an image, which a name can only give within the set's own folders."""
+    parts = PureWindowsPath(name)  # knows both slashes and drives
+    if parts.drive or parts.root or ".." in parts.parts:
+        raise InputError(
+            f"{path} names the image {name!r:.80}, which leads out of the data set; give names relative to "
+            "its folder, without '..'"
+        )
     split = path.stem.removeprefix("instances_")
     for folder in (base, base / "images", base / split, base / "images" / split, path.parent):
         if (folder / name).is_file():
@@ -89,13 +107,18 @@ def _located(base: Path, path: Path, name: str) -> Path:
     raise DataError(f"{path} names the image {name}, which is neither in {base} nor in its images folder")
 
 
-def _corners(boxes: list[Any], source: str) -> NDArray[np.float64]:
+def _rectangles(boxes: list[Any], source: str) -> NDArray[np.float64]:
+    """(N, 4) corners and sizes as the file gives them."""
     try:
-        corners = np.array(boxes, np.float64).reshape(len(boxes), 4)
-    except (TypeError, ValueError) as error:
+        found = np.array(boxes, np.float64).reshape(len(boxes), 4)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{source}: a box is not [x, y, width, height]; export it again") from error
-    corners[:, 2:] += corners[:, :2]
-    return checked_boxes(corners, source)
+    return checked_coordinates(found, source)
+
+
+def _corners(rectangles: NDArray[np.float64], source: str) -> NDArray[np.float64]:
+    first, size = rectangles[:, :2], rectangles[:, 2:]
+    return checked_boxes(np.concatenate([first, first + size], axis=1), source)
 
 
 def _sequence(root: Path, label: Path) -> Iterator[Entry]:
@@ -110,12 +133,18 @@ def _sequence(root: Path, label: Path) -> Iterator[Entry]:
             "extract every frame of the video, and no other image, into that folder"
         )
     exist = found.get("exist", [1] * len(frames))
+    if not isinstance(exist, list) or len(exist) != len(frames):
+        raise DataError(
+            f"{label}: 'exist' is not a list of {len(frames)} marks, one a frame; export it again"
+        )
     name = folder.relative_to(root).as_posix()
     section = name.partition("/")[0]
-    for frame, there, rectangle in zip(frames, exist, rectangles, strict=False):
-        seen = bool(there) and isinstance(rectangle, list) and len(rectangle) == 4 and min(rectangle[2:]) > 0
-        boxes = _corners([rectangle] if seen else [], f"{label}, frame {frame.name}")
-        yield Entry(f"{name}/{frame.stem}".replace("/", "_"), frame, boxes=boxes, section=section)
+    for frame, there, rectangle in zip(frames, exist, rectangles, strict=True):
+        source = f"{label}, frame {frame.name}"
+        found_boxes = _rectangles([rectangle] if there and rectangle else [], source)
+        seen = found_boxes[(found_boxes[:, 2:] > 0).all(axis=1)]
+        stem = f"{name}/{frame.stem}".replace("/", "_")
+        yield Entry(stem, frame, boxes=_corners(seen, source), section=section)
 
 
 def _load(path: Path) -> Any:

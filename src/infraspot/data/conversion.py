@@ -15,6 +15,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import voc_text, yolo_text
 from infraspot.data.clicks import filled_boxes, sample_boxes, sample_points
+from infraspot.data.entries import refuse_repeats
 from infraspot.data.points import write_points
 from infraspot.data.reader import Reader
 from infraspot.data.segments import run_lengths
@@ -34,16 +35,25 @@ class Order:
     seed: int = 0
 
 
-def merged(readers: Sequence[Reader]) -> Iterator[tuple[Reader, int, str]]:
+def merged(readers: Sequence[Reader]) -> list[tuple[Reader, int, str]]:
     """Every image of several sets: its reader, its index, and an id that is unique among them all.
 
     An id that several sets use gets the name of its set in front, in each of them.
+
+    Raises
+    ------
+    DataError
+        If an id with a set's name in front is again that of another image.
     """
-    names = _distinct([reader.name for reader in readers])
+    sources = _distinct([reader.name for reader in readers])
     uses = Counter(name for reader in readers for name in reader.ids)
-    for reader, source in zip(readers, names, strict=True):
-        for index, name in enumerate(reader.ids):
-            yield reader, index, f"{source}_{name}" if uses[name] > 1 else name
+    rows = [
+        (reader, index, f"{source}_{name}" if uses[name] > 1 else name)
+        for reader, source in zip(readers, sources, strict=True)
+        for index, name in enumerate(reader.ids)
+    ]
+    refuse_repeats((name for _, _, name in rows), "the merged set")
+    return rows
 
 
 def merge_splits(readers: Sequence[Reader], open_split: Callable[[Reader, str], Reader | None]) -> Splits:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def folder_entries(root: Path, layout: Layout) -> list[Entry]:
     Raises
     ------
     DataError
-        If a folder may not be read, or two images of one section share a name.
+        If a folder may not be read.
     """
     entries = [
         entry
@@ -56,7 +56,7 @@ def folder_entries(root: Path, layout: Layout) -> list[Entry]:
         for section, inner in _sections(root, label, part)
         for entry in _part_entries(root, section, inner)
     ]
-    return unique_ids(entries, root)
+    return told_apart(entries)
 
 
 def strangers(root: Path, layout: Layout) -> list[Path]:
@@ -75,17 +75,30 @@ def strangers(root: Path, layout: Layout) -> list[Path]:
     return sorted(found, key=natural_key)
 
 
-def unique_ids(entries: list[Entry], root: Path) -> list[Entry]:
+def told_apart(entries: list[Entry]) -> list[Entry]:
     """Put the section before every id when names repeat between sections."""
     if len({entry.id for entry in entries}) < len(entries):
-        entries = [replace(entry, id=f"{entry.section.replace('/', '_')}_{entry.id}") for entry in entries]
-    repeated = [name for name, count in Counter(entry.id for entry in entries).items() if count > 1]
-    if repeated:
-        raise DataError(
-            f"{root} holds {len(repeated)} names twice, such as {repeated[0]} with two suffixes; "
-            "rename one of each"
-        )
+        entries = [
+            replace(entry, id="_".join([*entry.section.split("/"), entry.id]).lstrip("_"))
+            for entry in entries
+        ]
     return entries
+
+
+def refuse_repeats(ids: Iterable[str], source: str) -> None:
+    """Samples are told apart by their ids alone: two with one id would silently become one.
+
+    Raises
+    ------
+    DataError
+        If an id comes twice; ``source`` says where.
+    """
+    repeated = [name for name, count in Counter(ids).items() if count > 1]
+    if repeated:
+        shown = ", ".join(repeated[:3]) + (", ..." if len(repeated) > 3 else "")
+        raise DataError(
+            f"{source} holds {len(repeated)} ids more than once ({shown}); rename all but one image of each"
+        )
 
 
 def _sections(root: Path, label: str, part: Part) -> Iterator[tuple[str, Part]]:

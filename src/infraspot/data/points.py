@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError, UsageError
 from infraspot.core.files import write_text
+from infraspot.data.coordinates import checked_coordinates
 from infraspot.data.listing import IMAGE_SUFFIXES
 from infraspot.data.opening import read_text
 
@@ -29,7 +30,8 @@ def read_points(path: Path | str) -> Points:
     Raises
     ------
     InputError
-        If the file is absent, unreadable, of another form, or holds a value that is not a finite number.
+        If the file is absent, unreadable, of another form, gives two names for one image, or holds a value
+        that is not a number or lies in no image.
     """
     path = Path(path)
     text = read_text(path)
@@ -70,17 +72,37 @@ def drop_image_suffix(name: str) -> str:
 
 def _from_json(path: Path, text: str) -> dict[str, list[Any]]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}); write it as {{stem: [[x, y], ...]}}"
         ) from error
-    pairs: dict[str, list[Any]] = {}
     for name, values in found.items():
         if not isinstance(values, list):
-            raise InputError(f"{path}: {name!r} holds {_shown(values)}; expected a list of [x, y] pairs")
-        pairs.setdefault(drop_image_suffix(name), []).extend(values)
-    return pairs
+            raise InputError(f"{path}: {name!r:.60} holds {_shown(values)}; expected a list of [x, y] pairs")
+    stems = _stems(path, found)
+    return {stems[name]: values for name, values in found.items()}
+
+
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _stems(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """The image that each name in a file means; two names for one image are refused, as points would mix."""
+    stems: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for name in names:
+        stems[name] = drop_image_suffix(name.strip())
+        owner = owners.setdefault(stems[name], name)
+        if owner != name:
+            raise InputError(
+                f"{path}: {owner!r:.60} and {name!r:.60} both mean the image {stems[name]:.60}; name it once"
+            )
+    return stems
 
 
 def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
@@ -93,9 +115,10 @@ def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
         raise InputError(
             f"{path} is not a points file; expected JSON {{stem: [[x, y], ...]}} or CSV image,x,y"
         )
+    stems = _stems(path, (row[0] for row in rows[1:]))
     pairs: dict[str, list[Any]] = {}
     for name, *values in rows[1:]:
-        points = pairs.setdefault(drop_image_suffix(name.strip()), [])
+        points = pairs.setdefault(stems[name], [])
         if any(value.strip() for value in values):
             points.append(values[:2])
     return pairs
@@ -121,9 +144,7 @@ def _as_array(path: Path, stem: str, values: list[Any]) -> NDArray[np.float64]:
             raise InputError(
                 f"{path}: point {index + 1} of {stem!r} is {_shown(pair)}; expected two numbers x and y"
             ) from error
-    if not np.isfinite(points).all():
-        raise InputError(f"{path}: {stem!r} holds a point that is NaN or infinite; remove it")
-    return points
+    return checked_coordinates(points, f"{path}, points (y, x) of {stem!r}")
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_boxes, read_point_lines
 from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
-from infraspot.data.entries import Entry, folder_entries
+from infraspot.data.entries import Entry, folder_entries, refuse_repeats
 from infraspot.data.images import read_image, read_mask
 from infraspot.data.layouts import LAYOUTS, Layout
 from infraspot.data.points import read_points
@@ -38,6 +38,11 @@ class Reader(Sequence[Sample]):
         The split that was asked for, None for the whole set.
     root
         The folder that the layout's paths are relative to.
+
+    Raises
+    ------
+    DataError
+        If two samples have the same id.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Reader(Sequence[Sample]):
     ) -> None:
         self.name, self.layout, self.split, self.root = name, layout, split, root
         self._entries, self._max_pixels = tuple(entries), max_pixels
+        refuse_repeats(self.ids, f"{root}" + (f", split {split!r}," if split else ""))
 
     def __len__(self) -> int:
         return len(self._entries)

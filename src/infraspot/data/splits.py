@@ -1,6 +1,7 @@
 """Split lists: which text files of a data set name its training, validation and test images."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def names_of_split(lists: Mapping[str, Path], split: str) -> list[str]:
     """
     roles = {split_role(name.rpartition("/")[2]) for name in lists}
     parts = ("train", "val") if split == "trainval" and split not in roles else (split,)
-    return [name for part in parts for name in read_split_list(pick_split_list(lists, part))]
+    names = (name for part in parts for name in read_split_list(pick_split_list(lists, part)))
+    return list(dict.fromkeys(names))
 
 
 def pick_split_list(lists: Mapping[str, Path], split: str) -> Path:
@@ -78,11 +80,11 @@ def read_split_list(path: Path) -> list[str]:
     InputError
         If the file cannot be read or names an image twice.
     """
-    lines = (line.strip().replace("\\", "/") for line in read_text(path).splitlines())
+    lines = (line.strip(" \t").replace("\\", "/") for line in read_text(path).split("\n"))
     names = [drop_image_suffix(line) for line in lines if line]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path} names {twice} twice; remove one of the lines")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path} names {repeated[0]:.60} twice; remove one of the lines")
     return names
 
 

@@ -4,7 +4,7 @@ import logging
 import lzma
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -16,6 +16,11 @@ from infraspot.data.pillow import pillow_page
 from infraspot.data.raster import Raster, check_size, explained
 
 _CODECS = frozenset({"NONE", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA"})
+_INFLATERS: Mapping[str, Callable[[], Any]] = {
+    "DEFLATE": zlib.decompressobj,
+    "ADOBE_DEFLATE": zlib.decompressobj,
+    "LZMA": lzma.LZMADecompressor,
+}
 _MOST_TAGS = 4096
 _ALL_PAGES = 100  # the pixels of all pages together, in units of the largest page
 
@@ -115,6 +120,8 @@ def _number(file: BinaryIO, place: int, form: str) -> int:
 
 def _check_page(page: Any, where: str, max_pixels: int, pixels: int) -> None:
     check_size(where, (page.imagewidth, page.imagelength), max_pixels)
+    if page.is_tiled:
+        check_size(f"a tile of {where}", (page.tilewidth, page.tilelength), max_pixels)
     if page.size > 4 * max_pixels or page.imagedepth != 1:
         raise InputError(f"{where} has the shape {page.shape}; expected a grey or RGB plane")
     if pixels > _ALL_PAGES * max_pixels:
@@ -154,12 +161,7 @@ def _check_segments(file: BinaryIO, page: Any) -> None:
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(places) < down * across * planes or not all(offset and size for offset, size in places):
         raise ValueError(f"{down * across * planes} strips or tiles are due, and not all of them are there")
-    inflaters = {
-        "DEFLATE": zlib.decompressobj,
-        "ADOBE_DEFLATE": zlib.decompressobj,
-        "LZMA": lzma.LZMADecompressor,
-    }
-    if (inflater := inflaters.get(page.compression.name)) is None:
+    if (inflater := _INFLATERS.get(page.compression.name)) is None:
         return
     row_bytes = -(-columns * page.samplesperpixel // planes * page.bitspersample // 8)
     for number, (offset, size) in enumerate(places):

@@ -34,11 +34,14 @@ def scene_rng(seed: int, index: int) -> np.random.Generator:
 
 
 def generate(count: int, seed: int, ranges: SceneRanges | None = None, *, first: int = 0) -> Iterator[Scene]:
-    """Scenes ``first`` to ``first + count - 1`` of the endless series that ``seed`` and ``ranges`` define."""
+    """Scenes ``first`` to ``first + count - 1`` of the endless series that ``seed`` and ``ranges`` define.
+
+    The id of a scene names its seed and its number, so that scenes of several seeds can be used together.
+    """
     for index in range(first, first + count):
         rng = scene_rng(seed, index)
         spec = draw_spec(ranges or SceneRanges(), rng)
-        yield Scene(spec, generate_sequence(spec, rng, f"scene_{index:06d}"))
+        yield Scene(spec, generate_sequence(spec, rng, f"scene_{seed}_{index:06d}"))
 
 
 def generate_scene(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> Sample:

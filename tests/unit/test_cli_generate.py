@@ -43,10 +43,10 @@ def test_the_same_options_make_the_same_files(tmp_path):
 def test_a_second_run_keeps_what_is_there_and_adds_what_is_missing(tmp_path):
     out = tmp_path / "set"
     assert module.write_scenes(out, 3, 0, RANGES) == 3
-    (out / "masks/scene_000001_pixels0.png").unlink()
-    kept = (out / "images/scene_000000.png").stat().st_mtime_ns
+    (out / "masks/scene_0_000001_pixels0.png").unlink()
+    kept = (out / "images/scene_0_000000.png").stat().st_mtime_ns
     assert module.write_scenes(out, 5, 0, RANGES) == 3
-    assert (out / "images/scene_000000.png").stat().st_mtime_ns == kept
+    assert (out / "images/scene_0_000000.png").stat().st_mtime_ns == kept
     assert len(json.loads((out / "scenes.json").read_text())["scenes"]) == 5
     assert module.write_scenes(out, 2, 0, RANGES) == 0
     assert len(json.loads((out / "scenes.json").read_text())["scenes"]) == 5
@@ -99,7 +99,7 @@ def test_wrong_options_exit_with_two_and_write_nothing(tmp_path, options):
 def test_sequences_are_written_frame_by_frame(tmp_path):
     assert run(tmp_path / "set", "--scenes", "1", "--frames", "3", "--kind", "sky", "--targets", "1") == 0
     ids = sorted(path.stem for path in (tmp_path / "set/images").iterdir())
-    assert ids == [f"scene_000000_{t:04d}" for t in range(3)]
+    assert ids == [f"scene_0_000000_{t:04d}" for t in range(3)]
 
 
 def test_comparison_gives_statistics_and_a_picture(tmp_path, capsys):

@@ -18,6 +18,8 @@ _MAGIC = (b"\x89PNG", b"BM", b"\xff\xd8", b"II", b"MM")
 _FORMATS = ("PNG", "BMP", "JPEG", "TIFF")
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_MARK = 0xA5
+_MARKS = {"1": 255, "LA": (_MARK,) * 2, "RGB": (_MARK,) * 3, "RGBA": (_MARK,) * 4}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_PIECE = 1 << 20
 _OPENING = threading.Lock()
@@ -40,16 +42,28 @@ def pillow_page(file: BinaryIO, index: int, where: str, max_pixels: int) -> Rast
                 image.seek(index)
                 check_size(where, image.size, max_pixels)
                 return _raster(image)
-        raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else ""
-        interlaced = bool(image.info.get("interlace"))
-        if raw_mode in _DEEP_PNG:
-            raster = Raster(_deep_png(file, image, raw_mode, where), 16, 65535)
-        else:
-            raster = _raster(image)
-        # Rows that a PNG lacks stay zero: only then, or where rows come in several passes, is a count due.
-        if image.format == "PNG" and (interlaced or not raster.values[-1].any()):
-            _check_rows(file)
-        return raster
+        if image.format == "PNG":
+            return _png(file, image, where)
+        return _raster(image)
+
+
+def _png(file: BinaryIO, image: Any, where: str) -> Raster:
+    """A PNG all of whose rows are there.
+
+    Pillow takes one whose data end early, and leaves the missing rows as its memory was. So the memory gets a
+    mark beforehand, and only where the mark is still seen, or rows come in several passes, they are counted.
+    """
+    colour = _MARKS.get(image.mode, _MARK)
+    image.im = marked = Image.new(image.mode, image.size, colour).im
+    raw_mode, interlaced = image.tile[0].args if image.tile else "", bool(image.info.get("interlace"))
+    if raw_mode in _DEEP_PNG:
+        raster = Raster(_deep_png(file, image, raw_mode, where), 16, 65535)
+    else:
+        raster = _raster(image)
+    last = (image.width - 1, image.height - 1)
+    if interlaced or image.im is not marked or image.getpixel(last) == colour:
+        _check_rows(file)
+    return raster
 
 
 def _raster(image: Image.Image) -> Raster:

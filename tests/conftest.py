@@ -24,17 +24,17 @@ def _research_set(name: str) -> Path:
 
 @pytest.fixture
 def sirst1() -> Path:
-    """341 real images of SIRST-v1, its train and val splits."""
+    """Real images of SIRST-v1, its train and val splits."""
     return _research_set("sirst-v1")
 
 
 @pytest.fixture
 def sirst2() -> Path:
-    """120 real images of SIRST-V2."""
+    """Real images of SIRST-V2, most of them without a target."""
     return _research_set("sirst-v2-part")
 
 
 @pytest.fixture
 def densesirst() -> Path:
-    """373 images of DenseSIRST."""
+    """Real images of DenseSIRST, with sky masks and points."""
     return _research_set("densesirst-part") / "SIRSTdevkit"

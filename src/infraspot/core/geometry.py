@@ -53,15 +53,18 @@ def find_components(mask: NDArray[Any], connectivity: int = 8) -> Components:
     labels = np.zeros(mask.shape, np.int32)
     rows = np.flatnonzero(mask.any(axis=1))
     # Targets are few: only the rows between the first and the last of them are labelled.
-    band = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0)
-    count = ndimage.label(mask[band], structure=_STRUCTURE[connectivity], output=labels[band])
-    ys, xs = np.nonzero(labels)
-    index = labels[ys, xs] - 1
+    band = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0, 1)
+    inner = labels[band]
+    count = ndimage.label(mask[band], structure=_STRUCTURE[connectivity], output=inner)
+    ys, xs = np.nonzero(inner)
+    index = inner[ys, xs] - 1
+    ys += band.start
     areas = np.bincount(index, minlength=count).astype(np.int64)
     centroids = (
         np.stack([np.bincount(index, weights=axis, minlength=count) for axis in (ys, xs)], axis=1)
         / np.maximum(areas, 1)[:, None]
     )
-    slices = ndimage.find_objects(labels)
+    slices = ndimage.find_objects(inner)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], np.int64).reshape(count, 4)
+    boxes[:, 1::2] += band.start
     return Components(labels, areas, centroids, boxes)

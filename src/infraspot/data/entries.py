@@ -27,7 +27,7 @@ class Entry:
 
     id: str
     image: Path
-    mask: Path | Segments | None = None
+    mask: Path | Segments | NDArray[np.bool_] | None = None
     boxes: Path | NDArray[np.float64] | None = None
     points: Path | NDArray[np.float64] | None = None
     sky: Path | None = None

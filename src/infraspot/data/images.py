@@ -24,6 +24,26 @@ class Frame:
     bit_depth: int
 
 
+@dataclass(frozen=True, eq=False)
+class StoredMask:
+    """The (H, W) values of a mask file, and the full scale that they are read against."""
+
+    values: NDArray[Any]
+    full_scale: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool, True above half of the full scale."""
+        return np.asarray(self.values > self.full_scale / 2)
+
+    @property
+    def strays(self) -> list[float]:
+        """The values that are neither 0 nor the full scale, ascending."""
+        if not ((self.values != 0) & (self.values != self.full_scale)).any():  # quicker than sorting
+            return []
+        return [float(value) for value in np.unique(self.values) if value not in (0, self.full_scale)]
+
+
 def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
     """The frame in a PNG, BMP, JPEG or TIFF file (the first page of a TIFF).
 
@@ -85,16 +105,26 @@ def read_mask(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.b
     InputError
         As :func:`read_image`.
     """
-    values, full = _mask_values(Path(path), max_pixels)
-    return values > full / 2
+    return read_stored_mask(Path(path), max_pixels).mask
 
 
 def stray_mask_values(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> list[float]:
     """The values of a mask file that are neither 0 nor its full scale, ascending; empty for a binary mask."""
-    values, full = _mask_values(Path(path), max_pixels)
-    if not ((values != 0) & (values != full)).any():  # far quicker than sorting, and nearly always so
-        return []
-    return [float(value) for value in np.unique(values) if value not in (0, full)]
+    return read_stored_mask(Path(path), max_pixels).strays
+
+
+def read_stored_mask(path: Path, max_pixels: int = MAX_PIXELS) -> StoredMask:
+    """A mask file as it is, for its mask and its stray values together (see :func:`read_mask` for errors)."""
+    raster = decode(path, max_pixels)
+    if raster.palette is not None and raster.values.max() <= 1:
+        return StoredMask(raster.values, 1)
+    values = _grey(raster)
+    if values.dtype.kind == "f" and raster.full_scale is not None:
+        values = values.round()  # the luma of white may miss 255 by a rounding error
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(f"the mask {path} holds NaN or infinite values; write it anew with 0 and 255")
+    top = float(values.max())
+    return StoredMask(values, next((scale for scale in _FULL_SCALES if top <= scale), top))
 
 
 def _frame(raster: Raster, path: Path) -> Frame:
@@ -134,17 +164,3 @@ def _stretched(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
         return np.divide(values, 65535, dtype=np.float32)
     span = high - low or 1.0
     return ((values / span) - (low / span)).clip(0, 1).astype(np.float32)
-
-
-def _mask_values(path: Path, max_pixels: int) -> tuple[NDArray[Any], float]:
-    """The stored values of a mask and the full scale that they are read against."""
-    raster = decode(path, max_pixels)
-    if raster.palette is not None and raster.values.max() <= 1:
-        return raster.values, 1
-    values = _grey(raster)
-    if values.dtype.kind == "f" and raster.full_scale is not None:
-        values = values.round()  # the luma of white may miss 255 by a rounding error
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"the mask {path} holds NaN or infinite values; write it anew with 0 and 255")
-    top = float(values.max())
-    return values, next((scale for scale in _FULL_SCALES if top <= scale), top)

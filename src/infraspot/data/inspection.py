@@ -14,8 +14,8 @@ from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
-from infraspot.core.sample import Sample
-from infraspot.data.images import read_image, read_mask, stray_mask_values
+from infraspot.core.sample import FloatArray, Sample
+from infraspot.data.images import read_image, read_mask
 from infraspot.data.reader import Reader
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def inspect(reader: Reader, index: int, *, contrast: bool = False) -> Inspection
     """Inspect one image; nothing is raised for a flaw in the data."""
     name = reader.ids[index]
     try:
-        sample = reader[index]
+        sample, strays = reader.examine(index)
     except InputError as error:
         return Inspection(name, flaws=tuple(_why_unreadable(reader, index, error)))
     areas, ratios = _targets(sample, contrast)
@@ -78,11 +78,10 @@ def inspect(reader: Reader, index: int, *, contrast: bool = False) -> Inspection
         sample.shape,
         sample.bit_depth,
         pixel_digest(sample.image),
-        float(sample.image.mean()),
-        float(sample.image.std()),
+        *_brightness(sample.image),
         areas,
         ratios,
-        tuple(_flaws(reader, index, sample)),
+        tuple(_flaws(reader, index, sample, strays)),
     )
 
 
@@ -106,12 +105,12 @@ def _why_unreadable(reader: Reader, index: int, error: InputError) -> Iterator[F
     """Tell a damaged image from a mask that is damaged or of another size."""
     name, path, mask = reader.ids[index], reader.image_path(index), reader.mask_path(index)
     try:
-        shape = read_image(path).image.shape
+        shape = read_image(path, max_pixels=reader.max_pixels).image.shape
     except InputError as failure:
         yield Flaw("damaged", name, str(failure))
         return
     try:
-        other = shape if mask is None else read_mask(mask).shape
+        other = shape if mask is None else read_mask(mask, max_pixels=reader.max_pixels).shape
     except InputError as failure:
         yield Flaw("damaged", name, str(failure))
         return
@@ -122,11 +121,18 @@ def _why_unreadable(reader: Reader, index: int, error: InputError) -> Iterator[F
         yield Flaw("bad annotation", name, str(error))
 
 
-def _flaws(reader: Reader, index: int, sample: Sample) -> Iterator[Flaw]:
-    mask = reader.mask_path(index)
-    if mask is not None and (strays := stray_mask_values(mask)):
+def _brightness(image: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    mean = float(image.mean())
+    apart = (image - mean).ravel()
+    return mean, float(np.sqrt(np.dot(apart, apart) / apart.size))
+
+
+def _flaws(reader: Reader, index: int, sample: Sample, strays: list[float]) -> Iterator[Flaw]:
+    if strays:
         shown = ", ".join(f"{value:g}" for value in strays[:4]) + (", ..." if len(strays) > 4 else "")
-        yield Flaw("non-binary mask", sample.id, f"{_relative(mask, reader)} also holds {shown}")
+        place = _relative(reader.mask_path(index), reader)
+        yield Flaw("non-binary mask", sample.id, f"{place} also holds {shown}")
     if sample.mask is not None and not sample.mask.any():
         yield Flaw("no target", sample.id, "its mask is empty")
     height, width = sample.shape

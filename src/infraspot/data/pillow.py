@@ -3,7 +3,7 @@
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -19,7 +19,12 @@ _FORMATS = ("PNG", "BMP", "JPEG", "TIFF")
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 _MARK = 0xA5
-_MARKS = {"1": 255, "LA": (_MARK,) * 2, "RGB": (_MARK,) * 3, "RGBA": (_MARK,) * 4}
+_MARKS: Mapping[str, int | tuple[int, ...]] = {
+    "1": 255,
+    "LA": (_MARK,) * 2,
+    "RGB": (_MARK,) * 3,
+    "RGBA": (_MARK,) * 4,
+}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_PIECE = 1 << 20
 _OPENING = threading.Lock()

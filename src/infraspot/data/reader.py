@@ -15,7 +15,7 @@ from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_boxes, read_point_lines
 from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
 from infraspot.data.entries import Entry, folder_entries, refuse_repeats
-from infraspot.data.images import read_image, read_mask
+from infraspot.data.images import read_image, read_mask, read_stored_mask
 from infraspot.data.layouts import LAYOUTS, Layout
 from infraspot.data.points import read_points
 from infraspot.data.raster import MAX_PIXELS
@@ -38,6 +38,10 @@ class Reader(Sequence[Sample]):
         The split that was asked for, None for the whole set.
     root
         The folder that the layout's paths are relative to.
+    max_pixels
+        Larger images are refused.
+    ids
+        The id of every sample, in order; no two are equal.
 
     Raises
     ------
@@ -56,7 +60,8 @@ class Reader(Sequence[Sample]):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.name, self.layout, self.split, self.root = name, layout, split, root
-        self._entries, self._max_pixels = tuple(entries), max_pixels
+        self._entries, self.max_pixels = tuple(entries), max_pixels
+        self.ids = [entry.id for entry in self._entries]
         refuse_repeats(self.ids, f"{root}" + (f", split {split!r}," if split else ""))
 
     def __len__(self) -> int:
@@ -69,21 +74,24 @@ class Reader(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> "Sample | Reader":
         if isinstance(index, slice):
             return self._with(self._entries[index], self.split)
-        return _read(self._entries[index], LAYOUTS[self.layout], self._max_pixels)
+        return _read(self._entries[index], LAYOUTS[self.layout], self.max_pixels)
 
     def __repr__(self) -> str:
         split = f", split {self.split!r}" if self.split else ""
         return f"<Reader {self.name!r}, layout {self.layout!r}{split}: {len(self)} images>"
 
     @property
-    def ids(self) -> list[str]:
-        """The id of every sample, in order."""
-        return [entry.id for entry in self._entries]
-
-    @property
     def sections(self) -> list[str]:
         """The folder or split that each sample was found in; empty where the set has none."""
         return [entry.section for entry in self._entries]
+
+    def examine(self, index: int) -> tuple[Sample, list[float]]:
+        """One sample, and the stray values of its mask file (:func:`infraspot.data.stray_mask_values`)."""
+        entry = self._entries[index]
+        if not isinstance(entry.mask, Path):
+            return self[index], []
+        stored = read_stored_mask(entry.mask, self.max_pixels)
+        return _read(replace(entry, mask=stored.mask), LAYOUTS[self.layout], self.max_pixels), stored.strays
 
     def image_path(self, index: int) -> Path:
         """The file of one image."""
@@ -123,7 +131,7 @@ class Reader(Sequence[Sample]):
         return self._with([known[name] for name in ids], split)
 
     def _with(self, entries: Sequence[Entry], split: str | None) -> "Reader":
-        return Reader(self.name, self.layout, split, self.root, entries, max_pixels=self._max_pixels)
+        return Reader(self.name, self.layout, split, self.root, entries, max_pixels=self.max_pixels)
 
 
 def open_dataset(
@@ -240,17 +248,17 @@ def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
 
 
 def _layer(
-    source: Path | Segments | None, entry: Entry, shape: tuple[int, int], max_pixels: int
+    source: Path | Segments | NDArray[np.bool_] | None, entry: Entry, shape: tuple[int, int], max_pixels: int
 ) -> NDArray[np.bool_] | None:
     """A mask of the image's own size."""
     if source is None:
         return None
     if isinstance(source, Segments):
         return source.draw(shape)
-    layer = read_mask(source, max_pixels=max_pixels)
+    layer = read_mask(source, max_pixels=max_pixels) if isinstance(source, Path) else source
     if layer.shape != shape:
         raise InputError(
-            f"the mask {source} is {layer.shape[1]}x{layer.shape[0]}, and its image {entry.image} is "
+            f"the mask of {entry.id} is {layer.shape[1]}x{layer.shape[0]}, and its image {entry.image} is "
             f"{shape[1]}x{shape[0]}; replace one of them, or leave {entry.id} out"
         )
     return layer

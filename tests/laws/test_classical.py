@@ -25,7 +25,7 @@ def frame():
     return image.astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (1, 7), (2, 3), (41, 50), (61, 33)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (2, 3), (41, 50), (61, 33)])
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
 def test_a_constant_frame_of_any_size_has_no_target_and_raises_no_warning(detector, shape, level):
     with warnings.catch_warnings():

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
+from infraspot.core.frames import as_grey, as_plane
+from infraspot.core.options import shown
 
 _SHOWN = 5
 
 
-def as_image(image: NDArray[Any]) -> NDArray[np.float32]:
+def as_image(image: Any) -> NDArray[np.float32]:
     """(H, W) float32 in [0, 1] of a grey frame: whole numbers are divided by the largest of their type.
 
     Pixels that are NaN or infinite take the median of the others.
@@ -18,29 +20,14 @@ def as_image(image: NDArray[Any]) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        If the frame is not two-dimensional, is empty, or holds numbers outside [0, 1] as floats.
+        If the frame is not two-dimensional, is empty, has no finite pixel, or holds floats outside [0, 1].
     """
-    frame = np.asarray(image)
-    if frame.ndim != 2 or frame.size == 0:
-        raise InputError(f"expected a grey image (H, W), and its shape is {frame.shape}; pass one channel")
-    if frame.dtype == np.bool_:
-        return frame.astype(np.float32)
-    if np.issubdtype(frame.dtype, np.unsignedinteger):
-        return (frame / np.iinfo(frame.dtype).max).astype(np.float32)
-    if not np.issubdtype(frame.dtype, np.floating):
-        raise InputError(f"expected uint8, uint16 or floats in [0, 1], and the image is {frame.dtype}")
-    low, high = float(frame.min()), float(frame.max())
-    if not np.isfinite(low + high):
-        known = np.isfinite(frame)
+    frame = as_plane(image)
+    if frame.dtype.kind == "f" and not (known := np.isfinite(frame)).all():
         if not known.any():
             raise InputError("the image has no finite pixel; check how it was read")
         frame = np.where(known, frame, np.median(frame[known]))
-        low, high = float(frame.min()), float(frame.max())
-    if low < 0 or high > 1:
-        raise InputError(
-            f"expected grey values in [0, 1], and they reach from {low:g} to {high:g}; rescale them"
-        )
-    return frame.astype(np.float32, copy=False)
+    return as_grey(frame)
 
 
 def as_points(points: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -49,16 +36,19 @@ def as_points(points: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        Naming every click that is NaN or outside the frame.
+        If they are not real numbers (N, 2); naming every click that is NaN or outside the frame.
     """
     try:
-        clicks = np.asarray(points, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected clicks (N, 2) as (y, x), and they are not numbers: {error}") from error
-    if clicks.size == 0:
+        given = np.asarray(points)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"expected clicks (N, 2) as (y, x), and they are no array: {error}") from error
+    if given.shape in ((0,), (0, 2)):
         return np.zeros((0, 2))
-    if clicks.ndim != 2 or clicks.shape[1] != 2:
-        raise InputError(f"expected clicks (N, 2) as (y, x), and their shape is {clicks.shape}")
+    if given.dtype.kind not in "iuf":
+        raise InputError(f"expected clicks (N, 2) as (y, x) in pixels, and {shown(points)} came")
+    if given.ndim != 2 or given.shape[1] != 2:
+        raise InputError(f"expected clicks (N, 2) as (y, x), and their shape is {given.shape}")
+    clicks = np.ascontiguousarray(given, np.float64)
     height, width = shape
     with np.errstate(invalid="ignore"):
         inside = (clicks > -0.5).all(1) & (clicks[:, 0] < height - 0.5) & (clicks[:, 1] < width - 0.5)

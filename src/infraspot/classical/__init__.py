@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from infraspot.classical.admd import admd
 from infraspot.classical.directional import max_mean, max_median
+from infraspot.classical.ilcm import ilcm
 from infraspot.classical.ipi import ipi
 from infraspot.classical.lcm import lcm
 from infraspot.classical.mpcm import mpcm
+from infraspot.classical.nolc import nolc
+from infraspot.classical.nram import nram
 from infraspot.classical.pstnn import pstnn
 from infraspot.classical.ript import ript
+from infraspot.classical.rlcm import rlcm
 from infraspot.classical.top_hat import top_hat
 
 CLASSICAL: dict[str, Callable[..., NDArray[np.float32]]] = {
@@ -23,9 +27,13 @@ CLASSICAL: dict[str, Callable[..., NDArray[np.float32]]] = {
     "maxmean": max_mean,
     "maxmedian": max_median,
     "lcm": lcm,
+    "ilcm": ilcm,
+    "rlcm": rlcm,
     "mpcm": mpcm,
     "admd": admd,
     "ipi": ipi,
+    "nram": nram,
+    "nolc": nolc,
     "ript": ript,
     "pstnn": pstnn,
 }
@@ -36,9 +44,13 @@ SIGMAS = {
     "maxmean": 12.0,
     "maxmedian": 20.0,
     "lcm": 5.0,
+    "ilcm": 5.0,
+    "rlcm": 12.0,
     "mpcm": 12.0,
     "admd": 12.0,
     "ipi": 20.0,
+    "nram": 12.0,
+    "nolc": 12.0,
     "ript": 12.0,
-    "pstnn": 20.0,
+    "pstnn": 12.0,
 }

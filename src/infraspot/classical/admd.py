@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.classical.cells import cell_mean, neighbours
+from infraspot.classical.cells import cell_mean, neighbours, require_cells
 from infraspot.classical.polarity import Polarity, Response, respond
 
 
@@ -36,6 +36,8 @@ def admd(
     -------
     (H, W) float32 >= 0, squared grey levels on the scale of ``image``.
     """
+
+    require_cells(cells)
 
     def at(frame: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
         means = cell_mean(frame, cell)

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from infraspot.classical.polarity import Polarity, Response, respond
+from infraspot.core.options import require_whole
 
 
 def max_mean(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "bright") -> Response:
@@ -36,6 +37,7 @@ def max_mean(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "brigh
     -------
     (H, W) float32 >= 0, grey levels on the scale of ``image``.
     """
+    require_whole(1, 1000, reach=reach)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return frame - np.maximum.reduce([window.mean(axis=-1) for window in _windows(frame, reach)])
@@ -45,6 +47,7 @@ def max_mean(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "brigh
 
 def max_median(image: NDArray[Any], *, reach: int = 8, polarity: Polarity = "bright") -> Response:
     """Image less the largest of four directional medians; parameters and unit as :func:`max_mean`."""
+    require_whole(1, 1000, reach=reach)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return frame - np.maximum.reduce([_median(window) for window in _windows(frame, reach)])

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from infraspot.classical.lowrank import Matrix, SingularValueThreshold, shrink
 from infraspot.classical.patches import PatchGrid
 from infraspot.classical.polarity import Polarity, Response, respond
+from infraspot.core.options import require_number, require_whole
 
 
 def ipi(
@@ -54,6 +55,8 @@ def ipi(
     -------
     (H, W) float32 >= 0, grey levels on the scale of ``image``, exactly 0 on most pixels.
     """
+    require_whole(1, 1000, size=size, step=step, steps=steps)
+    require_number(0, 1e6, weight=weight, tolerance=tolerance)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         grid = PatchGrid.over(frame, size, step)

@@ -17,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from infraspot.classical.cells import cell_mean, neighbours
+from infraspot.classical.cells import DARKEST, cell_mean, neighbours, require_cells
 from infraspot.classical.polarity import Polarity, Response, respond
-
-_DARKEST = 1 / 255
 
 
 def lcm(
@@ -46,10 +44,12 @@ def lcm(
     count as 1/255.
     """
 
+    require_cells(cells)
+
     def at(frame: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
         brightest = neighbours(cell_mean(frame, cell), cell).max(axis=0)
         peak = ndimage.maximum_filter(frame, cell, mode="nearest")
-        return peak * peak / np.maximum(brightest, np.float32(_DARKEST))  # (1)
+        return peak * peak / np.maximum(brightest, np.float32(DARKEST))  # (1)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.maximum.reduce([at(frame, cell) for cell in cells])  # (2)

@@ -8,8 +8,10 @@ Recognition 58, 2016. With m_0 the mean of the central cell and m_i that of neig
     C   = min of the four d_i                             (3)
     response = max over cell sizes of C                   (4)
 
-An edge has one neighbour as bright as itself, so that one product vanishes. A product of two negative
-differences is a dark target: the paper takes both kinds at once, as ``polarity="both"`` does here.
+An edge has one neighbour as bright as itself, so that one product vanishes. The paper takes every product as
+it is: then a saddle, brighter than two opposite neighbours and darker than the other two, has four positive
+products and is marked. Here all eight differences must have one sign, positive for a bright target and
+negative for a dark one; ``polarity="both"`` takes the larger of the two responses.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.classical.cells import cell_mean, neighbours
+from infraspot.classical.cells import cell_mean, neighbours, require_cells
 from infraspot.classical.polarity import Polarity, Response, respond
 
 
@@ -40,6 +42,8 @@ def mpcm(
     -------
     (H, W) float32 >= 0, squared grey levels on the scale of ``image``.
     """
+
+    require_cells(cells)
 
     def at(frame: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
         means = cell_mean(frame, cell)

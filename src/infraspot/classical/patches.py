@@ -56,14 +56,22 @@ class PatchGrid:
         """
         stride = -(-self.size // self.step)
         grid = patches.reshape(self.rows, self.columns, self.size, self.size)
-        layers: NDArray[Any] = np.full((stride * stride, *self.padded), np.nan, np.float32)
-        windows = sliding_window_view(layers, (self.size, self.size), axis=(1, 2), writeable=True)
+        layers = np.full((stride * stride, *self.padded), np.nan, np.float32)
         for layer in range(stride * stride):
             y, x = divmod(layer, stride)
-            places = windows[layer, y * self.step :: stride * self.step, x * self.step :: stride * self.step]
-            chosen = grid[y::stride, x::stride]
-            places[: chosen.shape[0], : chosen.shape[1]] = chosen
+            pasted = _side_by_side(grid[y::stride, x::stride], stride * self.step)
+            free = layers[layer, y * self.step :, x * self.step :]
+            height, width = (min(sides) for sides in zip(pasted.shape, free.shape, strict=True))
+            free[:height, :width] = pasted[:height, :width]
         return _median_of_known(layers)[: self.height, : self.width]
+
+
+def _side_by_side(grid: NDArray[np.float32], period: int) -> NDArray[np.float32]:
+    """(R, C, size, size) -> (R * period, C * period): patches that do not overlap, NaN between them."""
+    rows, columns, size, _ = grid.shape
+    canvas = np.full((rows, period, columns, period), np.nan, np.float32)
+    canvas[:, :size, :, :size] = grid.transpose(0, 2, 1, 3)
+    return canvas.reshape(rows * period, columns * period)
 
 
 def _median_of_known(layers: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import UsageError
+from infraspot.core.frames import as_grey
 
 Polarity = Literal["bright", "dark", "both"]
 Response = NDArray[np.float32]
@@ -24,7 +25,7 @@ def respond(
     bright
         From a frame (H, W) float32 in [0, 1] to a response (H, W); negative values are clipped to 0.
     image
-        (H, W) in [0, 1].
+        (H, W) floats in [0, 1], or unsigned whole numbers.
 
     Returns
     -------
@@ -32,14 +33,14 @@ def respond(
 
     Raises
     ------
+    InputError
+        If the image is not such an array, is empty, or holds a pixel that is not finite.
     UsageError
         If ``polarity`` is none of the three.
     """
-    if polarity not in ("bright", "dark", "both"):
-        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {polarity!r} came")
-    frame = np.ascontiguousarray(image, np.float32)
-    if not frame.size:
-        return np.zeros(frame.shape, np.float32)
+    if not isinstance(polarity, str) or polarity not in ("bright", "dark", "both"):
+        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {polarity!r:.80} came")
+    frame = as_grey(image)
     frames = {"bright": (frame,), "dark": (1 - frame,), "both": (frame, 1 - frame)}[polarity]
     response = np.maximum.reduce([bright(one) for one in frames])
     return np.maximum(response, 0).astype(np.float32, copy=False)

@@ -4,13 +4,17 @@ L. Zhang, Z. Peng, "Infrared small target detection based on partial sum of the 
 Sensing 11(4), 2019. The patch tensor D is a background B of low tubal rank and a sparse target T; the largest
 singular values of each Fourier slice are left alone, for they are surely background::
 
-    min  |B|_PSTNN + lambda |W * T|_1   subject to   B + T = D                    (1)
+    min  |B|_PSTNN + lambda |W * T|_1   subject to   B + T = D, T >= 0            (1)
     |B|_PSTNN = sum over Fourier slices of the singular values after the first N  (2)
     prior = l_1 * (l_1 l_2) / (l_1 + l_2), scaled to [0, 1]                       (3)
-    W = 1 / (prior * (|T| / g + e))                                               (4)
+    W = N / (prior * (|T| + e))                                                   (4)
 
-with l_1 >= l_2 the eigenvalues of the structure tensor (corners and spots cost less than edges) and
-g = 1/255, the grey level of the paper.
+with l_1 >= l_2 the eigenvalues of the structure tensor: corners and spots cost less than edges. N is
+adaptive, see :func:`adaptive_rank`.
+
+Constants, the factor N of equation (4) and a first step without weights are those of the authors' program,
+in grey levels of 0 to 255. Departures: the last patch of a row is mirrored, not shifted inwards, and the
+structure tensor is averaged by Gaussians in place of 3x3 squares of about the same width.
 """
 
 from typing import Any
@@ -19,16 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from infraspot.classical.lowrank import shrink
 from infraspot.classical.patches import PatchGrid
 from infraspot.classical.polarity import Polarity, Response, respond
 from infraspot.classical.structure import structure_eigenvalues
+from infraspot.core.options import require_number, require_whole
 
 Tensor = NDArray[np.float32]
 
-_FIRST_MU = 5.0
-_GROWTH = 1.3
+_FIRST_MU = 2e-3
+_GROWTH = 1.05
 _GREY_LEVELS = np.float32(255)
+_WIDTH = 0.82
+"""Standard deviation of a square of 3 pixels."""
+_RANK_SHARE = 0.1
 
 
 def pstnn(
@@ -36,14 +43,14 @@ def pstnn(
     *,
     size: int = 40,
     step: int = 40,
-    weight: float = 0.35,
-    kept: int = 1,
+    weight: float = 0.7,
+    kept: int | None = None,
     faintest: float = 0.01,
     tolerance: float = 1e-3,
-    steps: int = 60,
+    steps: int = 500,
     polarity: Polarity = "bright",
 ) -> Response:
-    """The sparse part of the patch tensor under the partial sum of singular values.
+    """Low-rank patch tensor whose largest singular values cost nothing.
 
     Parameters
     ----------
@@ -52,9 +59,9 @@ def pstnn(
     size, step
         Side of a patch and distance of neighbouring patches, pixels.
     weight
-        lambda in units of 1 / sqrt(larger of patch side and patches, times patch side); the paper takes 0.7.
+        lambda in units of 1 / sqrt(patch side * patches).
     kept
-        N of equation (2).
+        N of equation (2); None takes the adaptive one.
     faintest
         e of equation (4), grey levels of 1/255.
     tolerance, steps
@@ -66,22 +73,41 @@ def pstnn(
     -------
     (H, W) float32 >= 0, grey levels on the scale of ``image``, exactly 0 on most pixels.
     """
+    require_whole(1, 1000, size=size, step=step, steps=steps)
+    require_number(0, 1e6, weight=weight, tolerance=tolerance)
+    require_number(1e-9, 1e6, faintest=faintest)
+    if kept is not None:
+        require_whole(0, size, kept=kept)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         grid = PatchGrid.over(frame, size, step)
-        D = grid.split(frame)
+        D = grid.split(frame) * _GREY_LEVELS
         if np.ptp(D) == 0:
             return np.zeros_like(frame)
-        lam = np.float32(weight / np.sqrt(max(size, len(D)) * size))
-        cost = lam / np.maximum(grid.split(corner_prior(frame)), np.float32(1e-3))
-        return grid.join(_sparse_part(D, cost, kept, faintest, tolerance, steps))
+        lam = np.float32(weight / np.sqrt(size * len(D)))
+        prior = np.maximum(grid.split(corner_prior(frame)), np.float32(1e-9))
+        first = adaptive_rank(D) if kept is None else kept
+        target = _sparse_part(D, lam, prior, min(first, size), faintest, tolerance, steps)
+        return grid.join(target / _GREY_LEVELS)
 
     return respond(bright, image, polarity)
 
 
+def adaptive_rank(D: Tensor) -> int:
+    """N: how many singular values reach a tenth of the largest when D, (N, size, size), is one matrix.
+
+    The matrix is that of the authors' program: the pixels of all patches, column by column, cut into strips
+    as long as there are patches. One row a patch, the usual unfolding, gives a larger N on smooth frames,
+    which can lose a clear spot, and nearly the same figures on real ones.
+    """
+    strips = D.transpose(0, 2, 1).reshape(-1, len(D)).astype(np.float64)
+    squares = np.linalg.eigvalsh(strips.T @ strips)
+    return max(int(np.count_nonzero(squares >= _RANK_SHARE**2 * squares[-1])), 1)
+
+
 def corner_prior(frame: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W) in [0, 1]: how much a pixel looks like a corner or a spot, equation (3)."""
-    larger, smaller = structure_eigenvalues(frame)
+    larger, smaller = structure_eigenvalues(frame, inner=_WIDTH, outer=_WIDTH)
     total = larger + smaller
     strength = larger * larger * smaller / np.where(total > 0, total, 1)
     low, span = strength.min(), np.ptp(strength)
@@ -89,20 +115,21 @@ def corner_prior(frame: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sparse_part(
-    D: Tensor, cost: NDArray[Any], kept: int, faintest: float, tolerance: float, steps: int
+    D: Tensor, lam: np.float32, prior: Tensor, kept: int, faintest: float, tolerance: float, steps: int
 ) -> Tensor:
-    mu = np.float32(1 / max(_FIRST_MU * float(D.std()), 1e-6))
+    mu = np.float32(_FIRST_MU)
     T, Y = np.zeros_like(D), np.zeros_like(D)
-    W = cost
+    W = np.ones_like(D)
     count = 0
     for _ in range(steps):
         B = _lower_slices(D - T - Y / mu, float(1 / mu), kept)
-        T = shrink(D - B - Y / mu, W / mu)
-        W = cost / (np.abs(T) * _GREY_LEVELS + np.float32(faintest))  # (4)
-        Y += mu * (B + T - D)
+        T = np.maximum(D - B - Y / mu - lam * W / mu, 0)
+        W = max(kept, 1) / (prior * (T + np.float32(faintest)))  # (4)
+        gap = B + T - D
+        Y += mu * gap
         mu *= np.float32(_GROWTH)
         before, count = count, int(np.count_nonzero(T))
-        if (count == before and count) or np.linalg.norm(D - B - T) < tolerance * np.linalg.norm(D):
+        if (count == before and count) or np.linalg.norm(gap) < tolerance * np.linalg.norm(D):
             break
     return T
 

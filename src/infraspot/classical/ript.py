@@ -26,6 +26,7 @@ from infraspot.classical.lowrank import shrink, threshold_by_gram
 from infraspot.classical.patches import PatchGrid
 from infraspot.classical.polarity import Polarity, Response, respond
 from infraspot.classical.structure import structure_eigenvalues
+from infraspot.core.options import require_number, require_whole
 
 Tensor = NDArray[np.float32]
 
@@ -69,6 +70,10 @@ def ript(
     -------
     (H, W) float32 >= 0, grey levels on the scale of ``image``, exactly 0 on most pixels.
     """
+    require_whole(1, 1000, size=size, step=step, steps=steps)
+    require_number(0, 1e6, weight=weight, tolerance=tolerance)
+    require_number(0, 50, edge_cost=edge_cost)
+    require_number(1e-9, 1e6, faintest=faintest)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         grid = PatchGrid.over(frame, size, step)

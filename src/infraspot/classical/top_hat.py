@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from infraspot.classical.polarity import Polarity, Response, respond
+from infraspot.core.options import require_whole
 
 
 def top_hat(image: NDArray[Any], *, size: int = 9, polarity: Polarity = "bright") -> Response:
@@ -31,6 +32,7 @@ def top_hat(image: NDArray[Any], *, size: int = 9, polarity: Polarity = "bright"
     -------
     (H, W) float32 >= 0, grey levels on the scale of ``image``.
     """
+    require_whole(1, 1000, size=size)
 
     def bright(frame: NDArray[np.float32]) -> NDArray[np.float32]:
         return frame - ndimage.grey_opening(frame, size=(size, size), mode="nearest")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import InputError
+from infraspot.core.frames import as_grey
 from infraspot.core.prediction import Target
 from infraspot.data import Frame
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine
@@ -46,13 +46,7 @@ def detect(
     return predict(engine, frame).find_targets(threshold, frame.image)
 
 
-def _as_frame(image: NDArray[Any]) -> Frame:
-    if image.ndim != 2 or not image.size:
-        raise InputError(f"expected a grey image of shape (H, W), and the shape is {image.shape}")
-    if image.dtype in (np.uint8, np.uint16):
-        return Frame(image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max), 8 * image.itemsize)
-    if not np.issubdtype(image.dtype, np.floating):
-        raise InputError(f"expected uint8, uint16 or floating point, and the type is {image.dtype}")
-    if not (image.min() >= 0 and image.max() <= 1):
-        raise InputError("expected values in [0, 1] without NaN in a floating-point image; scale it first")
-    return Frame(image.astype(np.float32), 8)
+def _as_frame(image: Any) -> Frame:
+    frame = as_grey(image)
+    kind = np.asarray(image).dtype
+    return Frame(frame, 8 * kind.itemsize if kind.kind == "u" else 8)

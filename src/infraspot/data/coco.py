@@ -15,7 +15,7 @@ from infraspot.data.coordinates import checked_coordinates
 from infraspot.data.entries import Entry, told_apart
 from infraspot.data.layouts import SEQUENCE_LABELS
 from infraspot.data.listing import images_in, natural_key
-from infraspot.data.opening import read_text
+from infraspot.data.opening import is_regular, read_text
 from infraspot.data.segments import Segments
 
 
@@ -102,9 +102,11 @@ def _located(base: Path, path: Path, name: str) -> Path:
         )
     split = path.stem.removeprefix("instances_")
     for folder in (base, base / "images", base / split, base / "images" / split, path.parent):
-        if (folder / name).is_file():
+        if is_regular(folder / name):
             return folder / name
-    raise DataError(f"{path} names the image {name}, which is neither in {base} nor in its images folder")
+    raise DataError(
+        f"{path} names the image {name!r:.80}, which is neither in {base} nor in its images folder; add it"
+    )
 
 
 def _rectangles(boxes: list[Any], source: str) -> NDArray[np.float64]:

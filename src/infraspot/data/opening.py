@@ -45,6 +45,14 @@ def open_file(path: Path) -> BinaryIO:
     raise InputError(f"{path} is {kind}; expected a regular file")
 
 
+def is_regular(path: Path) -> bool:
+    """Whether there is a regular file of that name, however odd the name is."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark; line ends become ``\\n``.
 

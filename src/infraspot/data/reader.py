@@ -161,7 +161,7 @@ def open_dataset(
     entries = _entries(root, layout)
     if not entries:
         raise DataError(f"{path} holds no image that the layout {layout!r} describes; check the folder")
-    if (points := root / "points.json").is_file():
+    if (points := root / "points.json").exists():
         clicks = read_points(points)
         entries = [replace(entry, points=clicks.get(entry.id, entry.points)) for entry in entries]
     name = path.resolve().name if path.is_dir() else path.stem

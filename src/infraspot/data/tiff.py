@@ -2,6 +2,7 @@
 
 import logging
 import lzma
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +112,8 @@ def _directories(file: BinaryIO) -> Iterator[int]:
 
 
 def _number(file: BinaryIO, place: int, form: str) -> int:
-    file.seek(place)
+    size = os.fstat(file.fileno()).st_size
+    file.seek(min(place, size))  # an offset may be larger than the system takes
     data = file.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):
         raise ValueError("the file ends before its directory")

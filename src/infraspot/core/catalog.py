@@ -1,14 +1,15 @@
 """Finding a network, loss, annotator or detector by its name.
 
-A family is one literal dict from a name to an object; names with a colon, such as ``"mypkg.nets:Mine"``, are
-imported, so that other packages join in without registering anything.
+A family is one literal dict from a name to an object. A name with a colon, such as ``"mypkg.nets:Mine"``, is
+imported, so that other packages join in without registering anything. Recipes and code may use such names.
+Files that came from somewhere else may not: whoever loads one has to name what it may import.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from typing import TypeVar
 
-from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.errors import InputError, UsageError, unknown_name
 
 T = TypeVar("T")
 
@@ -28,8 +29,48 @@ def find(kind: str, name: str, family: Mapping[str, T]) -> T:
     module, _, attribute = name.partition(":")
     try:
         found: T = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may raise anything while it is imported
         raise UsageError(
             f"cannot import the {kind} {name!r}: {error}; expected 'module:attribute'"
         ) from error
     return found
+
+
+def imported_names(value: object) -> Iterator[str]:
+    """The strings in nested lists and dicts that :func:`find` would import."""
+    if isinstance(value, str):
+        if ":" in value:
+            yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from imported_names(key)
+            yield from imported_names(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from imported_names(item)
+
+
+def require_trust(value: object, trust: Collection[str] | str, source: object) -> None:
+    """Refuse what a file names and would be imported, unless ``trust`` names exactly that.
+
+    Parameters
+    ----------
+    value
+        What the file says: strings, lists and dicts.
+    trust
+        Names of the form ``"module:attribute"`` that may be imported.
+    source
+        The file, for the message.
+
+    Raises
+    ------
+    InputError
+        If a name is not trusted; nothing has been imported.
+    """
+    trusted = {trust} if isinstance(trust, str) else set(trust)
+    for name in imported_names(value):
+        if name not in trusted:
+            raise InputError(
+                f"{source}: this file wants to import {name[:200]!r}, which is code outside infraspot; if you"
+                f" know that code, allow it with --trust {name[:200]} (in Python: trust={name[:200]!r})"
+            )

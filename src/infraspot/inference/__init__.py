@@ -2,7 +2,7 @@
 
 from infraspot.inference.detector import detect
 from infraspot.inference.engines import DEFAULT_MODEL, Engine, open_engine, packaged_models
-from infraspot.inference.frames import score_frame, stretch
+from infraspot.inference.frames import prepare_frame, score_frame, stretch
 from infraspot.inference.predictor import predict
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "open_engine",
     "packaged_models",
     "predict",
+    "prepare_frame",
     "score_frame",
     "stretch",
 ]

@@ -16,7 +16,11 @@ _open = lru_cache(maxsize=4)(open_engine)
 
 
 def detect(
-    image: Frame | NDArray[Any], *, model: str | Engine = DEFAULT_MODEL, threshold: float | None = None
+    image: Frame | NDArray[Any],
+    *,
+    model: str | Engine = DEFAULT_MODEL,
+    threshold: float | None = None,
+    trust: str | tuple[str, ...] = (),
 ) -> list[Target]:
     """Find the targets in a grey frame.
 
@@ -29,6 +33,8 @@ def detect(
         A packaged model, a weight file, a run folder, or an engine; opened once and kept.
     threshold
         Least score of a target pixel, in [0, 1]; the model's own where it is not given.
+    trust
+        Names ``"module:attribute"`` of code outside infraspot that the model's file may import.
 
     Returns
     -------
@@ -39,7 +45,7 @@ def detect(
     InputError
         If the image is not two-dimensional, or holds NaN or values outside [0, 1].
     """
-    engine = _open(model) if isinstance(model, str) else model
+    engine = _open(model, trust=trust) if isinstance(model, str) else model
     frame = image if isinstance(image, Frame) else _as_frame(image)
     if threshold is None:
         threshold = float(engine.card.get("threshold", 0.5))

@@ -1,6 +1,7 @@
 """Engines: whatever turns one frame into a score map, behind one small interface."""
 
 import json
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,13 +14,13 @@ from infraspot.classical.threshold import cfar, k_sigma, score_map
 from infraspot.core.catalog import find
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError, UsageError
+from infraspot.inference.scores import first_line
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
-CARD = "infraspot"
 USUAL_SIGMAS = 5.0
 
 
@@ -40,33 +41,25 @@ class OnnxEngine:
     Parameters
     ----------
     path
-        A file written by :func:`infraspot.inference.export.export_onnx`.
+        A file written by :func:`infraspot.inference.export.export_onnx`. Files from elsewhere are checked
+        before they run (:mod:`infraspot.inference.onnx_file`).
     threads
         Threads of one frame; 0 takes every core.
+    trust
+        Names ``"module:attribute"`` of code outside infraspot that the card may name.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, was not written by infraspot, or answers with something else than scores.
     """
 
-    def __init__(self, path: Path | str, *, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or available_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Frames of one run often differ in size, and a memory pattern serves one size only.
-        options.enable_mem_pattern = False
-        # Waiting threads that spin stall each other where cores are shared.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-            self.card: dict[str, Any] = json.loads(
-                self._session.get_modelmeta().custom_metadata_map.get(CARD, "null")
-            )
-        except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise InputError(f"{path}: expected an ONNX model, and loading it failed: {error}") from error
-        if not self.card:
-            raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
-        self.name = Path(path).stem
+    def __init__(self, path: Path | str, *, threads: int = 0, trust: Collection[str] | str = ()) -> None:
+        path = Path(path)
+        self.name = path.stem
+        self.card = _onnx_card(path, trust)
         self._stride = int(self.card["stride"])
+        self._session = _onnx_session(path, threads)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = image.shape
@@ -74,6 +67,41 @@ class OnnxEngine:
         (scores,) = self._session.run(None, {"image": padded[None, None]})
         result: NDArray[np.float32] = scores[0, 0, :height, :width]
         return result
+
+
+def _onnx_card(path: Path, trust: Collection[str] | str) -> dict[str, Any]:
+    """The card of an ONNX file; what did not come with the package is checked and tried out."""
+    from infraspot.inference.onnx_file import read_onnx_card, try_out
+
+    text = read_onnx_card(path)
+    if path.parent == WEIGHTS:
+        packaged: dict[str, Any] = json.loads(text)
+        return packaged
+    from infraspot.weights.card import parse_card
+
+    card = parse_card(text, path, trust)
+    if card.get("stride") is None:
+        raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
+    try_out(path, card["stride"])
+    return card
+
+
+def _onnx_session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Frames of one run often differ in size, and a memory pattern serves one size only.
+    options.enable_mem_pattern = False
+    # Waiting threads that spin stall each other where cores are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        reason = first_line(error)
+        raise InputError(f"{path}: expected an ONNX model, and loading it failed: {reason}") from error
 
 
 class TorchEngine:
@@ -123,7 +151,13 @@ class ClassicalEngine:
         return score_map(response, self._rule(response))
 
 
-def open_engine(spec: str = DEFAULT_MODEL, *, engine: str = "auto", threads: int = 0) -> Engine:
+def open_engine(
+    spec: str = DEFAULT_MODEL,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    trust: Collection[str] | str = (),
+) -> Engine:
     """Open a packaged model by name, an ``.onnx`` or ``.safetensors`` file, or a run folder.
 
     Parameters
@@ -135,26 +169,29 @@ def open_engine(spec: str = DEFAULT_MODEL, *, engine: str = "auto", threads: int
         ``"onnx"``, ``"torch"``, or ``"auto"``: ONNX Runtime where an ONNX file is at hand.
     threads
         Threads of one frame; 0 takes every core.
+    trust
+        Names ``"module:attribute"`` of code outside infraspot that the file may import. Without them, a file
+        never imports anything.
 
     Raises
     ------
     UsageError
         If nothing has that name.
     InputError
-        If the file is damaged or was not written by infraspot.
+        If the file is damaged, was not written by infraspot, or names code that is not trusted.
     """
     path = locate(spec, engine)
     if path.suffix == ".onnx":
         if engine == "torch":
             raise UsageError(f"{path}: an ONNX file cannot run in torch; give the .safetensors file")
-        return OnnxEngine(path, threads=threads)
+        return OnnxEngine(path, threads=threads, trust=trust)
     import torch
 
     from infraspot.weights.files import load_network
 
     if threads:
         torch.set_num_threads(threads)
-    network, card = load_network(path)
+    network, card = load_network(path, trust=trust)
     return TorchEngine(network, card, path.parent.name if path.stem in ("best", "last") else path.stem)
 
 

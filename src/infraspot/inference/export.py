@@ -9,13 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from infraspot.core.catalog import imported_names
 from infraspot.core.errors import InfraspotError
 from infraspot.core.files import replacing
-from infraspot.inference.engines import CARD, OnnxEngine, TorchEngine
+from infraspot.core.sample import Sample
+from infraspot.data import Frame
+from infraspot.inference.engines import OnnxEngine, TorchEngine
+from infraspot.inference.frames import score_frame
+from infraspot.inference.onnx_file import read_onnx_card
+from infraspot.inference.scores import first_line
 from infraspot.networks import SegmentationNetwork
+from infraspot.weights import CARD, PREPROCESSING
 
 TOLERANCE = 1e-4
 
@@ -36,7 +42,7 @@ def export_onnx(
     card: dict[str, Any],
     path: Path | str,
     *,
-    frames: Iterable[NDArray[np.float32]] = (),
+    frames: Iterable[Sample | Frame] = (),
 ) -> float:
     """Write a network as ONNX with free height and width, and compare it with torch.
 
@@ -49,7 +55,7 @@ def export_onnx(
     path
         The ``.onnx`` file; written only if the check passes.
     frames
-        (H, W) float32 images in [0, 1] for the check; two noisy frames of odd sizes are always checked.
+        Frames for the check; two noisy ones of odd sizes are always checked.
 
     Returns
     -------
@@ -64,12 +70,12 @@ def export_onnx(
     network = network.eval()
     with replacing(path) as temporary:
         try:
-            _write(network, {**card, "stride": network.stride}, temporary)
+            _write(network, {**card, "stride": network.stride, "preprocessing": PREPROCESSING}, temporary)
             difference = _difference(network, temporary, frames)
         except Exception as error:  # neither the exporter's nor the runtime's errors share a public base
             raise InfraspotError(
                 f"{path}: this network could not be exported for frames of any size; its weights run in torch"
-                f" ({type(error).__name__}: {_first_line(error)})"
+                f" ({type(error).__name__}: {first_line(error)})"
             ) from error
         if difference > TOLERANCE:
             raise InfraspotError(
@@ -77,10 +83,6 @@ def export_onnx(
                 f" {TOLERANCE:.0e}; it was not written"
             )
     return difference
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")
 
 
 def _write(network: SegmentationNetwork, card: dict[str, Any], path: Path) -> None:
@@ -106,9 +108,14 @@ def _write(network: SegmentationNetwork, card: dict[str, Any], path: Path) -> No
     onnx.save(model, path)
 
 
-def _difference(network: SegmentationNetwork, path: Path, frames: Iterable[NDArray[np.float32]]) -> float:
+def _difference(network: SegmentationNetwork, path: Path, frames: Iterable[Sample | Frame]) -> float:
+    """The largest difference between torch and the file, loaded as a stranger's would be."""
     rng = np.random.default_rng(0)
-    noise = [rng.random(shape, np.float32) for shape in ((97, 131), (64, 50))]
-    reference, exported = TorchEngine(network, {}, "torch"), OnnxEngine(path)
-    gaps = [np.abs(reference.score(frame) - exported.score(frame)).max() for frame in (*noise, *frames)]
+    noise = [Frame(rng.random(shape, np.float32), 8) for shape in ((97, 131), (64, 50))]
+    card = json.loads(read_onnx_card(path))
+    engines = TorchEngine(network, card, "torch"), OnnxEngine(path, trust=[*imported_names(card["network"])])
+    gaps = []
+    for frame in (*noise, *frames):
+        reference, exported = (score_frame(engine, frame.image, frame.bit_depth) for engine in engines)
+        gaps.append(np.abs(reference - exported).max())
     return float(max(gaps))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.data import Frame
+from infraspot.inference.scores import scores_of
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
@@ -37,26 +38,39 @@ def score_frame(
     image
         (H, W) float32 in [0, 1].
     bit_depth
-        Bits of the stored frame; deeper frames than 8 bits are stretched first (:func:`stretch`).
+        Bits of the stored frame; see :func:`prepare_frame`.
 
     Returns
     -------
     (H, W) float32 in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the engine fails or answers with something else than scores.
     """
     height, width = image.shape
-    if bit_depth > 8:
-        image = stretch(image)
+    image = prepare_frame(image, bit_depth)
     if max(height, width) <= tile:
-        return engine.score(image)
+        return scores_of(engine, image)
     scores = np.empty((height, width), np.float32)
     for rows, kept_rows in _cuts(height, tile, overlap):
         for columns, kept_columns in _cuts(width, tile, overlap):
-            part = engine.score(np.ascontiguousarray(image[rows, columns]))
+            part = scores_of(engine, np.ascontiguousarray(image[rows, columns]))
             scores[kept_rows, kept_columns] = part[
                 kept_rows.start - rows.start : kept_rows.stop - rows.start,
                 kept_columns.start - columns.start : kept_columns.stop - columns.start,
             ]
     return scores
+
+
+def prepare_frame(image: NDArray[np.float32], bit_depth: int) -> NDArray[np.float32]:
+    """A frame as networks take it: frames of more than 8 bits are stretched, others are left as they are.
+
+    Detection, the validation of a training run and the check of an export all go through here; cards name it
+    as their ``preprocessing``.
+    """
+    return stretch(image) if bit_depth > 8 else image
 
 
 def stretch(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,8 +88,8 @@ def stretch(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def as_displayed(frame: Frame) -> Frame:
-    """The frame at the contrast of an 8-bit display: deep frames are stretched, others stay as they are."""
-    return frame if frame.bit_depth <= 8 else Frame(stretch(frame.image), 8)
+    """The frame at the contrast of an 8-bit display, as :func:`prepare_frame` brings it there."""
+    return frame if frame.bit_depth <= 8 else Frame(prepare_frame(frame.image, frame.bit_depth), 8)
 
 
 def _cuts(length: int, longest: int, overlap: int) -> Iterator[tuple[slice, slice]]:

@@ -1,1 +1,7 @@
-"""Weight files: cards, converting the authors' files, pruning, and what a network costs."""
+"""Weight files and their cards, conversion of published weights, pruning, and what a network costs."""
+
+CARD = "infraspot"
+"""Key of the card among the metadata of a weight file."""
+
+PREPROCESSING = "stretch"
+"""How frames are brought to the network, as cards name it: see :func:`infraspot.inference.prepare_frame`."""

@@ -1,28 +1,31 @@
-"""Weight files that need nothing else to load: safetensors with a card of JSON inside.
+"""Weight files that need nothing else to load: safetensors with a card inside (:mod:`.card`).
 
-The card names the network and its options and may say more (data, split, recipe, figures, threshold)::
-
-    {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
-
-A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`).
+Weight files travel between people, so that one is believed only after it was checked: its header and card
+before anything is built, the shapes of its tensors before memory is taken for them, their values before the
+network is used.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from infraspot.core.catalog import find
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InfraspotError, InputError
 from infraspot.core.files import replacing
-from infraspot.networks import NETWORKS, SegmentationNetwork
-from infraspot.weights.narrow import narrow
+from infraspot.networks import SegmentationNetwork
+from infraspot.weights import CARD
+from infraspot.weights.building import build_network, sketch_network
+from infraspot.weights.card import parse_card
 
-CARD = "infraspot"
+LONGEST_HEADER = 8_000_000  # bytes
+MOST_TENSORS = 40_000
+TRIED_SIDE = 32
+FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
@@ -34,17 +37,23 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor], card: Mapping[st
         temporary.write_bytes(content)
 
 
-def read_card(path: Path | str) -> dict[str, Any]:
-    """The card of a weight file, without loading the weights.
+def read_card(path: Path | str, *, trust: Collection[str] | str = ()) -> dict[str, Any]:
+    """The card of a weight file, checked, without loading the weights.
+
+    Parameters
+    ----------
+    trust
+        Names ``"module:attribute"`` of code outside infraspot that the file may name.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged or was not written by infraspot.
+        If the file is missing, damaged, was not written by infraspot, or names code that is not trusted.
     """
     try:
+        _check_header(Path(path))
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})[CARD])
+            text = (file.metadata() or {})[CARD]
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such weight file") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:
@@ -52,30 +61,79 @@ def read_card(path: Path | str) -> dict[str, Any]:
             f"{path}: expected weights written by infraspot (safetensors with a card), and reading them"
             f" failed: {error}; convert weights of other programs with `infraspot convert-weights`"
         ) from error
-    if not isinstance(card, dict) or "name" not in card.get("network", {}):
-        raise InputError(f"{path}: the card of this weight file does not name its network")
-    return card
+    return parse_card(text, path, trust)
 
 
-def load_network(path: Path | str) -> tuple[SegmentationNetwork, dict[str, Any]]:
+def load_network(
+    path: Path | str, *, trust: Collection[str] | str = ()
+) -> tuple[SegmentationNetwork, dict[str, Any]]:
     """Build the network that a weight file names, load the weights, and set it to evaluation.
+
+    Parameters
+    ----------
+    trust
+        Names ``"module:attribute"`` of code outside infraspot that the file may name. That code runs.
 
     Raises
     ------
     InputError
-        If the file cannot be read or its tensors do not fit the network.
+        If the file cannot be read, names code that is not trusted, its tensors do not fit the network or are
+        not finite, or the network does not run.
     """
-    card = read_card(path)
+    card = read_card(path, trust=trust)
     spec = card["network"]
     try:
+        _check_tensors(path, sketch_network(spec))
         network = build_network(spec)
         network.load_state_dict(load_file(path))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the weights do not fit the network {spec['name']!r}: {error}") from error
-    return network.eval(), card
+        _try_out(network.eval())
+    except InputError:
+        raise
+    except (InfraspotError, SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{path}: the weights do not fit the network {spec['name']!r}: {reason}") from error
+    broken = next((key for key, value in network.state_dict().items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise InputError(f"{path}: the weights {broken!r} are not finite numbers; the file is of no use")
+    return network, card
 
 
-def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
-    """The network that a card's ``network`` names, with fresh weights; ``spec`` may hold ``widths``."""
-    network = find("network", spec["name"], NETWORKS)(**spec.get("options", {}))
-    return narrow(network, spec.get("widths", {}))
+def _check_header(path: Path) -> None:
+    """Refuse a header that is longer than any network needs, before it is parsed."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > min(LONGEST_HEADER, path.stat().st_size):
+        raise ValueError(f"its header would be {length} bytes long")
+
+
+def _check_tensors(path: Path | str, expected: SegmentationNetwork) -> None:
+    """Compare the names, shapes and types of a file's tensors with the network's, without loading them."""
+    wanted = expected.state_dict()
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+        if len(names) > MOST_TENSORS:
+            raise ValueError(f"{len(names)} tensors; at most {MOST_TENSORS} are read")
+        _refuse("keys without a place", names - wanted.keys())
+        _refuse("missing keys", wanted.keys() - names)
+        for name, tensor in wanted.items():
+            slice_ = file.get_slice(name)
+            shape, kind = tuple(slice_.get_shape()), slice_.get_dtype()
+            if shape != tuple(tensor.shape) or 0 in shape:
+                raise ValueError(f"{name} has the shape {shape} instead of {tuple(tensor.shape)}")
+            if (kind in FLOATS) != tensor.is_floating_point():
+                raise ValueError(f"{name} holds {kind}, and the network's are {tensor.dtype}")
+
+
+def _refuse(what: str, names: Collection[str]) -> None:
+    if names:
+        shown = ", ".join(repr(name[:100]) for name in sorted(names)[:3])
+        raise ValueError(f"{what}: {shown}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
+
+
+@torch.inference_mode()
+def _try_out(network: SegmentationNetwork) -> None:
+    """Run a small frame: layers of widths that do not meet show only here."""
+    side = max(TRIED_SIDE, network.stride)
+    shape = tuple(network(torch.full((1, 1, side, side), 0.5)).logits.shape)
+    if shape != (1, 1, side, side):
+        raise ValueError(f"it answers a frame of {side}x{side} with a map of the shape {shape}")

@@ -1,0 +1,234 @@
+"""ONNX files that came from somewhere else: read without running them, then tried out under limits.
+
+A graph is a program. What infraspot exports is a straight one: no loops, no branches, no operators of other
+libraries, and all weights inside the file. Anything else is refused. What is left may still ask for too much
+memory or time, so that it runs on a small frame first, in a session of its own with a bound on both.
+"""
+
+import mmap
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from threading import Timer
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from infraspot.core.errors import InputError
+from infraspot.inference.scores import check_scores, first_line
+from infraspot.weights import CARD
+
+LARGEST_FILE = 300_000_000  # bytes
+MOST_NODES = 15_000
+MOST_MEMORY = 512 << 20  # bytes, of the trial
+LONGEST_TRIAL = 5.0  # seconds
+TRIED_SIDE = 32
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+OWN_DOMAINS = (b"", b"ai.onnx")
+
+
+class Span(NamedTuple):
+    """Where the bytes of a field lie."""
+
+    start: int
+    end: int
+
+
+def read_onnx_card(path: Path) -> str:
+    """The card in an ONNX file whose graph is straight, without running anything.
+
+    Raises
+    ------
+    InputError
+        If it is not ONNX, has no card, is larger than any that is loaded, or holds what infraspot never
+        exports: subgraphs, functions, operators of other libraries, weights in other files.
+    """
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST_FILE:
+        raise InputError(f"{path}: expected an ONNX model of up to {LARGEST_FILE} bytes, and it has {size}")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            card = _read_model(data, Span(0, size))
+        except (ValueError, IndexError, TypeError) as error:
+            raise InputError(f"{path}: expected an ONNX model, and reading it failed: {error}") from error
+        except _Refused as error:
+            raise InputError(
+                f"{path}: {error}; only graphs like those that infraspot exports are run"
+            ) from None
+    if card is None:
+        raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
+    return card
+
+
+class _Refused(Exception):
+    """The graph holds something that is not run."""
+
+
+def _read_model(data: mmap.mmap, whole: Span) -> str | None:
+    """Check the fields of ModelProto (onnx.proto) and return the card."""
+    card = None
+    for number, value in _fields(data, whole):
+        if number == 7:
+            _check_graph(data, _span(value))
+        elif number == 14:
+            key, text = _strings(data, _span(value), 1, 2)
+            card = text.decode() if key == CARD.encode() else card
+        elif number in (20, 25):
+            raise _Refused("it holds functions or training information")
+    return card
+
+
+def _check_graph(data: mmap.mmap, graph: Span) -> None:
+    nodes = 0
+    for number, value in _fields(data, graph):
+        if number == 1:
+            nodes += 1
+            _check_node(data, _span(value))
+        elif number == 5:
+            _check_tensor(data, _span(value))
+        elif number == 15:
+            raise _Refused("it holds sparse weights")
+    if nodes > MOST_NODES:
+        raise _Refused(f"it has {nodes} operators, more than {MOST_NODES}")
+
+
+def _check_node(data: mmap.mmap, node: Span) -> None:
+    kind, domain = _strings(data, node, 4, 7)
+    if domain not in OWN_DOMAINS:
+        raise _Refused(f"its operator {kind[:50]!r} belongs to the library {domain[:50]!r}")
+    for number, value in _fields(data, node):
+        if number != 5:
+            continue
+        for part, inner in _fields(data, _span(value)):
+            if part in (6, 11):
+                raise _Refused(f"its operator {kind[:50]!r} is a loop or a branch")
+            if part in (5, 10):
+                _check_tensor(data, _span(inner))
+            elif part in (22, 23):
+                raise _Refused("it holds sparse weights")
+
+
+def _check_tensor(data: mmap.mmap, tensor: Span) -> None:
+    for number, value in _fields(data, tensor):
+        if number == 13 or (number == 14 and value == 1):
+            raise _Refused("its weights lie in another file")
+
+
+def _strings(data: mmap.mmap, message: Span, *wanted: int) -> list[bytes]:
+    """The byte strings of some fields; empty where a field is absent."""
+    found = dict.fromkeys(wanted, b"")
+    for number, value in _fields(data, message):
+        if number in found:
+            span = _span(value)
+            found[number] = data[span.start : span.end]
+    return list(found.values())
+
+
+def _span(value: int | Span) -> Span:
+    if not isinstance(value, Span):
+        raise ValueError("a field of another kind than ONNX has there")
+    return value
+
+
+def _fields(data: mmap.mmap, message: Span) -> Iterator[tuple[int, int | Span]]:
+    """The fields of a message of protocol buffers: numbers, and the place of everything longer."""
+    position, end = message
+    while position < end:
+        key, position = _varint(data, position, end)
+        number, kind = key >> 3, key & 7
+        if kind == VARINT:
+            value, position = _varint(data, position, end)
+            yield number, value
+            continue
+        if kind == BYTES:
+            length, position = _varint(data, position, end)
+        elif kind in (FIXED32, FIXED64):
+            length = 4 if kind == FIXED32 else 8
+        else:
+            raise ValueError(f"a field of the kind {kind}")
+        if position + length > end:
+            raise ValueError("it ends early")
+        yield number, Span(position, position + length)
+        position += length
+
+
+def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= end:
+            raise ValueError("it ends early")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a number longer than ten bytes")
+
+
+def try_out(path: Path, stride: int) -> None:
+    """Run the model once on a small frame, with a bound on memory and time.
+
+    Raises
+    ------
+    InputError
+        If it does not load, takes and gives something else than scores of an image, answers with another
+        shape or with values outside [0, 1], or asks for too much.
+    """
+    import onnxruntime
+
+    _bounded_memory()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    side = TRIED_SIDE + -TRIED_SIDE % stride
+    limits = onnxruntime.RunOptions()
+    limits.log_severity_level = 4
+    limits.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    alarm = Timer(LONGEST_TRIAL, setattr, (limits, "terminate", True))
+    alarm.daemon = True
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        _check_ends(path, session)
+        alarm.start()
+        (scores,) = session.run(None, {"image": np.full((1, 1, side, side), 0.5, np.float32)}, limits)
+    except InputError:
+        raise
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        reason = f"it ran for more than {LONGEST_TRIAL:g} s" if limits.terminate else first_line(error)
+        raise InputError(
+            f"{path}: expected an ONNX model, and running it on a frame of {side}x{side} failed: {reason}"
+        ) from error
+    finally:
+        alarm.cancel()
+    if scores.shape != (1, 1, side, side):
+        raise InputError(
+            f"{path}: expected scores of the shape {(1, 1, side, side)} for a frame of {side}x{side}, and the"
+            f" model answers with the shape {scores.shape}"
+        )
+    check_scores(scores[0, 0], (side, side), str(path))
+
+
+def _check_ends(path: Path, session: Any) -> None:
+    """One image in, one map of scores out, by their names, types and ranks."""
+    ends = [(end.name, end.type, len(end.shape)) for end in (*session.get_inputs(), *session.get_outputs())]
+    if ends != [("image", "tensor(float)", 4), ("scores", "tensor(float)", 4)]:
+        raise InputError(
+            f"{path}: expected an ONNX model from image to scores (float, 4 axes each), and it has"
+            f" {', '.join(f'{name[:50]} ({kind}, {rank} axes)' for name, kind, rank in ends)}"
+        )
+
+
+@lru_cache(maxsize=1)
+def _bounded_memory() -> None:
+    """Give the sessions of trials an allocator that says no; it is made once for the process."""
+    import onnxruntime
+
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    bound = onnxruntime.OrtArenaCfg({"max_mem": MOST_MEMORY, "arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(place, bound)

@@ -1,0 +1,57 @@
+"""The scores of one frame or tile, checked: the way to every engine."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import InfraspotError, InputError
+
+if TYPE_CHECKING:
+    from infraspot.inference.engines import Engine
+
+ROUNDING = 1e-3
+
+
+def scores_of(engine: "Engine", image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What ``engine`` says about ``image``, (H, W) float32 in [0, 1]; a map of the same shape.
+
+    Raises
+    ------
+    InputError
+        If the engine fails, or its answer is no score map (see :func:`check_scores`).
+    """
+    try:
+        scores = engine.score(image)
+    except InfraspotError:
+        raise
+    except Exception as error:  # the errors of torch and of ONNX Runtime share no public base class
+        raise InputError(
+            f"{engine.name} failed on a frame of the shape {image.shape}: {first_line(error)}"
+        ) from error
+    check_scores(scores, image.shape, engine.name)
+    return scores
+
+
+def check_scores(scores: NDArray[np.float32], shape: tuple[int, ...], name: str) -> None:
+    """Refuse what is no score map of a frame: a broken model must not look like an empty sky.
+
+    Raises
+    ------
+    InputError
+        If the map has another shape than the frame, or holds NaN or values outside [0, 1].
+    """
+    if scores.shape != shape:
+        raise InputError(
+            f"{name} answers a frame of the shape {shape} with scores of the shape {scores.shape}"
+        )
+    if scores.size and not (scores.min() >= -ROUNDING and scores.max() <= 1 + ROUNDING):
+        raise InputError(
+            f"{name} answers with scores from {scores.min():g} to {scores.max():g}, and they should lie in"
+            " [0, 1]; its weights are damaged, or it is another kind of model"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -1,0 +1,146 @@
+"""The card of a weight file: what it may say, checked before anything is built from it.
+
+A card is JSON inside a safetensors or ONNX file::
+
+    {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
+
+A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`). Keys that are not in
+:class:`Card` are notes for the reader.
+"""
+
+import json
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from infraspot.core.catalog import require_trust
+from infraspot.core.errors import InputError
+from infraspot.weights import PREPROCESSING
+
+LONGEST_CARD = 4_000_000  # characters
+LARGEST_OPTION = 4096
+MOST_ITEMS = 64
+DEEPEST = 4
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class NetworkCard(_Part):
+    """How to build the network."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    options: dict[str, JsonValue] = Field(default={}, max_length=MOST_ITEMS)
+    widths: dict[str, Annotated[list[Width], Field(min_length=2, max_length=2)]] = Field(
+        default={}, max_length=20_000
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _bounded(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        _check_option(options, DEEPEST)
+        return options
+
+
+class FalseAlarms(_Part):
+    """What was measured on held-out frames; a row is (threshold, false alarms in 10^6 pixels, Pd)."""
+
+    data: str = Field(max_length=1000)
+    megapixels: float = Field(gt=0, allow_inf_nan=False)
+    targets: int = Field(ge=1)
+    curve: list[Annotated[list[Amount], Field(min_length=3, max_length=3)]] = Field(
+        min_length=1, max_length=10_000
+    )
+
+    @field_validator("curve")
+    @classmethod
+    def _rises(cls, curve: list[list[float]]) -> list[list[float]]:
+        if any(row[0] > 1 or row[2] > 1 for row in curve):
+            raise ValueError("thresholds and Pd lie in [0, 1]")
+        if any(low[0] >= high[0] for low, high in pairwise(curve)):
+            raise ValueError("thresholds must rise from row to row")
+        return curve
+
+
+class Card(_Part):
+    """What every card says."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    network: NetworkCard
+    threshold: Share = 0.5
+    stride: int | None = Field(default=None, ge=1, le=1024)
+    preprocessing: Literal["stretch"] = PREPROCESSING
+    false_alarms: FalseAlarms | None = None
+
+
+def parse_card(text: str, source: object, trust: Collection[str] | str = ()) -> dict[str, Any]:
+    """The card in ``text``, checked.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    source
+        The file, for messages.
+    trust
+        Names of code outside infraspot that the card may name (see :mod:`infraspot.core.catalog`).
+
+    Raises
+    ------
+    InputError
+        If the card is too long, not JSON, or a value is missing, unknown or out of range; all of them are
+        named. If it names code that is not trusted.
+    """
+    if len(text) > LONGEST_CARD:
+        raise InputError(
+            f"{source}: its card is {len(text)} characters long; at most {LONGEST_CARD} are read"
+        )
+    try:
+        card = json.loads(text, parse_constant=_refuse_constant)
+        Card.model_validate(card)
+    except ValidationError as error:
+        raise InputError(f"{source}: its card is wrong; {'; '.join(_clauses(error))}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source}: its card cannot be read as JSON: {error}") from None
+    require_trust(card["network"], trust, source)
+    found: dict[str, Any] = card
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _clauses(error: ValidationError) -> list[str]:
+    """One clause for each of the first mistakes."""
+    details = error.errors(include_url=False, include_context=False)
+    clauses = []
+    for detail in details[:5]:
+        place = ".".join(str(key)[:100] for key in detail["loc"]) or "the card"
+        message = detail["msg"].removeprefix("Value error, ")
+        came = "" if detail["type"] == "missing" else f" (it is {repr(detail['input'])[:60]})"
+        clauses.append(f"{place}: {message[0].lower()}{message[1:]}{came}")
+    return clauses + ([f"and {len(details) - 5} more"] if len(details) > 5 else [])
+
+
+def _check_option(value: JsonValue, depth: int) -> None:
+    """Refuse options that no network needs and that would be slow to build."""
+    if isinstance(value, dict | list):
+        if depth == 0 or len(value) > MOST_ITEMS:
+            raise ValueError(f"lists hold at most {MOST_ITEMS} items and nest at most {DEEPEST} deep")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_option(item, depth - 1)
+    elif isinstance(value, str) and len(value) > 200:
+        raise ValueError("words have at most 200 characters")
+    elif isinstance(value, int | float) and not 0 <= value <= LARGEST_OPTION:
+        raise ValueError(f"numbers lie between 0 and {LARGEST_OPTION}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import hear, progress, say, warn
+from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations.")
 @click.option("--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of a frame; 0 takes every core.")
+@trust_option
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
 def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int, **options: Any) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from infraspot.cli.console import hear, progress, say, table, warn
+from infraspot.cli.trust import trust_option
 
 
 @click.command()
@@ -39,6 +40,7 @@ from infraspot.cli.console import hear, progress, say, table, warn
 )
 @click.option("--no-curves", is_flag=True, help="Score at one threshold only.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="Frames read at once; 0 takes every core.")
+@trust_option
 @click.option(
     "--list",
     "list_protocols",

@@ -5,20 +5,23 @@ from pathlib import Path
 import click
 
 from infraspot.cli.console import progress, say
+from infraspot.cli.trust import trust_option
 
 
 @click.command()
 @click.argument("model")
-@click.option("--out", required=True, help="The .onnx file; the weights go beside it as .safetensors.")
-@click.option("--data", help="Data set for the check on real frames and the false-alarm calibration.")
-@click.option(
-    "--split", default="val", show_default=True, help="Split of --data; not one that was trained on."
-)
-def command(model: str, out: str, data: str | None, split: str) -> int:
-    """Write MODEL (a run folder or weight file) as ONNX, with its card and preprocessing inside.
+@click.option("--out", required=True, help="The .onnx file; the .safetensors file is written beside it.")
+@click.option("--data", help="Data set to check the scores and to measure the false alarms on.")
+@click.option("--split", default="val", show_default=True, help="Split of --data that was not trained on.")
+@trust_option
+def command(model: str, out: str, data: str | None, split: str, trust: tuple[str, ...]) -> int:
+    """Write MODEL (a run folder or weight file) as ONNX, with its card inside.
+
+    The graph holds the network and its sigmoid. The stretch of frames deeper than 8 bits, the padding to the
+    stride and the threshold are outside; the card says what they are.
 
     The file is kept only if its scores agree with torch to 1e-4. With --data, the false alarms at every
-    threshold go into the card, so that `infraspot detect --fa-per-mpx` works.
+    threshold are written into the card; `infraspot detect --fa-per-mpx` reads them.
     """
     from infraspot.data import open_dataset
     from infraspot.inference.engines import TorchEngine, locate
@@ -26,11 +29,11 @@ def command(model: str, out: str, data: str | None, split: str) -> int:
     from infraspot.inference.false_alarms import measure_false_alarms
     from infraspot.weights.files import load_network, save_weights
 
-    network, card = load_network(locate(model, "torch"))
+    network, card = load_network(locate(model, "torch"), trust=trust)
     frames = []
     if data is not None:
         samples = open_dataset(data, split=split)
-        frames = [samples[index].image for index in range(min(4, len(samples)))]
+        frames = [samples[index] for index in range(min(4, len(samples)))]
         engine = TorchEngine(network, card, model)
         stream = progress(iter(samples), len(samples), "calibrating")
         card = {**card, "false_alarms": measure_false_alarms(engine, stream, f"{samples.name} {split}")}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import progress, say, table
+from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,20 +28,34 @@ ROUNDS = 5
     "--keep",
     type=click.FloatRange(0, 1, min_open=True),
     required=True,
-    help="Share of the channels that can leave which stay.",
+    help="Share of prunable channels to keep.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .safetensors file to write.")
 @click.option("--data", help="Data set to score both networks on.")
 @click.option("--split", help="Split of --data: train, val, test or a list file.")
 @click.option(
-    "--threads", type=click.IntRange(0), default=1, show_default=True, help="For ms and scores; 0: all."
+    "--threads",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Threads for time and scores; 0 takes every core.",
 )
-def command(weights: str, keep: float, out: Path, data: str | None, split: str | None, threads: int) -> int:
+@trust_option
+def command(
+    weights: str,
+    keep: float,
+    out: Path,
+    data: str | None,
+    split: str | None,
+    threads: int,
+    trust: tuple[str, ...],
+) -> int:
     """Write WEIGHTS (a weight file, run folder or packaged model) with fewer channels, as IRPruneDet does.
 
-    Those channels leave whose filters have the least energy in the low band of a wavelet. Only channels can
-    leave that nothing but convolutions, norms and channelwise operations see; networks differ in how many
-    those are. The scores fall at first; `infraspot train RECIPE --start OUT` trains it further.
+    The channels whose filters have the least energy in the low band of a wavelet are removed. A channel is
+    prunable if only convolutions, batch norms and channelwise operations read it; how many channels are
+    prunable differs between networks. The scores fall at first: `infraspot train RECIPE --start OUT` trains
+    the pruned network further.
     """
     import torch
 
@@ -53,8 +68,8 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     _check_files(source, out)
     if threads:
         torch.set_num_threads(threads)
-    network, card = load_network(source)
-    frames = None if data is None else pair_engine(str(source), Path(data), split=split)
+    network, card = load_network(source, trust=trust)
+    frames = None if data is None else pair_engine(str(source), Path(data), split=split, trust=trust)
     side = max(64, 2 * network.stride)
     plan = choose(network, find_groups(network, torch.zeros(1, 1, side, side)), keep=keep)
     small = shrink(network, plan)
@@ -62,10 +77,10 @@ def command(weights: str, keep: float, out: Path, data: str | None, split: str |
     save_weights(out, small.state_dict(), small_card)
     rows = _costs((network, small), (card, small_card))
     if frames is not None:
-        rows += _scores(frames, pair_engine(str(out), Path(str(data)), split=split))
+        rows += _scores(frames, pair_engine(str(out), Path(str(data)), split=split, trust=trust))
     table(["", "before", "after"], rows)
     kept, whole = small_card["pruned"]["channels"]
-    say(f"{out}: {kept} of {whole} channels that can leave were kept; train it further with --start")
+    say(f"{out}: {kept} of {whole} prunable channels were kept; train it further with --start")
     return 0
 
 

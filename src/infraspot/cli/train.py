@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infraspot.cli.console import say, warn
+from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ INTERRUPTED = 130
 @click.option("--set", "changes", multiple=True, metavar="PART.OPTION=VALUE", help="Change the recipe.")
 @click.option("--start", help="Weight file, run folder or packaged model to begin with; it says the network.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@trust_option
 def command(
     recipe: str | None,
     data: str | None,
@@ -32,6 +34,7 @@ def command(
     changes: Sequence[str],
     start: str | None,
     resume: bool,
+    trust: tuple[str, ...],
 ) -> int:
     """Train a network by RECIPE, a TOML file or the name of a packaged one.
 
@@ -44,11 +47,16 @@ def command(
     folder = Path(out or f"runs/{Path(recipe or '').stem}")
     changes = [*changes, *([f"data.path={json.dumps(str(Path(data).resolve()))}"] if data else [])]
     with locked(folder):
-        return _train(_open_run(recipe, folder, changes, start, resume))
+        return _train(_open_run(recipe, folder, changes, start, resume, trust))
 
 
 def _open_run(
-    recipe: str | None, folder: Path, changes: Sequence[str], start: str | None, resume: bool
+    recipe: str | None,
+    folder: Path,
+    changes: Sequence[str],
+    start: str | None,
+    resume: bool,
+    trust: Sequence[str],
 ) -> "Run":
     """A new run, or the one in the folder where it is resumed; nothing is written."""
     from infraspot import training
@@ -61,9 +69,9 @@ def _open_run(
     if recipe is not None:
         chosen = training.load_recipe(recipe, changes)
     else:
-        chosen = training.changed_recipe(training.recipe_of(state or {}), changes)
+        chosen = training.changed_recipe(training.recipe_of(state or {}, trust), changes)
     if start is not None:
-        chosen = training.started_recipe(chosen, start)
+        chosen = training.started_recipe(chosen, start, trust)
     run = training.build_run(chosen, folder)
     if state is not None:
         training.restore_run(run, state)

@@ -52,16 +52,14 @@ def read_onnx_card(path: Path) -> str:
             card = _read_model(data, Span(0, size))
         except (ValueError, IndexError, TypeError) as error:
             raise InputError(f"{path}: expected an ONNX model, and reading it failed: {error}") from error
-        except _Refused as error:
-            raise InputError(
-                f"{path}: {error}; only graphs like those that infraspot exports are run"
-            ) from None
+        except _RefusedError as error:
+            raise InputError(f"{path}: {error}; infraspot runs what it exports, and nothing else") from None
     if card is None:
         raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
     return card
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The graph holds something that is not run."""
 
 
@@ -75,7 +73,7 @@ def _read_model(data: mmap.mmap, whole: Span) -> str | None:
             key, text = _strings(data, _span(value), 1, 2)
             card = text.decode() if key == CARD.encode() else card
         elif number in (20, 25):
-            raise _Refused("it holds functions or training information")
+            raise _RefusedError("it holds functions or training information")
     return card
 
 
@@ -88,31 +86,31 @@ def _check_graph(data: mmap.mmap, graph: Span) -> None:
         elif number == 5:
             _check_tensor(data, _span(value))
         elif number == 15:
-            raise _Refused("it holds sparse weights")
+            raise _RefusedError("it holds sparse weights")
     if nodes > MOST_NODES:
-        raise _Refused(f"it has {nodes} operators, more than {MOST_NODES}")
+        raise _RefusedError(f"it has {nodes} operators, more than {MOST_NODES}")
 
 
 def _check_node(data: mmap.mmap, node: Span) -> None:
     kind, domain = _strings(data, node, 4, 7)
     if domain not in OWN_DOMAINS:
-        raise _Refused(f"its operator {kind[:50]!r} belongs to the library {domain[:50]!r}")
+        raise _RefusedError(f"its operator {kind[:50]!r} belongs to the library {domain[:50]!r}")
     for number, value in _fields(data, node):
         if number != 5:
             continue
         for part, inner in _fields(data, _span(value)):
             if part in (6, 11):
-                raise _Refused(f"its operator {kind[:50]!r} is a loop or a branch")
+                raise _RefusedError(f"its operator {kind[:50]!r} is a loop or a branch")
             if part in (5, 10):
                 _check_tensor(data, _span(inner))
             elif part in (22, 23):
-                raise _Refused("it holds sparse weights")
+                raise _RefusedError("it holds sparse weights")
 
 
 def _check_tensor(data: mmap.mmap, tensor: Span) -> None:
     for number, value in _fields(data, tensor):
         if number == 13 or (number == 14 and value == 1):
-            raise _Refused("its weights lie in another file")
+            raise _RefusedError("its weights lie in another file")
 
 
 def _strings(data: mmap.mmap, message: Span, *wanted: int) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Detection in whole folders: read ahead, score, write behind."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,7 @@ def detect_files(
     sigmas: float | None = None,
     engine: str = "auto",
     threads: int = 0,
+    trust: Collection[str] | str = (),
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> DetectionRun:
@@ -68,7 +69,7 @@ def detect_files(
     formats
         Some of ``json``, ``mask``, ``overlay``, ``prob`` (one file a frame), ``csv`` and ``coco`` (one file
         for all).
-    model, method, threshold, fa_per_mpx, sigmas, engine, threads
+    model, method, threshold, fa_per_mpx, sigmas, engine, threads, trust
         See :func:`choose_engine`.
     progress, tell
         See :mod:`infraspot.jobs.watching`.
@@ -89,6 +90,7 @@ def detect_files(
         sigmas=sigmas,
         engine=engine,
         threads=threads,
+        trust=trust,
     )
     named = [places] if isinstance(places, str | Path) else list(places)
     return run_engine(chosen, level, named, Path(out), formats=formats, progress=progress, tell=tell)
@@ -119,6 +121,7 @@ def choose_engine(
     sigmas: float | None = None,
     engine: str = "auto",
     threads: int = 0,
+    trust: Collection[str] | str = (),
 ) -> tuple[Engine, float]:
     """Open a model or a classical method, and settle the threshold of its scores.
 
@@ -134,7 +137,7 @@ def choose_engine(
         Or the threshold that gives this many false alarms a megapixel.
     sigmas
         Or, for a classical method, standard deviations above the mean response.
-    engine, threads
+    engine, threads, trust
         See :func:`infraspot.inference.open_engine`.
 
     Raises
@@ -159,7 +162,7 @@ def choose_engine(
     elif sigmas is not None:
         raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
     else:
-        chosen = open_engine(model or DEFAULT_MODEL, engine=engine, threads=threads)
+        chosen = open_engine(model or DEFAULT_MODEL, engine=engine, threads=threads, trust=trust)
         if fa_per_mpx is not None:
             return chosen, threshold_for(fa_per_mpx, chosen.card, chosen.name)
     default = float(chosen.card.get("threshold", 0.5))

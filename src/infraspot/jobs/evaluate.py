@@ -1,7 +1,7 @@
 """Scoring folders of predictions, or a model, against truth."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ def evaluate(
     max_value: float | None = None,
     curves: bool = True,
     threads: int = 0,
+    trust: Collection[str] | str = (),
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> EvaluationRun:
@@ -85,6 +86,8 @@ def evaluate(
         Whether to score at every threshold as well, and not at one only.
     threads
         Frames that are read at once; 0 takes every core.
+    trust
+        See :func:`infraspot.inference.open_engine`.
     progress, tell
         See :mod:`infraspot.jobs.watching`.
 
@@ -105,7 +108,7 @@ def evaluate(
     if truth is not None:
         found = pair_files(Path(pred), Path(truth), split=split, missing=missing, full_scale=max_value)
     else:
-        found, workers = pair_engine(str(pred), Path(str(data)), split=split), 1
+        found, workers = pair_engine(str(pred), Path(str(data)), split=split, trust=trust), 1
     left_out = _tell_missing(found, missing, tell)
     left_out += _score(evaluation, found.pairs, workers, progress, tell)
     if not evaluation.records:

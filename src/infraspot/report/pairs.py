@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -112,14 +112,17 @@ def pair_files(
     return PairList(pairs, absent, [path.name for path in found.values()])
 
 
-def pair_engine(spec: str, data: Path, *, split: str | None = None) -> PairList:
+def pair_engine(
+    spec: str, data: Path, *, split: str | None = None, trust: Collection[str] | str = ()
+) -> PairList:
     """Pair a data set with what a model says about its images.
 
-    ``spec`` is a packaged model, a weight file or a run folder (see :func:`infraspot.inference.open_engine`).
+    ``spec`` is a packaged model, a weight file or a run folder; ``spec`` and ``trust`` are those of
+    :func:`infraspot.inference.open_engine`.
     """
     from infraspot.inference import open_engine, score_frame
 
-    engine = open_engine(spec)
+    engine = open_engine(spec, trust=trust)
     reader = _open_annotated(data, split)
 
     def loader(index: int) -> Callable[[], LoadedPair]:

@@ -120,7 +120,7 @@ def _load_start(run: Run) -> None:
     start = run.recipe.network.start
     if start is None:
         return
-    source, card = load_network(locate(start, "torch"))
+    source, card = load_network(locate(start, "torch"), trust=[*imported_names(run.recipe.network.spec)])
     try:
         run.module.load_state_dict(source.state_dict())
     except RuntimeError as error:

@@ -2,12 +2,14 @@
 
 import io
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from infraspot.core.catalog import imported_names
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.files import replacing, write_text
 from infraspot.training.card import describe_run, versions
@@ -98,9 +100,15 @@ def read_state(folder: Path | str) -> dict[str, Any]:
     return state
 
 
-def recipe_of(state: dict[str, Any]) -> Recipe:
-    """The recipe that a run was begun with."""
-    return parse_recipe(json.loads(state["recipe"]), "the recipe of the checkpoint")
+def recipe_of(state: dict[str, Any], trust: Collection[str] = ()) -> Recipe:
+    """The recipe that a run was begun with; ``trust`` names the code outside infraspot that it may import.
+
+    Raises
+    ------
+    InputError
+        If it names other code.
+    """
+    return parse_recipe(json.loads(state["recipe"]), "the recipe of the checkpoint", trust)
 
 
 def restore_run(run: Run, state: dict[str, Any]) -> None:
@@ -113,7 +121,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     DataError
         If the frames are not those of the checkpoint.
     """
-    changed = differences(recipe_of(state), run.recipe)
+    changed = differences(recipe_of(state, [*imported_names(run.recipe.model_dump())]), run.recipe)
     if changed:
         raise UsageError(
             f"the run in {run.folder} was begun with another recipe ({'; '.join(changed)});"

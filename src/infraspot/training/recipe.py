@@ -2,12 +2,13 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from infraspot.core.catalog import require_trust
 from infraspot.core.errors import UsageError, unknown_name
 from infraspot.inference.engines import locate
 from infraspot.training.mistakes import describe
@@ -17,6 +18,16 @@ from infraspot.weights.files import read_card
 
 # The only copy of the recipes; the repository shows this folder to its readers.
 PACKAGED = Path(__file__).parent.parent / "recipes"
+
+
+# Parts and options that are no names; paths may hold colons.
+IMPORTS_NOTHING: Any = {
+    "data": True,
+    "train": True,
+    "network": {"start"},
+    "negatives": {"path", "set"},
+    "unlabelled": {"path", "set"},
+}
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -54,10 +65,16 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return parse_recipe(table, str(path))
 
 
-def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
-    """Check a table against the recipe's parts and against the options of everything that it names."""
+def parse_recipe(table: Mapping[str, Any], source: str, trust: Collection[str] | None = None) -> Recipe:
+    """Check a table against the recipe's parts and against the options of everything that it names.
+
+    ``trust`` names the code outside infraspot that the table may import; None, for a recipe of the caller's
+    own, allows everything.
+    """
     try:
         recipe = Recipe.model_validate(table)
+        if trust is not None:
+            require_trust(recipe.model_dump(exclude=IMPORTS_NOTHING), trust, source)
     except ValidationError as error:
         mistakes = describe(error, Recipe)
     else:
@@ -75,12 +92,13 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return parse_recipe(table, "the recipe of the run")
 
 
-def started_recipe(recipe: Recipe, start: str) -> Recipe:
+def started_recipe(recipe: Recipe, start: str, trust: Collection[str] = ()) -> Recipe:
     """The same recipe for the network of a weight file, whose weights it begins with.
 
-    ``start`` is a weight file, a run folder or the name of a packaged model.
+    ``start`` is a weight file, a run folder or the name of a packaged model; ``trust`` names the code outside
+    infraspot that the file may import.
     """
-    network = read_card(locate(start, "torch"))["network"]
+    network = read_card(locate(start, "torch"), trust=trust)["network"]
     options = {"name": network["name"], **network.get("options", {})}
     table = recipe.model_dump(exclude_none=True)
     table["network"] = options | {"pruned": network.get("widths", {}), "start": start}

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from infraspot.core.catalog import require_trust
 from infraspot.core.errors import InputError
-from infraspot.weights import PREPROCESSING
 
 LONGEST_CARD = 4_000_000  # characters
 LARGEST_OPTION = 4096
@@ -79,7 +78,7 @@ class Card(_Part):
     network: NetworkCard
     threshold: Share = 0.5
     stride: int | None = Field(default=None, ge=1, le=1024)
-    preprocessing: Literal["stretch"] = PREPROCESSING
+    preprocessing: Literal["stretch"] = "stretch"
     false_alarms: FalseAlarms | None = None
 
 

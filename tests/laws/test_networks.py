@@ -168,7 +168,7 @@ def test_export_to_onnx_gives_the_same_answer_at_every_size(network, tmp_path):
     spread = _Spread(network)
     scores = TorchEngine(spread, {}, "torch").score(np.random.default_rng(0).random((97, 131), np.float32))
     assert scores.std() > 0.02, "scores that hardly differ would hide a wrong graph"
-    assert export_onnx(spread, {"name": "law"}, tmp_path / "network.onnx") < 1e-4
+    assert export_onnx(spread, {"network": {"name": "law"}}, tmp_path / "network.onnx") < 1e-4
 
 
 class _Spread(SegmentationNetwork):

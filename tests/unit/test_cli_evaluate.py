@@ -287,7 +287,7 @@ def test_a_model_is_scored_on_a_data_set(tmp_path, monkeypatch):
         mask = target(10, 10 + number)
         save(tmp_path / "data" / "images" / f"{number}.png", mask)
         save(tmp_path / "data" / "masks" / f"{number}_pixels0.png", mask)
-    monkeypatch.setattr(inference, "open_engine", lambda spec: spec)
+    monkeypatch.setattr(inference, "open_engine", lambda spec, trust: spec)
     monkeypatch.setattr(inference, "score_frame", lambda engine, image, bit_depth: image * np.float32(0.9))
     out = tmp_path / "scores.json"
     assert main(["evaluate", "compact", "--data", str(tmp_path / "data"), "--json", str(out)]) == 0

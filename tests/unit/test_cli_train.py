@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_fakes import make_recipe, write_data
+from training_fakes import REMEMBERING, TINY, make_recipe, write_data
 
 from infraspot.cli.main import main
 from infraspot.core.files import write_text
@@ -46,7 +46,7 @@ def test_a_run_starts_from_weights_also_pruned_ones(recipe: Path) -> None:
     for start in (folder / "first/best.safetensors", pruned):
         out = folder / f"from-{start.stem}"
         assert main(["train", str(recipe), "--start", str(start), *still, "--out", str(out)]) == 0
-        assert main(["train", "--resume", "--out", str(out)]) == 0
+        assert main(["train", "--resume", "--out", str(out), "--trust", REMEMBERING]) == 0
         begun, network = load_network(start)[0], load_network(out / "last.safetensors")[0]
         for name, parameter in network.named_parameters():
             torch.testing.assert_close(parameter, begun.get_parameter(name))
@@ -67,14 +67,17 @@ def test_an_existing_run_is_not_overwritten(recipe: Path, capsys: pytest.Capture
     assert main(arguments) == 2
     assert "add --resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
-    assert main(["train", "--resume", "--out", str(recipe.parent / "run")]) == 0
+    resumed = ["train", "--resume", "--out", str(recipe.parent / "run")]
+    assert main(resumed) == 1
+    assert f"allow it with --trust {TINY}" in capsys.readouterr().err
+    assert main([*resumed, "--trust", TINY, "--trust", REMEMBERING]) == 0
 
 
 def test_choosing_on_test_is_stamped(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = recipe.parent / "run"
     assert main(["train", str(recipe), "--out", str(out), "--set", "train.select_on=test"]) == 0
     assert "chosen on the test split" in capsys.readouterr().err
-    assert read_card(out / "best.safetensors")["selected_on"] == "test"
+    assert read_card(out / "best.safetensors", trust=TINY)["selected_on"] == "test"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ class Tiny(SegmentationNetwork):
         return SegOutput(self.up(torch.relu(self.down(image))))
 
 
-CARD = {"network": {"name": f"{__name__}:Tiny", "options": {"width": 6}}, "threshold": 0.4}
+OURS = f"{__name__}:Tiny"
+CARD = {"network": {"name": OURS, "options": {"width": 6}}, "threshold": 0.4}
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def network():
 def test_weights_carry_all_that_is_needed_to_load_them(network, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_weights(path, network.state_dict(), CARD)
-    loaded, card = load_network(path)
+    loaded, card = load_network(path, trust=OURS)
     assert card == CARD
     image = torch.rand(1, 1, 9, 14)
     torch.testing.assert_close(loaded(image).logits, network(image).logits)
@@ -55,15 +56,15 @@ def test_a_file_that_is_not_weights_is_named(tmp_path):
 
 def test_weights_of_another_network_are_refused(network, tmp_path):
     path = tmp_path / "weights.safetensors"
-    save_weights(path, network.state_dict(), {"network": {"name": f"{__name__}:Tiny"}})
+    save_weights(path, network.state_dict(), {"network": {"name": OURS}})
     with pytest.raises(InputError, match="do not fit the network"):
-        load_network(path)
+        load_network(path, trust=OURS)
 
 
 def test_the_exported_model_gives_the_same_scores_at_every_size(network, tmp_path, rng):
     path = tmp_path / "tiny.onnx"
     assert export_onnx(network, CARD, path) < 1e-4
-    onnx, reference = OnnxEngine(path, threads=1), TorchEngine(network, CARD, "tiny")
+    onnx, reference = OnnxEngine(path, threads=1, trust=OURS), TorchEngine(network, CARD, "tiny")
     assert onnx.card["threshold"] == 0.4
     for shape in [(1, 1), (4, 8), (33, 47)]:
         image = rng.random(shape, np.float32)

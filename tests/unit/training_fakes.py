@@ -18,6 +18,8 @@ from infraspot.training import Row, Run
 from infraspot.training.recipe import parse_recipe
 from infraspot.training.settings import Recipe
 
+TINY, REMEMBERING = "training_fakes:TinyNet", "training_fakes:Remembering"
+
 
 class TinyNet(SegmentationNetwork):
     """Draws from torch's generator at each step, and has statistics of normalisation."""
@@ -107,7 +109,7 @@ def write_data(folder: Path) -> Path:
 def table(data: Path, /, **parts: dict[str, Any]) -> dict[str, Any]:
     """A recipe of three epochs of four steps; ``parts`` are merged into its tables."""
     recipe: dict[str, Any] = {
-        "network": {"name": "training_fakes:TinyNet"},
+        "network": {"name": TINY},
         "data": {"path": str(data)},
         "augment": [
             {"name": "crop", "size": 16, "zoom": [0.8, 1.25]},
@@ -118,7 +120,7 @@ def table(data: Path, /, **parts: dict[str, Any]) -> dict[str, Any]:
         "loss": {"terms": {"soft_iou_batch": 1, "bce": 5}, "aux_weights": [1, 0.5]},
         "optimiser": {"name": "adamw", "lr": 0.01, "weight_decay": 0.01, "clip": 5.0},
         "schedule": {"warm_up": 1},
-        "scheme": {"name": "training_fakes:Remembering"},
+        "scheme": {"name": REMEMBERING},
         "train": {
             "epochs": 3,
             "batch": 2,

@@ -8,6 +8,7 @@ import click
 from infraspot.cli.console import say
 from infraspot.core.catalog import find
 from infraspot.core.errors import InputError, UsageError
+from infraspot.weights import PREPROCESSING
 
 
 @click.command("convert-weights")
@@ -42,6 +43,7 @@ def command(
     card = {
         "network": {"name": name, "options": {}},
         "threshold": 0.5,
+        "preprocessing": PREPROCESSING,
         "trained_on": trained_on,
         "converted_from": file.name,
     }

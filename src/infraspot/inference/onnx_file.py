@@ -65,15 +65,18 @@ class _RefusedError(Exception):
 
 def _read_model(data: mmap.mmap, whole: Span) -> str | None:
     """Check the fields of ModelProto (onnx.proto) and return the card."""
-    card = None
+    card, graphs = None, 0
     for number, value in _fields(data, whole):
         if number == 7:
+            graphs += 1
             _check_graph(data, _span(value))
         elif number == 14:
             key, text = _strings(data, _span(value), 1, 2)
             card = text.decode() if key == CARD.encode() else card
         elif number in (20, 25):
             raise _RefusedError("it holds functions or training information")
+    if graphs != 1:
+        raise ValueError(f"it holds {graphs} graphs")
     return card
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from infraspot.blocks.fitted import FittedLayer
+from infraspot.core.catalog import imported_names
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import locate

@@ -10,6 +10,7 @@ import torch
 
 from infraspot.core.version import VERSION
 from infraspot.training.run import Row, Run
+from infraspot.weights import PREPROCESSING
 
 # Where things lay on one machine is of no use on another.
 PLACES: Any = {"network": {"start"}, "data": {"path"}, "negatives": {"path"}, "unlabelled": {"path"}}
@@ -21,6 +22,7 @@ def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:
     card: dict[str, Any] = {
         "network": run.recipe.network.spec,
         "threshold": 0.5,
+        "preprocessing": PREPROCESSING,
         "trained_on": {
             "set": Path(data.path).name if data.path else data.set,
             "split": data.split,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from infraspot.cli.main import main
+from infraspot.core.errors import DataError
 from infraspot.data import open_dataset
 from infraspot.jobs import generate as module
 from infraspot.synth import SceneRanges
@@ -117,3 +118,48 @@ def test_the_noise_estimate_finds_the_deviation_of_white_noise():
 
     field = np.random.default_rng(0).normal(0, 3.0, (300, 300)) + np.linspace(0, 50, 300)
     assert noise_level(field) == pytest.approx(3, rel=0.02)
+
+
+def test_strays_among_the_records_do_not_stop_a_run(tmp_path):
+    out = tmp_path / "set"
+    assert module.write_scenes(out, 2, 0, RANGES) == 2
+    (out / ".scenes").mkdir()
+    (out / ".scenes/.5-abcdefgh.json").write_text("{")
+    (out / ".scenes/.infraspot~abcdefgh.json").write_text("{")
+    (out / ".infraspot~abcdefgh.json").write_text("")
+    assert module.write_scenes(out, 3, 0, RANGES) == 1
+    assert len(open_dataset(out)) == 3
+    assert not (out / ".infraspot~abcdefgh.json").exists()
+    assert not (out / ".scenes/.infraspot~abcdefgh.json").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_file_is_begun_again(tmp_path):
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / ".infraspot~abcdefgh.json").write_text("")
+    assert module.write_scenes(out, 1, 0, RANGES) == 1
+    assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["[]", "7", "{}", '{"options": 1}', '{"options": null, "scenes": 3}', "{", '{"scenes": [[]]}'],
+)
+def test_a_damaged_index_is_a_sentence(tmp_path, index):
+    out = tmp_path / "set"
+    module.write_scenes(out, 1, 0, RANGES)
+    options = json.loads((out / "scenes.json").read_text())["options"]
+    text = index.replace("null", json.dumps(options))
+    (out / "scenes.json").write_text(text)
+    with pytest.raises(DataError):
+        module.write_scenes(out, 1, 0, RANGES)
+
+
+def test_a_record_without_its_parts_is_a_sentence(tmp_path):
+    out = tmp_path / "set"
+    module.write_scenes(out, 1, 0, RANGES)
+    (out / ".scenes").mkdir()
+    for damage in ("[]", '{"index": 5}', '{"index": 5, "frames": [{}]}'):
+        (out / ".scenes/5.json").write_text(damage)
+        with pytest.raises(DataError, match="damaged"):
+            module.write_scenes(out, 1, 0, RANGES)

@@ -133,3 +133,17 @@ def test_calibrating_without_masks_says_what_is_missing(tmp_path: Path, capsys) 
     data = make_set(tmp_path / "set", 2, masks=False)
     assert main(["calibrate", str(data), "--out", str(tmp_path / "level.json")]) == 1
     assert "masks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["5", "{}", '{"image": "f0"}', '{"image": "f0", "met', "[1]", "\x00"])
+def test_a_damaged_line_of_the_journal_costs_only_its_own_images(tmp_path: Path, capsys, damage: str) -> None:
+    data = make_set(tmp_path / "set", 3)
+    arguments = ["pseudo", str(data), "--out", str(tmp_path / "out"), "--workers", "1"]
+    main(arguments)
+    journal = tmp_path / "out" / "pseudo.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:3], damage]))
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "2 of 3 images were finished before" in capsys.readouterr().out
+    assert len(journal.read_text().splitlines()) == 4

@@ -2,10 +2,9 @@
 
 import json
 import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -14,11 +13,12 @@ from typing import Any
 
 from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.errors import DataError
-from infraspot.core.files import write_json, write_text
+from infraspot.core.files import clear_leftovers, write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, write_sample
 from infraspot.jobs.watching import Progress, no_progress
+from infraspot.jobs.workers import follow_parent
 from infraspot.synth import Scene, SceneRanges, generate
 
 _INDEX = "scenes.json"
@@ -100,11 +100,12 @@ def _frame(sample: Sample) -> dict[str, Any]:
 
 def _existing(out: Path, options: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """Records of complete scenes of the same options; other contents are refused."""
+    clear_leftovers(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         write_json(out / _INDEX, {"options": options, "scenes": []})
         return {}
     index = _read_json(out / _INDEX) if (out / _INDEX).is_file() else None
-    if index is None:
+    if not isinstance(index, dict) or not {"options", "scenes"} <= index.keys():
         raise DataError(
             f"{out} holds files that are not scenes; choose a new folder, so that nothing is lost"
         )
@@ -112,12 +113,22 @@ def _existing(out: Path, options: dict[str, Any]) -> dict[int, dict[str, Any]]:
         raise DataError(
             f"{out} holds scenes made with other options; choose a new folder, or the same options"
         )
-    records = {**{record["index"]: record for record in index["scenes"]}, **_parts(out)}
-    return {number: record for number, record in records.items() if _complete(out, record)}
+    try:
+        records = {**{record["index"]: record for record in index["scenes"]}, **_parts(out)}
+        return {number: record for number, record in records.items() if _complete(out, record)}
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f"{out / _INDEX} or a file in {out / _PARTS} is damaged; delete it to make its scenes again"
+        ) from error
 
 
 def _parts(out: Path) -> dict[int, dict[str, Any]]:
-    return {int(path.stem): _read_json(path) for path in (out / _PARTS).glob("*.json")}
+    """The records of scenes that are not in the index yet, by number."""
+    return {int(path.stem): _read_json(path) for path in _part_files(out)}
+
+
+def _part_files(out: Path) -> list[Path]:
+    return [path for path in (out / _PARTS).glob("*.json") if path.stem.isdecimal()]
 
 
 def _complete(out: Path, record: dict[str, Any]) -> bool:
@@ -138,9 +149,10 @@ def _write_index(out: Path, options: dict[str, Any], records: dict[int, dict[str
         write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in ids))
     write_json(out / "points.json", {frame["id"]: frame["points"] for _, frame in frames})
     write_json(out / _INDEX, {"options": options, "scenes": ordered})
-    for path in (out / _PARTS).glob("*.json"):
+    for path in _part_files(out):
         path.unlink(missing_ok=True)
-    if (out / _PARTS).is_dir():
+    clear_leftovers(out / _PARTS)
+    with suppress(OSError):  # absent, or somebody put a file there
         (out / _PARTS).rmdir()
 
 
@@ -158,16 +170,11 @@ def _mapper(workers: int) -> Iterator[Any]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
     try:
         yield pool.map
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent, which lets a scene in hand be finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def compare_with_real(out: Path, real: Path, split: str | None = None) -> dict[str, Any]:

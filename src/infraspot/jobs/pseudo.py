@@ -13,11 +13,12 @@ from infraspot.annotators import ADAPTERS, ANNOTATORS, annotate, find_annotator
 from infraspot.annotators.profile.level import make_chooser
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import DataError, InfraspotError, UsageError
-from infraspot.core.files import write_json
+from infraspot.core.files import write_json, write_text
 from infraspot.core.sample import Sample
 from infraspot.core.version import VERSION
 from infraspot.data import Reader, open_dataset, write_mask
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
+from infraspot.jobs.workers import follow_parent
 from infraspot.labelling.clicks import ClickSource, open_clicks
 from infraspot.labelling.figures import overlap, summarise
 from infraspot.labelling.sample import LabelOptions, label_sample
@@ -145,16 +146,14 @@ class Journal:
     def __enter__(self) -> "Journal":
         path, head = self._task.folder / _JOURNAL, self._head()
         self.done = self._finished_before(_read_lines(path), head)
+        # In one step, so that a kill at this moment does not forget what was finished.
+        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *self.done.values()]))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise DataError(
                 f"cannot write to {path.parent}: {error.strerror}; choose another --out"
             ) from error
-        self._write(head)
-        for result in self.done.values():
-            self._write(result)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -177,7 +176,8 @@ class Journal:
         found = {
             result["image"]: result
             for result in lines[1:]
-            if all(place(method, result["image"]).is_file() for method in methods)
+            if {"image", "methods"} <= result.keys()
+            and all(place(method, result["image"]).is_file() for method in methods)
         }
         return {name: found[name] for name in self._task.reader.ids if name in found}
 
@@ -199,14 +199,10 @@ _task: Task | None = None
 
 
 def start_worker(task: Task) -> None:
-    """Give this process its task; Ctrl-C is for the parent to act on."""
-    import signal
-    from multiprocessing import parent_process
-
+    """Give this process its task, and compile what the annotators need."""
     global _task
     _task = task
-    if parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
     annotate(np.eye(8, dtype=np.float32), [(4, 4)])
 
 
@@ -338,15 +334,18 @@ def _processes(workers: int, options: LabelOptions) -> int:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal; a last one that was cut short is left out."""
+    """The whole lines of a journal, up to the first that is damaged: a kill may cut the last one short."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []
     lines = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
-            lines.append(json.loads(line))
+            value = json.loads(line)
         except ValueError:
             break
+        if not isinstance(value, dict):
+            break
+        lines.append(value)
     return lines

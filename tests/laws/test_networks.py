@@ -1,6 +1,7 @@
-"""What holds for every network in :data:`infraspot.networks.NETWORKS`."""
+"""What holds for every network of :data:`infraspot.networks.NETWORKS` and for every reading of the survey."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,20 +11,27 @@ from torch import Tensor
 from infraspot.inference.engines import TorchEngine
 from infraspot.inference.prepared import prepare_for_inference
 from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
+from infraspot.networks.readings import survey_readings
+from infraspot.networks.sheet import Sheet
 from infraspot.weights.cost import cost
 
 ODD = (33, 47)
+READINGS = survey_readings()
 
 
-@pytest.fixture(scope="module", params=sorted(NETWORKS))
+@pytest.fixture(scope="module", params=[*sorted(NETWORKS), *READINGS])
 def name(request):
     return request.param
+
+
+def _build(name: str) -> SegmentationNetwork:
+    return READINGS[name].build() if name in READINGS else NETWORKS[name]()
 
 
 @pytest.fixture(scope="module")
 def network(name) -> SegmentationNetwork:
     torch.manual_seed(0)
-    built = NETWORKS[name]()
+    built = _build(name)
     _wake(built)
     _settle(built)
     return built.eval()
@@ -87,7 +95,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 def _without_gradient(name: str, seed: int) -> set[str]:
     torch.manual_seed(seed)
-    network = NETWORKS[name]().train()
+    network = _build(name).train()
     _wake(network)
     output = network(_frames(2, network.training_side, network.training_side, seed))
     torch.stack([(map_ - 0.3).square().mean() for map_ in _maps(output)]).sum().backward()
@@ -109,7 +117,7 @@ def test_the_same_frame_gives_the_same_answer(network):
 
 
 def test_a_state_dict_carries_the_whole_network(name, network):
-    other = NETWORKS[name]().eval()
+    other = _build(name).eval()
     other.load_state_dict(network.state_dict(), strict=True)
     frames = _frames(1, *ODD)
     with torch.no_grad():
@@ -142,12 +150,16 @@ def test_folded_norms_and_channels_last_give_the_same_answer(network):
 
 
 def test_cost_agrees_with_the_published_figures_or_the_sheet_says_why(name):
-    sheet, counted = NETWORKS[name].sheet, cost(NETWORKS[name])
-    assert counted.params == sum(p.numel() for p in NETWORKS[name]().parameters())
+    sheet, counted = _sheet(name), cost(partial(_build, name))
+    assert counted.params == sum(p.numel() for p in _build(name).parameters())
     assert counted.flops >= counted.macs > 0
     pairs = ((sheet.paper_params, counted.params), (sheet.paper_flops, counted.flops))
     differs = [ours for paper, ours in pairs if paper is not None and abs(ours / paper - 1) > 0.02]
     assert not differs or sheet.note
+
+
+def _sheet(name: str) -> Sheet:
+    return READINGS[name].sheet if name in READINGS else NETWORKS[name].sheet
 
 
 @pytest.mark.slow

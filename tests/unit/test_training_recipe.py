@@ -6,17 +6,35 @@ import pytest
 from training_fakes import make_recipe, table
 
 from infraspot.core.errors import UsageError
-from infraspot.training.recipe import PACKAGED, find_recipe, load_recipe, parse_recipe, to_toml
+from infraspot.training.recipe import (
+    PACKAGED,
+    find_recipe,
+    load_recipe,
+    packaged_recipes,
+    parse_recipe,
+    to_toml,
+)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGED.glob("*.toml")), ids=lambda path: path.stem)
-def test_packaged_recipes_are_sound(path: Path) -> None:
-    load_recipe(path)
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipes_are_sound(name: str) -> None:
+    load_recipe(name)
 
 
 @pytest.mark.parametrize("name", ["compact_sirst1", "compact_sirst1.toml", "recipes/compact_sirst1.toml"])
 def test_packaged_recipes_are_found_by_name(name: str) -> None:
     assert find_recipe(name) == PACKAGED / "compact_sirst1.toml"
+
+
+@pytest.mark.parametrize("name", ["survey/fcnet", "survey/fcnet.toml", "recipes/survey/fcnet.toml"])
+def test_recipes_in_a_folder_are_found_by_folder_and_name(name: str) -> None:
+    assert find_recipe(name) == PACKAGED / "survey" / "fcnet.toml"
+
+
+@pytest.mark.parametrize("name", ["fcnet", "../recipes/smoke", "elsewhere/smoke.toml", "/smoke"])
+def test_a_recipe_in_another_folder_is_not_a_packaged_one(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown recipe"):
+        find_recipe(name)
 
 
 def test_an_unknown_recipe_brings_the_nearest_name() -> None:

@@ -13,6 +13,7 @@ from infraspot.core.errors import unknown_name
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
+    from infraspot.networks.sheet import Sheet
 
 HEADER = (
     "FLOPs are multiply-accumulates at 256x256, counted as the survey's Table 6 counts them;"
@@ -42,7 +43,7 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     """List networks, classical methods, annotators and packaged weights, or only those in NAMES.
 
     \b
-    name     what --model, --method or a recipe's [network] takes
+    name     what --model, --method or a recipe's [network] takes; survey/NAME is a recipe of its own
     family   what a network adds, in the survey's words, or what kind of method it is
     params   learnt numbers in millions; beside it, what the survey's Table 6 says
     FLOPs    of one 256x256 frame in 1e9 multiply-accumulates, as Table 6 counts; beside it, what it says
@@ -62,9 +63,12 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
         [_cells(row) for row in rows],
         title=HEADER,
     )
+    noted: dict[str, list[str]] = {}
     for row in rows:
-        if row["note"]:
-            say(f"{row['name']}: {row['note']}")
+        noted.setdefault(row["note"], []).append(row["name"])
+    for note, known in noted.items():
+        if note:
+            say(f"{', '.join(known)}: {note}")
     return 0
 
 
@@ -96,16 +100,22 @@ def _parts(family: str) -> set[str]:
 
 def _networks(threads: int | None) -> Iterator[Entry]:
     from infraspot.networks import NETWORKS
+    from infraspot.networks.readings import survey_readings
 
-    for name, build in NETWORKS.items():
-        yield Entry(name, build.sheet.family, partial(_network, name, build, threads))
+    for name, network in NETWORKS.items():
+        yield Entry(name, network.sheet.family, partial(_network, name, network, network.sheet, threads))
+    for name, reading in survey_readings().items():
+        describe = partial(_network, name, reading.build, reading.sheet, threads)
+        yield Entry(name, reading.sheet.family, describe)
 
 
-def _network(name: str, build: "type[SegmentationNetwork]", threads: int | None) -> dict[str, Any]:
+def _network(
+    name: str, build: "Callable[[], SegmentationNetwork]", sheet: "Sheet", threads: int | None
+) -> dict[str, Any]:
     """One network, measured on ``threads`` threads (0: all) unless that is None."""
     from infraspot.weights.cost import cost
 
-    counted, sheet = cost(build), build.sheet
+    counted = cost(build)
     return _row(
         name,
         sheet.family,

@@ -31,7 +31,10 @@ IMPORTS_NOTHING: Any = {
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file that ``name`` means: a path, else a recipe of the package by its file name or bare name.
+    """The file that ``name`` means: a path, else a recipe of the package.
+
+    A packaged recipe is named by its place in the folder of recipes, such as ``smoke`` or ``survey/fcnet``;
+    a leading ``recipes/`` and the ending ``.toml`` may be there.
 
     Raises
     ------
@@ -41,10 +44,17 @@ def find_recipe(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    packaged = PACKAGED / f"{path.stem}.toml"
-    if packaged.is_file() and path.suffix in ("", ".toml"):
-        return packaged
-    raise unknown_name("recipe", str(name), [file.stem for file in PACKAGED.glob("*.toml")])
+    packaged = packaged_recipes()
+    place = path.as_posix().removeprefix("recipes/").removesuffix(".toml")
+    if place not in packaged:
+        raise unknown_name("recipe", str(name), packaged)
+    return packaged[place]
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """The recipes of the package by name, such as ``smoke`` and ``survey/fcnet``."""
+    files = sorted(PACKAGED.rglob("*.toml"))
+    return {file.relative_to(PACKAGED).with_suffix("").as_posix(): file for file in files}
 
 
 def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:

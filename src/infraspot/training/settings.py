@@ -22,6 +22,13 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
+class AboutPart(Part):
+    """``[about]``: what a recipe writes down, such as a row of a paper's table; training does not read it."""
+
+    title: str
+    source: str
+
+
 class NetworkPart(Named):
     """``[network]``: a name and the network's own options.
 
@@ -147,6 +154,7 @@ class TrainPart(Part):
 class Recipe(Part):
     """A whole recipe; every part but the network has a default."""
 
+    about: AboutPart | None = None
     network: NetworkPart
     data: DataPart = DataPart()
     augment: list[Named] = []

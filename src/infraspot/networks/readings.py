@@ -1,0 +1,36 @@
+"""Rows of the survey's Table 5 as sentences in its own words: recipes over the UNet."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from infraspot.networks.base import SegmentationNetwork
+from infraspot.networks.sheet import OWN, Sheet
+from infraspot.networks.unet import UNet
+
+FAMILY = "survey reading"
+NOTE = "a reading of a row of the survey's Table 5, not the authors' program; train it by this name"
+FOLDER = Path(__file__).parent.parent / "recipes" / "survey"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One row: its name in the table, what makes its network, and where it comes from."""
+
+    title: str
+    build: Callable[[], SegmentationNetwork]
+    sheet: Sheet
+
+
+def survey_readings() -> dict[str, Reading]:
+    """Every recipe in ``recipes/survey``, by the name that ``infraspot train`` takes: ``survey/fcnet``."""
+    return {f"survey/{path.stem}": _read(path) for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def _read(path: Path) -> Reading:
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    title, source = table["about"]["title"], table["about"]["source"]
+    options = {name: value for name, value in table["network"].items() if name != "name"}
+    return Reading(title, partial(UNet, **options), Sheet(FAMILY, source, OWN, note=NOTE))

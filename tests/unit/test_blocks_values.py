@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from infraspot.blocks.attention import ATTENTION, Gate, NonLocalAttention, attend
-from infraspot.blocks.context.regions import AGCB, region_maxima
+from infraspot.blocks.context.regions import AGCB
 from infraspot.blocks.conv import ConvNormAct, central_difference
 from infraspot.blocks.deformable import DeformableConv2d
 from infraspot.blocks.fusion.one_way import SBAM
 from infraspot.blocks.gradient import gradient_magnitude, haar_bands
 from infraspot.blocks.local.attentive import converse_contrast, shift_groups
 from infraspot.blocks.local.clutter import OTC
+from infraspot.blocks.pooling import _shares, region_maxima
 from infraspot.blocks.pyramid import FeaturePyramid
 from infraspot.blocks.state_space import linear_recurrence
 from infraspot.blocks.transformer import AxialAttention, WindowAttention, from_windows, to_windows
@@ -146,6 +147,16 @@ def test_axial_attention_sees_its_line_only(axis: int) -> None:
 def test_region_maxima_are_adaptive_max_pooling(size: tuple[int, int], side: int) -> None:
     x = torch.randn(2, 3, *size)
     assert torch.equal(region_maxima(x, side), F.adaptive_max_pool2d(x, side))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 18), (5, 7)])
+@pytest.mark.parametrize("side", [1, 3, 6])
+def test_products_with_shares_are_adaptive_average_pooling(size: tuple[int, int], side: int) -> None:
+    x, (down, across) = (
+        torch.randn(2, 3, *size),
+        (_shares(length, side, torch.device("cpu")) for length in size),
+    )
+    torch.testing.assert_close(down @ x @ across.T, F.adaptive_avg_pool2d(x, side))
 
 
 def test_agcb_attends_region_by_region() -> None:

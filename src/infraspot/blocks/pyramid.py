@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct, resize_to
+from infraspot.blocks.pooling import region_means
 
 
 class SpatialPyramid(nn.Module):
@@ -25,7 +26,7 @@ class SpatialPyramid(nn.Module):
         self.merge = ConvNormAct(in_channels + width * len(self.scales), out_channels or in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = (F.adaptive_avg_pool2d(x, scale) for scale in self.scales)
+        pooled = (region_means(x, scale) for scale in self.scales)
         levels = [resize_to(branch(level), x) for branch, level in zip(self.branches, pooled, strict=True)]
         return self.merge(torch.cat([x, *levels], dim=1))
 
@@ -71,8 +72,8 @@ class FeaturePyramid(nn.Module):
 
 
 class DynamicPyramid(nn.Module):
-    """DPC: each scale writes its own depthwise k x k filter, which then reads the unscaled map (AFFPN's DPC,
-    2022).
+    """DPC: each scale writes its own depthwise k x k filter, which then reads the unscaled map (Chen et al.,
+    2024).
 
     For each k: pool to k x k, 1x1: those k x k x c numbers *are* the kernel, one for each image (survey,
     figure 7). Judgement: the kernels' sum of magnitudes is held to 1 (they come from data and would not stay
@@ -91,7 +92,7 @@ class DynamicPyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         levels = [
-            _own_filter(transform(x), filter_(F.adaptive_avg_pool2d(x, side)))
+            _own_filter(transform(x), filter_(region_means(x, side)))
             for side, transform, filter_ in zip(self.kernel_sizes, self.transforms, self.filters, strict=True)
         ]
         return self.merge(torch.cat([x, *levels], dim=1))

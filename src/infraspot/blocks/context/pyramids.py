@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.attention import ChannelAttention, NonLocalAttention, attend, tokens, untokens
 from infraspot.blocks.conv import ConvNormAct, resize_to
+from infraspot.blocks.pooling import region_means
 from infraspot.blocks.pyramid import AtrousPyramid
 from infraspot.blocks.transformer import TransformerLayer
 
@@ -64,7 +65,7 @@ class NLPPM(nn.Module):
         self.merge = ConvNormAct(channels + width * len(self.scales), channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = (F.adaptive_avg_pool2d(x, scale) for scale in self.scales)
+        pooled = (region_means(x, scale) for scale in self.scales)
         levels = [resize_to(branch(level), x) for branch, level in zip(self.branches, pooled, strict=True)]
         return self.merge(torch.cat([x, *levels], dim=1))
 
@@ -90,7 +91,7 @@ class LSPM(nn.Module):
         weights = attend(pixels, pixels, tokens(self.region(x)), scale=1.0)
         parts = weights.split([scale * scale for scale in self.scales], dim=-1)
         levels = [
-            x + untokens(part @ tokens(F.adaptive_avg_pool2d(x, scale)), x)
+            x + untokens(part @ tokens(region_means(x, scale)), x)
             for part, scale in zip(parts, self.scales, strict=True)
         ]
         return self.merge(torch.cat([x, *levels], dim=1))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from infraspot.blocks.attention import NonLocalAttention
 from infraspot.blocks.conv import ConvNormAct
+from infraspot.blocks.pooling import region_maxima
 
 
 class AGCB(nn.Module):
@@ -64,23 +65,6 @@ class AGCB(nn.Module):
 def _shortfall(length: int, wanted: int) -> int:
     """max(0, wanted - length), in arithmetic that a tracer follows."""
     return (wanted - length + abs(wanted - length)) // 2
-
-
-def region_maxima(x: Tensor, side: int) -> Tensor:
-    """Maxima of ``side`` x ``side`` regions, (N, C, side, side): adaptive max-pooling that exports.
-
-    Windows are gathered at the length of the longest; a shorter one repeats its last element.
-    """
-    down, across = (_windows(length, side, x.device) for length in x.shape[2:])
-    return x[:, :, down].amax(3)[..., across].amax(-1)
-
-
-def _windows(length: int, side: int, device: torch.device) -> Tensor:
-    """(side, longest) places of the ``side`` windows that cover a line, which overlap by one at most."""
-    cells = torch.arange(side, device=device)[:, None]
-    first = cells * length // side
-    last = ((cells + 1) * length + side - 1) // side - 1
-    return torch.minimum(first + torch.arange(length // side + 2, device=device), last)
 
 
 class ContextPyramid(nn.Module):

@@ -14,9 +14,10 @@ from infraspot.blocks.attention import (
 from infraspot.blocks.conv import ConvNormAct, LayerNorm2d, resize_to
 from infraspot.blocks.gradient import gradient_magnitude
 from infraspot.blocks.local.base import Local
+from infraspot.blocks.pooling import region_means
 from infraspot.blocks.transformer import AxialAttention, TransformerLayer, WindowAttention
 
-KEY_GRID = 16  # at most this many rows and columns of keys, where all pixels attend to a whole map
+KEY_GRID = 16  # rows and columns of keys, where all pixels attend to a whole map
 
 
 class ICA(Local):
@@ -76,7 +77,7 @@ class SiAM(Local):
 class PiAM(Local):
     """Pixel-interactive attention: NLA, local context between pixels (HAMANet, 2024).
 
-    Judgement: keys and values are pooled to at most 16x16, so that it also serves the fine levels.
+    Judgement: keys and values are the means of 16x16 regions, so that it also serves the fine levels.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -86,13 +87,7 @@ class PiAM(Local):
 
     def refine(self, x: Tensor) -> Tensor:
         x = self.body(x)
-        return self.attention(x, _pooled(x, KEY_GRID))
-
-
-def _pooled(x: Tensor, grid: int) -> Tensor:
-    """Means over equal cells (the last ones may be smaller), at most ``grid`` along each side."""
-    cell = max(-(-x.shape[-2] // grid), -(-x.shape[-1] // grid))
-    return F.avg_pool2d(x, cell, ceil_mode=True) if cell > 1 else x
+        return self.attention(x, region_means(x, KEY_GRID))
 
 
 class InteractiveAttention(nn.Sequential):

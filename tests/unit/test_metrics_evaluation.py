@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from infraspot.core.matching import best_matching, greedy_matching
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics import Evaluation, Protocol, jsonable, kernel_loader, score_frame
-from infraspot.metrics.frame import prepare
-from infraspot.metrics.kernels import best_pairs, greedy_pairs
+from infraspot.metrics.frame import count_frame, prepare
+from infraspot.metrics.pairing import centroid_distances, match_regions, pair_cost
 from infraspot.metrics.protocols import PROTOCOLS
+from infraspot.metrics.regions import Regions
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, sweep_frame
 
 
@@ -27,7 +29,7 @@ def spots(*places, shape=(32, 32), size=3):
 @pytest.fixture
 def without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "infraspot.metrics.kernels")
+    monkeypatch.delitem(sys.modules, "infraspot.metrics.kernels", raising=False)
     kernel_loader.kernels.cache_clear()
     yield
     kernel_loader.kernels.cache_clear()
@@ -54,18 +56,51 @@ def test_without_numba_every_number_is_the_same(name, rng, request):
     assert results[0] == results[1]
 
 
-def test_compiled_matching_equals_the_plain_one(rng):
-    for _ in range(200):
-        shape = rng.integers(1, 7, size=2)
-        cost = rng.integers(0, 50, size=shape)
-        allowed = rng.random(shape) < 0.5
-        gated = np.where(allowed, cost, -1)
-        mine, plain = best_pairs(gated), best_matching(cost, allowed)
-        assert (mine >= 0).sum() == (plain >= 0).sum()
-        assert sum(cost[t, p] for t, p in enumerate(mine) if p >= 0) == sum(
-            cost[t, p] for t, p in enumerate(plain) if p >= 0
+def regions_at(places, areas):
+    boxes = np.zeros((len(places), 4), np.int64)
+    return Regions(np.asarray(areas, np.int64), np.asarray(places, float), boxes, np.ones(len(places)))
+
+
+@pytest.mark.parametrize("crowd", [4, 30, 200])
+@pytest.mark.parametrize("radius", [1.5, 3.0, 9.0])
+def test_matching_on_a_grid_equals_matching_on_the_table_of_all_pairs(crowd, radius, rng):
+    for side in (12, 60):
+        targets = regions_at(
+            rng.integers(0, side, (crowd, 2)) + rng.integers(0, 2, (crowd, 1)) / 2, [1] * crowd
         )
-        assert np.array_equal(greedy_pairs(gated), greedy_matching(allowed))
+        areas = rng.integers(1, 9, crowd + 3)
+        found = regions_at(rng.integers(-2, side + 2, (crowd + 3, 2)), areas)
+        distances = centroid_distances(targets, found)
+        cost = pair_cost(distances, areas)
+        shared = np.zeros((0, 3), np.int64)
+        for name in ("infraspot", "basicirstd"):
+            protocol = replace(PROTOCOLS[name], radius=radius)
+            allowed = distances < protocol.limit
+            ours = match_regions(targets, found, shared, protocol)
+            if name == "basicirstd":
+                assert np.array_equal(ours, greedy_matching(allowed))
+                continue
+            hit, plain = np.flatnonzero(ours >= 0), best_matching(cost, allowed)
+            assert len(set(ours[hit])) == len(hit) == (plain >= 0).sum()
+            assert allowed[hit, ours[hit]].all()
+            kept = np.flatnonzero(plain >= 0)
+            assert cost[hit, ours[hit]].sum() == cost[kept, plain[kept]].sum()
+
+
+@pytest.mark.parametrize("name", ["infraspot", "basicirstd", "sctransnet"])
+def test_the_sweep_of_a_crowded_frame_equals_single_thresholds(name, rng):
+    truth, scores = np.zeros((64, 64), bool), np.zeros((64, 64), np.float32)
+    truth[1::4, 1::4] = True
+    for y, x in np.argwhere(truth):
+        down, right = rng.integers(0, 2, 2)
+        scores[y + down : y + down + 2, x + right] = rng.integers(1, 8) / 8
+    protocol, thresholds = PROTOCOLS[name], np.arange(8) / 8
+    counts = sweep_frame(*prepare(scores, truth, protocol), protocol, thresholds)
+    for threshold, hits, area in zip(
+        thresholds, counts.column("hits"), counts.column("false_area"), strict=True
+    ):
+        record = count_frame(*prepare(scores, truth, protocol), protocol.at(threshold))
+        assert (hits, area) == (record.hit.sum(), record.false_area)
 
 
 def test_matching_handles_no_rows_and_no_columns():

@@ -9,6 +9,7 @@ from types import ModuleType
 def kernels() -> ModuleType | None:
     """The module of compiled kernels, or None: then numpy does the same work, some ten times slower."""
     try:
-        return import_module("infraspot.metrics.kernels")
-    except (ImportError, RuntimeError):  # RuntimeError: numba finds no folder to keep its cache in
+        import_module("numba")
+    except ImportError:
         return None
+    return import_module("infraspot.metrics.kernels")

@@ -1,5 +1,7 @@
 """Which detection finds which target: the protocols' rules, as pure functions over two region tables."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,9 +45,15 @@ def match_regions(targets: Regions, found: Regions, shared: IntArray, protocol: 
         return np.full(len(targets), -1, np.int64)
     compiled = kernels()
     if compiled is not None and protocol.rule == "distance":
-        cost = compiled.pair_costs(found.centroids, found.areas, targets.centroids, protocol.limit)
-        match: IntArray = (
-            compiled.greedy_pairs(cost) if protocol.assignment == "greedy" else compiled.best_pairs(cost)
+        match = np.full(len(targets), -1, np.int64)
+        compiled.match_regions(
+            found.centroids,
+            found.areas,
+            len(found),
+            target_grid(compiled, targets.centroids, protocol.limit),
+            protocol.assignment == "greedy",
+            match,
+            np.full(len(found), -1, np.int64),
         )
         return match
     distances = centroid_distances(targets, found)
@@ -57,6 +65,17 @@ def match_regions(targets: Regions, found: Regions, shared: IntArray, protocol: 
     if protocol.assignment == "greedy":
         return greedy_matching(allowed)
     return best_matching(pair_cost(distances, found.areas), allowed)
+
+
+def target_grid(compiled: Any, centroids: FloatArray, limit: float) -> Any:
+    """The targets as ``kernels.Grid``, in square cells that are longer than ``limit``."""
+    side = max(4, int(limit) + 1)
+    across = int(centroids[:, 1].max(initial=0)) // side + 3
+    lines = int(centroids[:, 0].max(initial=0)) // side + 3
+    cells = np.zeros(lines * across + 3, np.int32)
+    grid = compiled.Grid(centroids, cells, np.empty(len(centroids), np.int32), side, across, limit)
+    compiled.fill_grid(grid)
+    return grid
 
 
 def false_area(areas: IntArray, matched: BoolArray, protocol: Protocol) -> int:

@@ -60,11 +60,15 @@ def find_regions(
     compiled = kernels()
     if compiled is None:
         return _plain_regions(mask, index, values, connectivity)
-    width = mask.shape[1]
-    labels, count = compiled.label_pixels(index, width, connectivity == 8)
-    return Regions(*compiled.describe_regions(index, labels, count, width, values)), ActivePixels(
-        index, labels
+    width, labels = mask.shape[1], np.empty(index.size, np.int64)
+    count = compiled.label_pixels(index, width, connectivity == 8, np.arange(index.size), labels)
+    regions = Regions(
+        np.zeros(count, np.int64), np.zeros((count, 2)), np.zeros((count, 4), np.int64), np.zeros(count)
     )
+    compiled.describe_regions(
+        index, labels, width, values, regions.areas, regions.centroids, regions.boxes, regions.peaks
+    )
+    return regions, ActivePixels(index, labels)
 
 
 def _plain_regions(
@@ -82,14 +86,18 @@ def shared_pixels(truth: ActivePixels, found: ActivePixels) -> NDArray[np.int64]
     """(K, 3) int64: target, detection and the number of pixels they share, for every pair that shares any."""
     if not truth.index.size or not found.index.size:
         return np.zeros((0, 3), np.int64)
+    width = int(found.labels.max()) + 1
     compiled = kernels()
     if compiled is not None:
-        pairs: NDArray[np.int64] = compiled.shared_pixels(
-            truth.index, truth.labels, found.index, found.labels, int(found.labels.max()) + 1
+        room = min(truth.index.size, found.index.size)
+        code, pixels = np.empty(room, np.int64), np.empty(room, np.int64)
+        pairs = compiled.shared_pixels(
+            truth.index, truth.labels, found.index, found.labels, width, code, pixels
         )
-        return pairs
-    place = np.minimum(np.searchsorted(found.index, truth.index), found.index.size - 1)
-    common = found.index[place] == truth.index
-    width = int(found.labels.max()) + 1
-    code, pixels = np.unique(truth.labels[common] * width + found.labels[place[common]], return_counts=True)
+        code, pixels = code[:pairs], pixels[:pairs]
+    else:
+        place = np.minimum(np.searchsorted(found.index, truth.index), found.index.size - 1)
+        common = found.index[place] == truth.index
+        codes = truth.labels[common] * width + found.labels[place[common]]
+        code, pixels = np.unique(codes, return_counts=True)
     return np.stack([code // width, code % width, pixels], axis=1).astype(np.int64, copy=False)

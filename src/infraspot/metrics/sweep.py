@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from infraspot.metrics.frame import count_frame
 from infraspot.metrics.kernel_loader import kernels
+from infraspot.metrics.pairing import target_grid
 from infraspot.metrics.protocols import Protocol
 from infraspot.metrics.regions import find_regions
 
@@ -107,19 +108,10 @@ def sweep_frame(
         return _sweep_one_by_one(scores, truth, pixels, protocol, thresholds)
     targets, true_pixels = find_regions(truth, connectivity=protocol.connectivity)
     cuts, guess = _levels_of(thresholds.tobytes(), scores.dtype.str, protocol.inclusive)
-    flat, width = scores.ravel(), scores.shape[1]
-    runs, rows = compiled.find_runs(flat, cuts, guess, width)
-    found = compiled.sweep_levels(
-        runs,
-        rows,
-        len(thresholds),
-        width,
-        targets.centroids,
-        protocol.limit,
-        protocol.assignment == "greedy",
-        protocol.connectivity == 8,
-        protocol.bookkeeping == "by_value",
-    )
+    flat = scores.ravel()
+    runs = _find_runs(compiled, scores, cuts, guess, 1 if protocol.connectivity == 8 else 0)
+    grid = target_grid(compiled, targets.centroids, protocol.limit)
+    found = _sweep_runs(compiled, runs, grid, len(thresholds), protocol)
     predicted, components, hits, matched, twins = found.T
     levels = np.searchsorted(cuts[:-1], flat[true_pixels.index])
     passed = np.bincount(levels, minlength=len(thresholds) + 1)
@@ -127,6 +119,37 @@ def sweep_frame(
     forgiven = twins if protocol.bookkeeping == "by_value" else matched
     table = np.stack([common, predicted, components, hits, components - hits, predicted - forgiven], axis=1)
     return SweepCounts(thresholds, table, 1, pixels, true_pixels.index.size, len(targets))
+
+
+def _find_runs(
+    compiled: Any, scores: NDArray[Any], cuts: NDArray[Any], guess: NDArray[np.int64], reach: int
+) -> Any:
+    """The frame as ``kernels.Runs``."""
+    height, width = scores.shape
+    # Little room at first: asking the system for megabytes that are never touched can cost more than the
+    # pass itself.
+    table = np.empty((4 * width + 1024, 3), np.int32)
+    rows, done = np.zeros(height + 1, np.int64), 0
+    while (done := compiled.find_runs(scores.ravel(), cuts, guess, width, table, rows, done)) < height:
+        table = np.concatenate([table, np.empty((len(table) + 2 * width, 3), np.int32)])
+    table = table[: rows[-1]]
+    return compiled.Runs(table, rows, np.empty((len(table), 2), np.int32), width, reach)
+
+
+def _sweep_runs(compiled: Any, runs: Any, grid: Any, steps: int, protocol: Protocol) -> NDArray[np.int64]:
+    """(L, 5) int64, the columns of ``kernels.sweep_levels``."""
+    count, targets = len(runs.table), len(grid.points)
+    starts, order = np.zeros(steps + 3, np.int64), np.empty(count, np.int64)
+    compiled.arrange_runs(runs, starts, order)
+    areas = (len(runs.rows) - 1) * runs.width + 1 if protocol.bookkeeping == "by_value" else 0
+    forest = compiled.Forest(np.full(count, -1), np.empty((count, 4), np.int64), np.zeros(areas, np.int64))
+    columns = [np.empty(count, np.int64) for _ in range(5)]
+    close = compiled.Close(
+        np.full(count, -1), *columns[:4], np.empty((count, 2)), columns[4], np.empty(targets, np.int64)
+    )
+    table = np.zeros((steps + 1, 5), np.int64)
+    compiled.sweep_levels(runs, starts, order, forest, close, grid, protocol.assignment == "greedy", table)
+    return table[:steps]
 
 
 @lru_cache(maxsize=8)

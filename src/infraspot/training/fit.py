@@ -24,6 +24,7 @@ from infraspot.training.parts import selected
 from infraspot.training.run import Row, Run
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
+from infraspot.training.soft_pruning import SoftPruning
 from infraspot.training.validation import NUMBERS, validate
 
 # Columns of the log that no scheme may use for its own numbers.
@@ -68,11 +69,12 @@ def fit(run: Run, *watchers: Watcher) -> bool:
             _claim_folder(run)
         if not run.at.begun:
             begin_run(run)
-        clock = _Clock(run)
+        clock, pruning = _Clock(run), SoftPruning(run)
         with stop_requests() as stop:
             while run.epoch < run.epochs:
                 run.loss.begin_epoch(run.epoch)
                 if run.at.batch == 0:
+                    pruning.begin_epoch(run)
                     _note(run, run.scheme.begin_epoch(run))
                 with run.labels.frozen(), run.val_labels.frozen():
                     for batch in run.loader.epoch(run.epoch, run.at.batch):

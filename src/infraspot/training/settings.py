@@ -100,6 +100,15 @@ class LossPart(Part):
     edge_truth: Literal["gradient", "outline"] = "gradient"
 
 
+class PrunePart(Part):
+    """``[prune]``: before each epoch the least important filters are set to 0, and may come back.
+
+    ``keep`` is the share that stays, of the filters that can be pruned.
+    """
+
+    keep: float = Field(gt=0, le=1)
+
+
 class OptimiserPart(Named):
     """``[optimiser]``: a name, the learning rate, and the optimiser's own options.
 
@@ -161,6 +170,7 @@ class Recipe(Part):
     negatives: FurtherPart | None = None
     unlabelled: FurtherPart | None = None
     loss: LossPart = LossPart()
+    prune: PrunePart | None = None
     optimiser: OptimiserPart = OptimiserPart()
     schedule: SchedulePart = SchedulePart()
     scheme: Named = Named(name="full")

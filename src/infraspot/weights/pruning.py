@@ -35,6 +35,7 @@ CHANNELWISE = {
     "clone",
     "contiguous",
     "dropout",
+    "feature_dropout",
     "gelu",
     "hardswish",
     "leaky_relu",

@@ -7,6 +7,7 @@ from infraspot.annotators.dense_crf import Kernel, mean_field
 from infraspot.annotators.diffusion_field import DiffusionParameters, diffuse, diffusivity, fuse
 from infraspot.annotators.equalise import equalise
 from infraspot.annotators.superpixels import superpixel_under
+from infraspot.core.errors import UsageError
 
 
 def laplacian(medium: np.ndarray) -> np.ndarray:
@@ -29,7 +30,7 @@ def test_field_is_the_power_of_identity_minus_tau_laplacian() -> None:
     delta = np.zeros(medium.size)
     delta[2 * 7 + 3] = 1
     expected = np.linalg.matrix_power(np.eye(medium.size) - 0.2 * laplacian(medium), 15) @ delta
-    field = diffuse(medium, (2, 3), 0.2, 15)
+    field = diffuse(medium, (2, 3), DiffusionParameters(steps=15, tau=0.2))
     assert np.allclose(field.ravel(), expected / expected.max(), atol=1e-5)
 
 
@@ -37,7 +38,7 @@ def test_heat_does_not_cross_an_edge_as_it_crosses_flat_ground() -> None:
     window = np.zeros((11, 11), np.float32)
     window[:, :6] = 1
     medium = diffusivity(window, DiffusionParameters(beta=10))
-    field = diffuse(medium, (5, 4), 0.24, 60)
+    field = diffuse(medium, (5, 4), DiffusionParameters(steps=60))
     assert field[5, 1] > 10 * field[5, 7]
 
 
@@ -48,21 +49,42 @@ def test_fusion_weighs_field_and_superpixel_by_rho() -> None:
     assert np.allclose(label, [[1.0, 0.4]])
 
 
-def test_torch_twin_agrees_and_every_parameter_gets_a_gradient() -> None:
+@pytest.mark.parametrize(
+    "theta",
+    [DiffusionParameters(), DiffusionParameters(d0=0.9, beta=3.0, alpha=0.4, rho=0.7, steps=12)],
+)
+def test_torch_twin_agrees_and_every_parameter_gets_a_gradient(theta: DiffusionParameters) -> None:
     torch = pytest.importorskip("torch")
     from infraspot.blocks.diffusion import HeatDiffusion
 
     window = np.random.default_rng(1).random((9, 9)).astype(np.float32)
     prior = window > 0.5
-    theta = DiffusionParameters(d0=0.9, beta=3.0, alpha=0.4, rho=0.7)
-    expected = fuse(diffuse(diffusivity(window, theta), (4, 4), 0.24, 12), prior, theta)
-    twin = HeatDiffusion(theta.d0, theta.beta, theta.alpha, theta.rho, steps=12)
+    expected = fuse(diffuse(diffusivity(window, theta), (4, 4), theta), prior, theta)
+    twin = HeatDiffusion(theta)
     source = torch.zeros(1, 1, 9, 9)
     source[0, 0, 4, 4] = 1
     label = twin(torch.from_numpy(window)[None, None], source, torch.from_numpy(prior)[None, None].float())
-    assert np.allclose(label.detach().numpy()[0, 0], expected, atol=1e-5)
+    assert np.allclose(label.detach().numpy()[0, 0], expected, atol=2e-5)
     label.square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad != 0 for parameter in twin.parameters())
+
+
+def test_torch_twin_starts_where_the_annotator_stands_and_stays_stable() -> None:
+    torch = pytest.importorskip("torch")
+    from infraspot.blocks.diffusion import HeatDiffusion
+
+    twin = HeatDiffusion()
+    now, default = (vars(theta) for theta in (twin.parameters_now(), DiffusionParameters()))
+    assert now == pytest.approx(default, rel=1e-5)
+    with torch.no_grad():
+        twin.logit_d0.fill_(9)
+    assert twin.parameters_now().d0 * twin.tau <= 0.25
+
+
+@pytest.mark.parametrize("wrong", [{"d0": 2.0}, {"rho": 1.5}, {"steps": 0}, {"beta": np.nan}, {"tau": "a"}])
+def test_senseless_parameters_of_the_diffusion_are_refused(wrong: dict) -> None:
+    with pytest.raises(UsageError):
+        DiffusionParameters(**wrong)
 
 
 def test_superpixel_follows_a_bright_square() -> None:

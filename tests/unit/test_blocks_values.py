@@ -223,3 +223,9 @@ def test_filters_fitted_to_targets_over_clutter_beat_random_ones() -> None:
 def test_patches_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected clutter of shape \(M, 1, 7, 7\), got \(3, 1, 5, 5\)"):
         OTC(1, 4).fit(torch.zeros(3, 1, 7, 7), torch.zeros(3, 1, 5, 5))
+
+
+def test_flat_ground_has_the_gradient_of_the_floor() -> None:
+    flat = torch.full((1, 1, 5, 5), 0.5)
+    assert gradient_magnitude(flat, floor=1e-6)[0, 0, 2, 2].item() == pytest.approx(1e-3)
+    assert gradient_magnitude(flat)[0, 0, 2, 2].item() == pytest.approx(1e-6)

@@ -16,9 +16,10 @@ from infraspot.annotators.region import Region
 from infraspot.annotators.superpixels import superpixel_under
 from infraspot.annotators.surroundings import look_around
 from infraspot.annotators.windows import seeded_component
+from infraspot.core.errors import UsageError
+from infraspot.core.options import shown
 
 HALF_WINDOW = 12
-TAU, STEPS = 0.24, 230
 _SEGMENTS, _COMPACTNESS = 9, 0.234
 _THRESHOLD = 0.102
 _USUAL_CONTRAST = 0.34
@@ -32,24 +33,21 @@ def annotate_diffusion(
     points: NDArray[np.float64],
     *,
     theta: DiffusionParameters | None = None,
-    steps: int = STEPS,
 ) -> list[Region]:
     """Regions where the fused label of Eq. 4 exceeds a threshold that depends on the contrast alone.
 
     Parameters
     ----------
     theta
-        Parameters of the diffusion; the defaults were chosen on the training split of SIRST-v1.
-    steps
-        K of Eq. 3.
+        Parameters of the diffusion; None takes the defaults.
     """
-    theta = theta or DiffusionParameters()
-    return [_spread(image, point, theta, steps) for point in points]
+    theta = DiffusionParameters() if theta is None else theta
+    if not isinstance(theta, DiffusionParameters):
+        raise UsageError(f"theta takes DiffusionParameters, and {shown(theta)} came")
+    return [_spread(image, point, theta) for point in points]
 
 
-def _spread(
-    image: NDArray[np.float32], point: NDArray[np.float64], theta: DiffusionParameters, steps: int
-) -> Region:
+def _spread(image: NDArray[np.float32], point: NDArray[np.float64], theta: DiffusionParameters) -> Region:
     target = look_around(image, *pixel_of(point))
     y, x = target.peak
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
@@ -58,7 +56,7 @@ def _spread(
     strength = target.contrast / _USUAL_CONTRAST
     yielding = strength**-_MEDIUM_POWER
     medium = diffusivity(window, replace(theta, beta=theta.beta * yielding))
-    field = diffuse(medium, seed, TAU / theta.d0, steps)
+    field = diffuse(medium, seed, theta)
     prior = superpixel_under(window, seed, segments=_SEGMENTS, compactness=_COMPACTNESS / yielding)
     label = fuse(field, prior, theta)
     threshold = min(_THRESHOLD * strength**-_THRESHOLD_POWER, 0.9)

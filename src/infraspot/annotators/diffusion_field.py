@@ -13,18 +13,50 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.core.errors import UsageError
+from infraspot.core.options import require_number, require_whole
+
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class DiffusionParameters:
-    """theta of the paper: ``d0`` diffusivity of a flat medium, ``beta`` how fast edges and contrast slow it,
-    ``alpha`` the share of edges, ``rho`` the share of the heat field in the label."""
+    """The diffusion's one set of parameters, for the annotator and for :mod:`infraspot.blocks.diffusion`.
+
+    The defaults were chosen on the training split of SIRST-v1.
+
+    Attributes
+    ----------
+    d0
+        Diffusivity of a flat medium.
+    beta
+        How fast edges and contrast slow the heat.
+    alpha
+        Share of edges in what slows it, in [0, 1].
+    rho
+        Share of the heat field in the label, in [0, 1].
+    steps, tau
+        K and the step size of Eq. 3; stable for ``tau * d0 <= 1/4``.
+
+    Raises
+    ------
+    UsageError
+        If one is out of its range, or the steps would not be stable.
+    """
 
     d0: float = 1.0
     beta: float = 16.5
     alpha: float = 0.58
     rho: float = 0.59
+    steps: int = 230
+    tau: float = 0.24
+
+    def __post_init__(self) -> None:
+        require_number(1e-6, 1e6, d0=self.d0, beta=self.beta, tau=self.tau)
+        require_number(0, 1, alpha=self.alpha, rho=self.rho)
+        require_whole(1, 100_000, steps=self.steps)
+        if self.tau * self.d0 > 0.25:
+            raise UsageError(f"the heat is stable for tau * d0 <= 0.25, and it is {self.tau * self.d0:g}")
 
 
 def diffusivity(window: Array, theta: DiffusionParameters) -> Array:
@@ -34,17 +66,16 @@ def diffusivity(window: Array, theta: DiffusionParameters) -> Array:
     return (theta.d0 * np.exp(-theta.beta * hindrance)).astype(np.float32)
 
 
-def diffuse(medium: Array, seed: tuple[int, int], tau: float, steps: int) -> Array:
+def diffuse(medium: Array, seed: tuple[int, int], theta: DiffusionParameters) -> Array:
     """u(K) of Eq. 3, divided by its maximum; heat is kept inside the window.
 
-    The flow between two neighbours is driven by the mean of their diffusivities. Stable for
-    ``tau * max(D) <= 1/4``.
+    The flow between two neighbours is driven by the mean of their diffusivities.
     """
-    down = tau * (medium[1:] + medium[:-1]) / 2
-    right = tau * (medium[:, 1:] + medium[:, :-1]) / 2
+    down = theta.tau * (medium[1:] + medium[:-1]) / 2
+    right = theta.tau * (medium[:, 1:] + medium[:, :-1]) / 2
     field = np.zeros_like(medium)
     field[seed] = 1
-    for _ in range(steps):
+    for _ in range(theta.steps):
         fall_y, fall_x = down * np.diff(field, axis=0), right * np.diff(field, axis=1)
         field[:-1] += fall_y
         field[1:] -= fall_y

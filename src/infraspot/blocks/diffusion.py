@@ -7,8 +7,7 @@ same fusion, for a batch of windows.
 import torch
 from torch import Tensor, nn
 
-STEPS = 40
-TAU = 0.24
+from infraspot.annotators.diffusion_field import DiffusionParameters
 
 
 class HeatDiffusion(nn.Module):
@@ -16,30 +15,28 @@ class HeatDiffusion(nn.Module):
 
     Parameters
     ----------
-    d0, beta
-        Diffusivity of a flat medium, and how fast edges and contrast slow it; kept positive.
-    alpha, rho
-        Share of edges in what slows the heat; share of the heat field in the label; kept in (0, 1).
-    steps, tau
-        K and the step size of Eq. 3; stable for ``tau * d0 <= 1/4``.
+    start
+        Where the four begin, and the fixed ``steps`` and ``tau``; None takes the defaults. Learning keeps beta positive, alpha and rho
+        in (0, 1), and d0 in (0, 1 / (4 tau)), so that the steps stay stable.
     """
 
-    def __init__(
-        self,
-        d0: float = 1.0,
-        beta: float = 6.0,
-        alpha: float = 0.6,
-        rho: float = 0.6,
-        *,
-        steps: int = STEPS,
-        tau: float = TAU,
-    ) -> None:
+    def __init__(self, start: DiffusionParameters | None = None) -> None:
         super().__init__()
-        self.log_d0 = nn.Parameter(torch.tensor(d0).log())
-        self.log_beta = nn.Parameter(torch.tensor(beta).log())
-        self.logit_alpha = nn.Parameter(torch.tensor(alpha).logit(eps=1e-6))
-        self.logit_rho = nn.Parameter(torch.tensor(rho).logit(eps=1e-6))
-        self.steps, self.tau = steps, tau
+        start = DiffusionParameters() if start is None else start
+        self.logit_d0 = nn.Parameter(torch.tensor(4 * start.tau * start.d0).logit(eps=1e-6))
+        self.log_beta = nn.Parameter(torch.tensor(start.beta).log())
+        self.logit_alpha = nn.Parameter(torch.tensor(start.alpha).logit(eps=1e-6))
+        self.logit_rho = nn.Parameter(torch.tensor(start.rho).logit(eps=1e-6))
+        self.steps, self.tau = start.steps, start.tau
+
+    def parameters_now(self) -> DiffusionParameters:
+        """The parameters as numbers, to hand to the annotator."""
+        d0, alpha, rho = (
+            logit.sigmoid().item() for logit in (self.logit_d0, self.logit_alpha, self.logit_rho)
+        )
+        return DiffusionParameters(
+            d0 / (4 * self.tau), self.log_beta.exp().item(), alpha, rho, steps=self.steps, tau=self.tau
+        )
 
     def forward(self, window: Tensor, source: Tensor, prior: Tensor) -> Tensor:
         """(N, 1, H, W) soft labels with maximum 1.
@@ -63,7 +60,7 @@ class HeatDiffusion(nn.Module):
         slope = (slope_y.square() + slope_x.square() + 1e-12).sqrt()
         alpha = self.logit_alpha.sigmoid()
         hindrance = alpha * slope + (1 - alpha) * (1 - window)
-        return self.log_d0.exp() * torch.exp(-self.log_beta.exp() * hindrance)
+        return self.logit_d0.sigmoid() / (4 * self.tau) * torch.exp(-self.log_beta.exp() * hindrance)
 
 
 def diffuse(medium: Tensor, source: Tensor, tau: float, steps: int) -> Tensor:

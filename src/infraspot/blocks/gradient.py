@@ -5,16 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def gradient_magnitude(x: Tensor, *, scale: float = 1.0) -> Tensor:
+def gradient_magnitude(x: Tensor, *, scale: float = 1.0, floor: float = 1e-12) -> Tensor:
     """Length of the central difference of (N, C, H, W), the outside taken as 0; ``scale`` 0.5 makes it a
     slope.
 
-    The root is held off 0 by 1e-6, where its own gradient would be infinite.
+    ``floor`` is added under the root, whose own gradient would be infinite at 0.
     """
     padded = F.pad(x, (1, 1, 1, 1))
     across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     down = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    return scale * torch.sqrt(across.square() + down.square() + 1e-12)
+    return scale * torch.sqrt(across.square() + down.square() + floor)
 
 
 def haar_bands(x: Tensor, *, step: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:

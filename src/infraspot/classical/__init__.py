@@ -49,7 +49,7 @@ SIGMAS = {
     "mpcm": 12.0,
     "admd": 12.0,
     "ipi": 20.0,
-    "nram": 12.0,
+    "nram": 5.0,
     "nolc": 12.0,
     "ript": 12.0,
     "pstnn": 12.0,

@@ -8,8 +8,9 @@ weights the features before the head.
 Parameters: 0.987 M (the authors' program holds 1.09 M: the rest is never executed and is left out here).
 Departures: the edge is returned as logits; one input channel instead of three equal ones. The program hands
 TOAA the decoder's map as the low level, opposite to the paper's figure and to the survey; this file follows
-the program. With the authors' weights carried over and taps that move at random, outputs agree to 2e-4 of
-their range.
+the program. With the authors' weights carried over and taps that move at random, outputs agreed to 2e-4 of
+their range while the root of the gradient stood on 1e-12; on 1e-6, the program's number and now ours, nothing
+else was found to differ.
 """
 
 import torch
@@ -22,6 +23,9 @@ from infraspot.blocks.gradient import gradient_magnitude
 from infraspot.blocks.residual import ResidualBlock, stage
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 from infraspot.networks.sheet import Sheet
+
+_FLOOR = 1e-6
+"""Under the root of the image's gradient, as in the authors' program: flat ground has an edge of 1e-3."""
 
 
 class _Gate(nn.Module):
@@ -101,7 +105,7 @@ class ISNet(SegmentationNetwork):
         merged2 = self.up2(self.fusion2(self.enlarge2(level3), level2))
         merged1 = self.up1(self.fusion1(self.enlarge1(merged2), level1))
 
-        edge = self.edge_entry(gradient_magnitude(image))
+        edge = self.edge_entry(gradient_magnitude(image, floor=_FLOOR))
         for taylor, side, level in zip(self.taylor, self.sides, (level3, merged2, merged1), strict=True):
             edge = taylor(edge, resize_to(side(level), image, align_corners=True))
         edge = self.edge_exit(edge)

@@ -16,8 +16,8 @@ class HeatDiffusion(nn.Module):
     Parameters
     ----------
     start
-        Where the four begin, and the fixed ``steps`` and ``tau``; None takes the defaults. Learning keeps beta positive, alpha and rho
-        in (0, 1), and d0 in (0, 1 / (4 tau)), so that the steps stay stable.
+        Where the four begin, and the fixed ``steps`` and ``tau``; None takes the defaults. Learning keeps
+        beta positive, alpha and rho in (0, 1), and d0 in (0, 1 / (4 tau)), so that the steps stay stable.
     """
 
     def __init__(self, start: DiffusionParameters | None = None) -> None:

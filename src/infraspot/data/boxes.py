@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape  # that of xml.sax loads the network modules
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def voc_text(name: str, shape: tuple[int, int], boxes: Iterable[Iterable[float]]
     height, width = shape
     lines = [
         "<annotation>",
-        f"  <filename>{escape(name)}</filename>",
+        f"  <filename>{escape(name, quote=False)}</filename>",
         f"  <size><width>{width}</width><height>{height}</height><depth>1</depth></size>",
     ]
     for x0, y0, x1, y1 in boxes:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.classical import CLASSICAL, SIGMAS
-from infraspot.classical.threshold import cfar, k_sigma, score_map
 from infraspot.core.catalog import find
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError, UsageError
@@ -138,17 +136,22 @@ class ClassicalEngine:
     """
 
     def __init__(self, method: str, *, sigmas: float | None = None, fa_per_mpx: float | None = None) -> None:
+        # Here, so that a model starts without them.
+        from infraspot.classical import CLASSICAL, SIGMAS
+        from infraspot.classical.threshold import cfar, k_sigma, score_map
+
         self.name = method
         self._detector = find("classical method", method, CLASSICAL)
         if fa_per_mpx is None:
             self._rule = partial(k_sigma, k=sigmas or SIGMAS.get(method, USUAL_SIGMAS))
         else:
             self._rule = partial(cfar, fa_per_mpx=fa_per_mpx)
+        self._score_map = score_map
         self.card: dict[str, Any] = {"method": method, "threshold": 0.5, **self._rule.keywords}
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         response = self._detector(image)
-        return score_map(response, self._rule(response))
+        return self._score_map(response, self._rule(response))
 
 
 def open_engine(

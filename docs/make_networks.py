@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.networks.readings import survey_readings
 from infraspot.weights.cost import SIDE, cost
 
 PAGE = Path(__file__).with_name("networks.md")
@@ -39,8 +40,38 @@ channels that come out of it at that scale.
 """
 
 
+READINGS = """\
+
+## Readings of the survey
+
+Rows of the survey's Table 5 that have no network of their own here are recipes over the [unet](#unet), in
+the words of its [blocks](blocks.md): `infraspot train survey/fcnet`. They are readings, not the authors'
+networks: the columns of the table say which parts a method has, and the recipe takes them; everything else
+(widths, depths, budget) is the same in all of them. Where a column is empty, the baseline stands: `residual`,
+`none`, `concat`, soft IoU.
+
+| recipe | row | source | encoder | local | context | fusion | params M | FLOPs G |
+|---|---|---|---|---|---|---|---:|---:|
+"""
+
+
 def main() -> None:
-    PAGE.write_text(INTRODUCTION + _tables() + "".join(_section(name) for name in NETWORKS), encoding="utf-8")
+    parts = [INTRODUCTION, _tables(), *(_section(name) for name in NETWORKS), READINGS, _readings()]
+    PAGE.write_text("".join(parts), encoding="utf-8")
+
+
+def _readings() -> str:
+    text = ""
+    for name, reading in survey_readings().items():
+        options, counted = reading.options, cost(reading.build)
+        encoder = options.get("encoder", "single") + (
+            f", stem {options['stem']}" if "stem" in options else ""
+        )
+        words = (encoder, options["local"], options["context"], options["fusion"])
+        figures = (f"{counted.params / 1e6:.3f}", f"{counted.flops / 1e9:.2f}")
+        cells = (f"`{name}`", reading.title, reading.sheet.source, *words, *figures)
+        text += f"| {' | '.join(cells)} |\n"
+    return text
 
 
 def _tables() -> str:

@@ -1,11 +1,14 @@
 """Laws of every encoder: a frame becomes levels."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
-from infraspot.blocks.encoder import ENCODER, Encoder
+from infraspot.blocks.encoder import ENCODER, Encoder, low_rank_background
 from infraspot.blocks.residual import ResidualBlock
+from infraspot.networks.unet import UNet
 
 WIDTHS = (8, 12, 16)
 
@@ -52,3 +55,25 @@ def test_levels_are_finite_for_a_flat_frame_and_in_half_precision(name: str) -> 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for images in (frames(2), torch.zeros(2, 1, 24, 32), torch.ones(2, 1, 24, 32)):
             assert all(level.isfinite().all() for level in encoder(images))
+
+
+@every_encoder
+@pytest.mark.slow
+def test_a_network_with_the_encoder_exports_at_every_size(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from infraspot.inference.export import export_onnx
+
+    torch.manual_seed(7)
+    network = UNet((8, 12, 16), encoder=name, local="residual", context="none", fusion="concat").eval()
+    assert export_onnx(network, {"network": {"name": "unet"}}, tmp_path / "network.onnx") < 1e-4
+
+
+def test_a_low_rank_background_leaves_the_target() -> None:
+    down, across = torch.linspace(0, 1, 48), torch.linspace(0, 1, 64)
+    background = 0.2 + 0.5 * torch.outer(down, 1 - across)
+    frame = background.clone()
+    frame[30:33, 20:23] += 0.4
+    rest = frame - low_rank_background(frame[None, None])[0, 0]
+    assert rest[30:33, 20:23].min() > 0.35
+    rest[30:33, 20:23] = 0
+    assert rest.abs().max() < 0.05

@@ -163,6 +163,7 @@ def _sheet(name: str) -> Sheet:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NETWORKS), indirect=True)
 def test_torch_compile_captures_one_whole_graph_with_the_same_answer(network):
     torch.compiler.reset()
     captured = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)

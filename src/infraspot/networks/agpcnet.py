@@ -35,7 +35,6 @@ class AGPCNet(SegmentationNetwork):
         note="Table 6's row is not this network's: the authors' program counts 12.35 M and 42.6 G",
         parity=1.4e-6,
     )
-
     stride = 8
     training_side = 96
 

@@ -39,7 +39,6 @@ class ALCNet(SegmentationNetwork):
         source="Dai et al., IEEE TGRS 2021",
         note="the authors' own network, with local contrast; Table 6 shows the port",
     )
-
     stride = 4
 
     def __init__(self) -> None:
@@ -113,7 +112,6 @@ class ALCNetPort(SegmentationNetwork):
         paper_flops=0.38e9,
         parity=9.0e-6,
     )
-
     stride = 16
 
     def __init__(self) -> None:

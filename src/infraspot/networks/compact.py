@@ -41,7 +41,6 @@ class Compact(SegmentationNetwork):
     """
 
     sheet = Sheet(family="own", source="infraspot", licence=OWN)
-
     stride = 16
 
     def __init__(

@@ -39,7 +39,6 @@ class DNANet(SegmentationNetwork):
         paper_flops=14.26e9,
         parity=2.1e-6,
     )
-
     stride = 16
 
     def __init__(self) -> None:

@@ -42,7 +42,6 @@ class HCFNet(SegmentationNetwork):
         note="4 % fewer FLOPs: the 1x1 of a patch branch runs before the enlargement, with the same result",
         parity=1.8e-6,
     )
-
     stride = 64  # the patches of 4 pixels on the coarsest map, at 1/16
 
     def __init__(self) -> None:

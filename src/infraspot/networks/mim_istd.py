@@ -131,7 +131,6 @@ class MiMISTD(SegmentationNetwork):
     Mamba."""
 
     sheet = Sheet(family="other: state space", source="Chen et al., IEEE TGRS 2024", parity=6.6e-7)
-
     stride = 64
     training_side = 128
 

@@ -22,7 +22,6 @@ class MLCLNet(SegmentationNetwork):
     """Three levels of 16, 32 and 64 channels, each refined, then summed at 64."""
 
     sheet = Sheet(family="local", source="Yu et al., Infrared Physics & Technology 2022", parity=1.5e-6)
-
     stride = 4
 
     def __init__(self, widths: tuple[int, int, int] = (16, 32, 64), merged: int = 64):

@@ -47,7 +47,6 @@ class MRF3Net(SegmentationNetwork):
         " training (.09 M here)",
         parity=4.6e-7,
     )
-
     stride = 4
 
     def __init__(self, *, paper_groups: bool = False):

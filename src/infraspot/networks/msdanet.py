@@ -103,7 +103,6 @@ class MSDANet(SegmentationNetwork):
     """Five levels of 16, 32, 64, 64 and 64 channels, merged pairwise from the coarsest up."""
 
     sheet = Sheet(family="local", source="Zhao et al., 2024", parity=1.6e-6)
-
     stride = 16
 
     def __init__(self) -> None:

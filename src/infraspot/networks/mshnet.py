@@ -31,7 +31,6 @@ class MSHNet(SegmentationNetwork):
         paper_flops=6.08e9,
         parity=4.5e-7,
     )
-
     stride = 16
 
     def __init__(self) -> None:

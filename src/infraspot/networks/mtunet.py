@@ -48,7 +48,6 @@ class MTUNet(SegmentationNetwork):
         note="Table 6's counter misses the learnt positions (1.05 M): bare parameters",
         parity=7.4e-7,
     )
-
     stride = 16
 
     def __init__(self, *, sparse: bool = False):

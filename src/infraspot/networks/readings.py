@@ -1,10 +1,9 @@
 """Rows of the survey's Table 5 as sentences in its own words: recipes over the UNet."""
 
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from infraspot.networks.base import SegmentationNetwork
 from infraspot.networks.sheet import OWN, Sheet
@@ -17,11 +16,15 @@ FOLDER = Path(__file__).parent.parent / "recipes" / "survey"
 
 @dataclass(frozen=True)
 class Reading:
-    """One row: its name in the table, what makes its network, and where it comes from."""
+    """One row: its name in the table, the options of its UNet, and where it comes from."""
 
     title: str
-    build: Callable[[], SegmentationNetwork]
+    options: dict[str, Any]
     sheet: Sheet
+
+    def build(self) -> SegmentationNetwork:
+        """The network, with fresh weights."""
+        return UNet(**self.options)
 
 
 def survey_readings() -> dict[str, Reading]:
@@ -33,4 +36,4 @@ def _read(path: Path) -> Reading:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     title, source = table["about"]["title"], table["about"]["source"]
     options = {name: value for name, value in table["network"].items() if name != "name"}
-    return Reading(title, partial(UNet, **options), Sheet(FAMILY, source, OWN, note=NOTE))
+    return Reading(title, options, Sheet(FAMILY, source, OWN, note=NOTE))

@@ -41,7 +41,6 @@ class SCTransNet(SegmentationNetwork):
         note="Table 6 shows twice the multiply-accumulates in this row alone",
         parity=5.8e-6,
     )
-
     stride = 16
 
     def __init__(self) -> None:

@@ -31,7 +31,6 @@ class UIUNet(SegmentationNetwork):
         paper_flops=54.43e9,
         parity=7.3e-7,
     )
-
     stride = 32
 
     def __init__(self) -> None:

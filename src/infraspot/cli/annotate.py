@@ -10,6 +10,7 @@ import click
 
 from infraspot.cli.console import fail, say, warn
 from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.extras import require
 
 if TYPE_CHECKING:
     from infraspot.web.session import Session
@@ -32,6 +33,7 @@ def command(
     The page answers on this machine only. Nothing is written into FOLDER. Stop with Ctrl-C and go on at any
     time; the journal keeps everything.
     """
+    require("annotate", "`infraspot annotate`")
     from infraspot.web.session import Session
 
     images = Path(folder)

@@ -8,6 +8,7 @@ import click
 from infraspot.cli.console import say
 from infraspot.core.catalog import find
 from infraspot.core.errors import InputError, UsageError
+from infraspot.core.extras import require
 from infraspot.weights import PREPROCESSING
 
 
@@ -26,6 +27,7 @@ def command(
     A program that takes three channels is assumed to scale them by ImageNet's mean and deviation, and one
     that takes a grey channel not to scale it; --input-mean and --input-std say otherwise.
     """
+    require("train", "`infraspot convert-weights`")
     from infraspot.networks import NETWORKS
     from infraspot.weights.convert import InputScaling, convert_state
     from infraspot.weights.files import save_weights

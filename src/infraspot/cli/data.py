@@ -9,6 +9,7 @@ import click
 
 from infraspot.cli.console import fail, progress, say, table, warn
 from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.extras import require
 from infraspot.core.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ def stats(
     folder: Path, split_name: str | None, layout: str, json_file: Path | None, plot: Path | None
 ) -> int:
     """Sizes, depths and brightness of the images; number, area and SCR of the targets."""
+    if plot:
+        require("report", "--plot")
     from infraspot.data.reader import open_dataset
     from infraspot.data.statistics import QUANTILES, draw_statistics, summarise
 

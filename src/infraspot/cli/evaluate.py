@@ -6,6 +6,7 @@ import click
 
 from infraspot.cli.console import hear, progress, say, table, warn
 from infraspot.cli.trust import trust_option
+from infraspot.core.extras import require
 
 
 @click.command()
@@ -65,6 +66,8 @@ def command(
     .mask, _mask, .prob or _pixels0. Exit status: 0 all done, 1 some images could not be scored and the others
     are, 2 wrong usage.
     """
+    if plots:
+        require("report", "--plots")
     from infraspot.jobs.evaluate import evaluate, write_evaluation
 
     run = evaluate(pred, truth, curves=not no_curves, progress=progress, tell=hear, **options)

@@ -6,6 +6,7 @@ import click
 
 from infraspot.cli.console import progress, say
 from infraspot.cli.trust import trust_option
+from infraspot.core.extras import require
 
 
 @click.command()
@@ -23,6 +24,7 @@ def command(model: str, out: str, data: str | None, split: str, trust: tuple[str
     The file is kept only if its scores agree with torch to 1e-4. With --data, the false alarms at every
     threshold are written into the card; `infraspot detect --fa-per-mpx` reads them.
     """
+    require("export", "`infraspot export`")
     from infraspot.data import open_dataset
     from infraspot.inference.engines import TorchEngine, locate
     from infraspot.inference.export import export_onnx

@@ -8,6 +8,7 @@ import click
 
 from infraspot.cli.console import fail
 from infraspot.core.errors import InfraspotError, unknown_name
+from infraspot.core.extras import extra_of, missing_extra
 from infraspot.core.version import VERSION
 
 COMMANDS = {
@@ -60,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InfraspotError as error:
         fail(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        extra = extra_of((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        refusal = missing_extra(extra, "this command", [str(error.name)])
+        fail(str(refusal))
+        return refusal.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -10,6 +10,7 @@ import click
 
 from infraspot.cli.console import progress, say, table
 from infraspot.core.errors import unknown_name
+from infraspot.core.extras import require
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
@@ -53,6 +54,7 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     Notes below the table say why a figure differs from the paper's, or what has to be installed. With --json,
     a row also holds the plain multiply-accumulates, the licence, and what weights were trained on.
     """
+    require("train", "`infraspot models`")
     chosen = _choose([*_networks(threads if measure else None), *_weights(), *_methods()], names, family)
     rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
     if as_json:

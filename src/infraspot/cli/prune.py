@@ -10,6 +10,7 @@ import click
 from infraspot.cli.console import progress, say, table
 from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
+from infraspot.core.extras import require
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
@@ -57,6 +58,7 @@ def command(
     prunable differs between networks. The scores fall at first: `infraspot train RECIPE --start OUT` trains
     the pruned network further.
     """
+    require("train", "`infraspot prune`")
     import torch
 
     from infraspot.inference.engines import locate

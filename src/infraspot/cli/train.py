@@ -12,6 +12,7 @@ import click
 from infraspot.cli.console import say, warn
 from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
+from infraspot.core.extras import require
 
 if TYPE_CHECKING:
     from infraspot.training import Row, Run, Watcher
@@ -40,6 +41,7 @@ def command(
 
     Ctrl-C saves and stops; --resume goes on from there, and from a crash, as if nothing had happened.
     """
+    require("train", "`infraspot train`")
     from infraspot.training import locked
 
     if recipe is None and not (resume and out):

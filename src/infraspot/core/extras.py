@@ -1,0 +1,49 @@
+"""Parts of infraspot that need packages of their own, and how to install them."""
+
+from importlib.util import find_spec
+
+from infraspot.core.errors import UsageError
+
+# From an extra of the package to the modules that it brings.
+EXTRAS = {
+    "train": ("torch", "lightning_fabric"),
+    "export": ("torch", "onnx", "onnxscript"),
+    "annotate": ("starlette", "uvicorn"),
+    "report": ("matplotlib", "jinja2"),
+    "tensorboard": ("tensorboard",),
+    "sam": ("torch", "transformers"),
+}
+
+
+def require(extra: str, purpose: str) -> None:
+    """Check that the packages of an extra are installed, before any work.
+
+    Parameters
+    ----------
+    extra
+        A key of :data:`EXTRAS`.
+    purpose
+        What needs them; the first words of the sentence.
+
+    Raises
+    ------
+    UsageError
+        If one is missing; the sentence has the line that installs it.
+    """
+    missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
+    if missing:
+        raise missing_extra(extra, purpose, missing)
+
+
+def missing_extra(extra: str, purpose: str, missing: list[str]) -> UsageError:
+    """The error for packages that are not installed."""
+    return UsageError(
+        f"{purpose} needs {' and '.join(missing)}, which this installation does not have; install with"
+        f" `pip install 'infraspot[{extra}]'`"
+    )
+
+
+def extra_of(module: str) -> str | None:
+    """The smallest extra that brings a module, or None where no extra does."""
+    holders = [extra for extra, modules in EXTRAS.items() if module in modules]
+    return min(holders, key=lambda extra: len(EXTRAS[extra]), default=None)

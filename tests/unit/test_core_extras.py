@@ -14,7 +14,7 @@ import sys
 from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
-    names = {"torch", "lightning_fabric", "onnx", "onnxscript", "starlette", "uvicorn", "matplotlib", "jinja2"}
+    names = set("torch lightning_fabric onnx onnxscript starlette uvicorn matplotlib jinja2".split())
 
     def find_spec(self, name, path, target=None):
         if name.partition(".")[0] in self.names:

@@ -20,12 +20,13 @@ from infraspot.weights import CARD
 
 LARGEST_FILE = 300_000_000  # bytes
 MOST_NODES = 15_000
+MOST_FIELDS = 2_000_000
 MOST_MEMORY = 512 << 20  # bytes, of the trial
 LONGEST_TRIAL = 5.0  # seconds
 TRIED_SIDE = 32
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-OWN_DOMAINS = (b"", b"ai.onnx")
+OWN_DOMAINS = ("", "ai.onnx")
 
 
 class Span(NamedTuple):
@@ -49,7 +50,7 @@ def read_onnx_card(path: Path) -> str:
         raise InputError(f"{path}: expected an ONNX model of up to {LARGEST_FILE} bytes, and it has {size}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            card = _read_model(data, Span(0, size))
+            card = _Reader(data).model(Span(0, size))
         except (ValueError, IndexError, TypeError) as error:
             raise InputError(f"{path}: expected an ONNX model, and reading it failed: {error}") from error
         except _RefusedError as error:
@@ -63,108 +64,114 @@ class _RefusedError(Exception):
     """The graph holds something that is not run."""
 
 
-def _read_model(data: mmap.mmap, whole: Span) -> str | None:
-    """Check the fields of ModelProto (onnx.proto) and return the card."""
-    card, graphs = None, 0
-    for number, value in _fields(data, whole):
-        if number == 7:
-            graphs += 1
-            _check_graph(data, _span(value))
-        elif number == 14:
-            key, text = _strings(data, _span(value), 1, 2)
-            card = text.decode() if key == CARD.encode() else card
-        elif number in (20, 25):
-            raise _RefusedError("it holds functions or training information")
-    if graphs != 1:
-        raise ValueError(f"it holds {graphs} graphs")
-    return card
+class _Reader:
+    """Walks over the messages of an ONNX file; the numbers of their fields are those of onnx.proto."""
 
+    def __init__(self, data: mmap.mmap):
+        self.data = data
+        self.seen = 0
 
-def _check_graph(data: mmap.mmap, graph: Span) -> None:
-    nodes = 0
-    for number, value in _fields(data, graph):
-        if number == 1:
-            nodes += 1
-            _check_node(data, _span(value))
-        elif number == 5:
-            _check_tensor(data, _span(value))
-        elif number == 15:
-            raise _RefusedError("it holds sparse weights")
-    if nodes > MOST_NODES:
-        raise _RefusedError(f"it has {nodes} operators, more than {MOST_NODES}")
+    def model(self, whole: Span) -> str | None:
+        """Check a ModelProto and return the card."""
+        card, graphs = None, 0
+        for number, value in self._fields(whole):
+            if number == 7:
+                graphs += 1
+                self._check_graph(_span(value))
+            elif number == 14:
+                key, text = self._strings(_span(value), 1, 2)
+                card = text.decode() if key == CARD.encode() else card
+            elif number in (20, 25):
+                raise _RefusedError("it holds functions or training information")
+        if graphs != 1:
+            raise ValueError(f"it holds {graphs} graphs")
+        return card
 
+    def _check_graph(self, graph: Span) -> None:
+        nodes = 0
+        for number, value in self._fields(graph):
+            if number == 1:
+                nodes += 1
+                self._check_node(_span(value))
+            elif number == 5:
+                self._check_tensor(_span(value))
+            elif number == 15:
+                raise _RefusedError("it holds sparse weights")
+        if nodes > MOST_NODES:
+            raise _RefusedError(f"it has {nodes} operators, more than {MOST_NODES}")
 
-def _check_node(data: mmap.mmap, node: Span) -> None:
-    kind, domain = _strings(data, node, 4, 7)
-    if domain not in OWN_DOMAINS:
-        raise _RefusedError(f"its operator {kind[:50]!r} belongs to the library {domain[:50]!r}")
-    for number, value in _fields(data, node):
-        if number != 5:
-            continue
-        for part, inner in _fields(data, _span(value)):
-            if part in (6, 11):
-                raise _RefusedError(f"its operator {kind[:50]!r} is a loop or a branch")
-            if part in (5, 10):
-                _check_tensor(data, _span(inner))
-            elif part in (22, 23):
+    def _check_node(self, node: Span) -> None:
+        kind, domain = (text[:50].decode("utf-8", "replace") for text in self._strings(node, 4, 7))
+        if domain not in OWN_DOMAINS:
+            raise _RefusedError(f"its operator {kind!r} belongs to the library {domain!r}")
+        for number, value in self._fields(node):
+            if number == 5:
+                self._check_attribute(kind, _span(value))
+
+    def _check_attribute(self, kind: str, attribute: Span) -> None:
+        for number, value in self._fields(attribute):
+            if number in (6, 11):
+                raise _RefusedError(f"its operator {kind!r} is a loop or a branch")
+            if number in (5, 10):
+                self._check_tensor(_span(value))
+            elif number in (22, 23):
                 raise _RefusedError("it holds sparse weights")
 
+    def _check_tensor(self, tensor: Span) -> None:
+        for number, value in self._fields(tensor):
+            if number == 13 or (number == 14 and value == 1):
+                raise _RefusedError("its weights lie in another file")
 
-def _check_tensor(data: mmap.mmap, tensor: Span) -> None:
-    for number, value in _fields(data, tensor):
-        if number == 13 or (number == 14 and value == 1):
-            raise _RefusedError("its weights lie in another file")
+    def _strings(self, message: Span, *wanted: int) -> list[bytes]:
+        """The byte strings of some fields; empty where a field is absent."""
+        found = dict.fromkeys(wanted, b"")
+        for number, value in self._fields(message):
+            if number in found:
+                span = _span(value)
+                found[number] = self.data[span.start : span.end]
+        return list(found.values())
 
+    def _fields(self, message: Span) -> Iterator[tuple[int, int | Span]]:
+        """The fields of a message of protocol buffers: numbers, and the place of everything longer."""
+        position, end = message
+        while position < end:
+            self.seen += 1
+            if self.seen > MOST_FIELDS:
+                raise ValueError(f"it holds more than {MOST_FIELDS} values outside its tensors")
+            key, position = self._varint(position, end)
+            number, kind = key >> 3, key & 7
+            if kind == VARINT:
+                value, position = self._varint(position, end)
+                yield number, value
+                continue
+            if kind == BYTES:
+                length, position = self._varint(position, end)
+            elif kind in (FIXED32, FIXED64):
+                length = 4 if kind == FIXED32 else 8
+            else:
+                raise ValueError(f"a field of the kind {kind}")
+            if position + length > end:
+                raise ValueError("it ends early")
+            yield number, Span(position, position + length)
+            position += length
 
-def _strings(data: mmap.mmap, message: Span, *wanted: int) -> list[bytes]:
-    """The byte strings of some fields; empty where a field is absent."""
-    found = dict.fromkeys(wanted, b"")
-    for number, value in _fields(data, message):
-        if number in found:
-            span = _span(value)
-            found[number] = data[span.start : span.end]
-    return list(found.values())
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        value = 0
+        for shift in range(0, 70, 7):
+            if position >= end:
+                raise ValueError("it ends early")
+            byte = self.data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, position
+        raise ValueError("a number longer than ten bytes")
 
 
 def _span(value: int | Span) -> Span:
     if not isinstance(value, Span):
         raise ValueError("a field of another kind than ONNX has there")
     return value
-
-
-def _fields(data: mmap.mmap, message: Span) -> Iterator[tuple[int, int | Span]]:
-    """The fields of a message of protocol buffers: numbers, and the place of everything longer."""
-    position, end = message
-    while position < end:
-        key, position = _varint(data, position, end)
-        number, kind = key >> 3, key & 7
-        if kind == VARINT:
-            value, position = _varint(data, position, end)
-            yield number, value
-            continue
-        if kind == BYTES:
-            length, position = _varint(data, position, end)
-        elif kind in (FIXED32, FIXED64):
-            length = 4 if kind == FIXED32 else 8
-        else:
-            raise ValueError(f"a field of the kind {kind}")
-        if position + length > end:
-            raise ValueError("it ends early")
-        yield number, Span(position, position + length)
-        position += length
-
-
-def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            raise ValueError("it ends early")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError("a number longer than ten bytes")
 
 
 def try_out(path: Path, stride: int) -> None:

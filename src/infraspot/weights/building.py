@@ -19,7 +19,7 @@ from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.weights.narrow import narrow
 
 MOST_PARAMETERS = 200_000_000
-MOST_MODULES = 20_000
+MOST_MODULES = 5_000
 LARGEST_STRIDE = 256
 
 

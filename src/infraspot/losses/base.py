@@ -1,6 +1,8 @@
 """What every loss takes and returns."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch.nn.functional as F
@@ -8,6 +10,13 @@ from torch import Tensor, nn
 
 from infraspot.core.errors import UsageError
 from infraspot.losses.batch import Batch
+
+# What the options of losses may be.
+KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number of 0 or more",
+    float: "a number of 0 or more",
+}
 
 
 class SegLike(Protocol):
@@ -45,6 +54,17 @@ class Loss:
 
     per_map: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        """Check the options of a loss that is a dataclass: numbers are finite and not negative."""
+        options: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
+        for option in options:
+            value = getattr(self, option.name)
+            if option.type in KINDS and not _fits(value, option.type):
+                raise UsageError(
+                    f"the loss {type(self).__name__} expects {option.name} to be {KINDS[option.type]},"
+                    f" got {value!r}"
+                )
+
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         raise NotImplementedError
 
@@ -61,6 +81,13 @@ class Loss:
         """Told before each epoch, counted from 0; most losses do not care."""
         for loss in self.inner():
             loss.begin_epoch(epoch)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    number = isinstance(value, int) if kind is int else isinstance(value, int | float)
+    return number and math.isfinite(value) and value >= 0
 
 
 def logits_of(output: SegLike | Tensor) -> Tensor:

@@ -105,6 +105,8 @@ class DeepSupervision(Loss):
                 " all the auxiliary ones"
             )
         total = sum(weights) if self.normalise else 1.0
+        if total == 0:
+            raise UsageError("deep supervision cannot divide by the sum of its weights, which is 0")
         return [weight / total for weight in weights]
 
     def _compare(self, logits: Tensor, batch: Batch) -> Tensor:

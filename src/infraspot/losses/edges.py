@@ -88,6 +88,7 @@ class HardEdgeBCE(Loss):
     pooled: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.share <= 1:
             raise UsageError(f"hard_edge_bce needs a share of pixels above 0 and up to 1, got {self.share}")
 

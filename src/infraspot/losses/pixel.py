@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infraspot.core.errors import UsageError
 from infraspot.losses.base import Loss, SegLike, cross_entropy, logits_of, over_pixels
 from infraspot.losses.batch import Batch
 
@@ -82,6 +83,11 @@ class HardClutter(Loss):
     """Mean cross-entropy of the ``pixels`` background pixels most like targets: aims at false alarms."""
 
     pixels: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pixels == 0:
+            raise UsageError("hard_clutter needs 1 pixel or more, got 0")
 
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         entropy = cross_entropy(logits_of(output), batch.labels)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infraspot.core.errors import UsageError
 from infraspot.losses.base import Loss, SegLike, logits_of, over_pixels, part_of
 from infraspot.losses.batch import Batch
 
@@ -53,6 +54,11 @@ class Contrast(Loss):
 
     per_map: ClassVar[bool] = False
     temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.temperature == 0:
+            raise UsageError("contrast needs a temperature above 0, got 0")
 
     def __call__(self, output: SegLike | Tensor, batch: Batch) -> Tensor:
         """One value a sample.

@@ -37,7 +37,7 @@ def test_mask_and_soft_agree_and_have_the_frames_shape(method: str) -> None:
     assert found.provenance["size_prior"] == "none"
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "com"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "level-set"])
 def test_click_is_inside_its_mask(method: str) -> None:
     mask = annotate(scene(), CLICKS, method).mask
     assert mask[tuple(CLICKS.T)].all()
@@ -61,7 +61,7 @@ def test_order_of_the_clicks_does_not_matter(method: str) -> None:
     assert (annotate(scene(), CLICKS, method).mask == annotate(scene(), CLICKS[::-1], method).mask).all()
 
 
-@pytest.mark.parametrize("method", [name for name in PLAIN if name != "com"])
+@pytest.mark.parametrize("method", [name for name in PLAIN if name != "level-set"])
 def test_mask_moves_with_the_scene(method: str) -> None:
     moved = np.roll(scene(96, 96), (5, 3), axis=(0, 1))
     here = annotate(scene(96, 96), [(40, 50)], method).mask

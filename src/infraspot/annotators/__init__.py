@@ -8,7 +8,7 @@ from infraspot.annotators.api import Annotator, annotate, find_annotator
 from infraspot.annotators.diffusion import annotate_diffusion
 from infraspot.annotators.diffusion_mc import annotate_diffusion_mc
 from infraspot.annotators.labelled_mask import Click, LabelledMask
-from infraspot.annotators.level_set import annotate_com
+from infraspot.annotators.level_set import annotate_level_set
 from infraspot.annotators.mclc import annotate_mclc
 from infraspot.annotators.profile.annotator import annotate_profile
 from infraspot.annotators.windows import annotate_otsu, annotate_random_walker, annotate_watershed
@@ -18,7 +18,7 @@ ANNOTATORS: dict[str, Annotator] = {
     "diffusion": annotate_diffusion,
     "diffusion-mc": annotate_diffusion_mc,
     "mclc": annotate_mclc,
-    "com": annotate_com,
+    "level-set": annotate_level_set,
     "otsu": annotate_otsu,
     "random-walker": annotate_random_walker,
     "watershed": annotate_watershed,

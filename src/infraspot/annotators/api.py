@@ -13,6 +13,7 @@ from infraspot.annotators.labelled_mask import LabelledMask
 from infraspot.annotators.region import Region, merge_regions, record
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.options import shown
 from infraspot.core.version import VERSION
 
 Annotator = Callable[..., list[Region]]
@@ -64,9 +65,14 @@ def find_annotator(method: str) -> Annotator:
     """
     from infraspot.annotators import ADAPTERS, ANNOTATORS
 
+    if not isinstance(method, str):
+        raise UsageError(f"the annotator is given by its name, and {shown(method)} came")
     if method not in ANNOTATORS and method not in ADAPTERS and ":" not in method:
         raise unknown_name("annotator", method, [*ANNOTATORS, *ADAPTERS])
-    return find("annotator", ADAPTERS.get(method, method), ANNOTATORS)
+    annotator: Any = find("annotator", ADAPTERS.get(method, method), ANNOTATORS)
+    if not callable(annotator):
+        raise UsageError(f"the annotator {method!r} is {shown(annotator)}, which is no function")
+    return annotator
 
 
 def _check_options(method: str, annotator: Annotator, options: dict[str, Any]) -> None:

@@ -1,9 +1,22 @@
-"""``diffusion-mc``: the particle walk of the program released with "Diffuse to Detect" (Liu et al., 2026).
+"""``diffusion-mc``: a particle walk after the program released with "Diffuse to Detect" (Liu et al., 2026).
 
 The program differs from the paper's Eqs. 2-4 (see :mod:`infraspot.annotators.diffusion`): particles climb the
 gradient and jitter by a local diffusivity; where they end is smoothed, fused with the click's superpixel, cut
 by one Otsu threshold over the frame, and sharpened by a dense CRF. It reads each target's size class off the
 true mask: that is ``size_prior="oracle"``; by default every target has the middle size.
+
+What differs here from the program, whose constants these are:
+
+- The particles of a target are shared among its sources; there each source has as many.
+- A particle counts at the nearest pixel and is held inside the window; there its position is cut to whole
+  numbers, and only the look-up is held inside, so that particles leave and come back.
+- The sources beside the click are the highest peaks of the superpixel; there the first ones in raster order.
+- The CRF starts from a belief of 0.7 and runs on the window with its margin; there from certainty, without
+  the margin.
+- Windows that overlap are united, each pixel going to the nearest click; there later windows overwrite
+  earlier ones.
+- Superpixels are our own (:mod:`infraspot.annotators.superpixels`), and the entropy repeats the window's
+  edge; there scikit-image makes both, and the entropy counts the pixels inside alone.
 """
 
 from typing import Any
@@ -18,6 +31,7 @@ from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region
 from infraspot.annotators.size_prior import SizeClass, grey_255, size_classes, window_around
 from infraspot.annotators.superpixels import superpixel_under
+from infraspot.core.options import require_whole
 
 _D0, _BETA, _RHO, _ALPHA = 3.2, 6.0, 0.84, 0.6
 _WALKS = {"point": (20, 3, 0.18), "spot": (260, 40, 0.2), "extended": (400, 120, 0.4)}
@@ -40,7 +54,7 @@ def annotate_diffusion_mc(
     areas: Any = None,
     seed: int = 0,
 ) -> list[Region]:
-    """Regions by the released particle walk.
+    """Particle walk from the click, after the released program of Diffuse to Detect.
 
     Parameters
     ----------
@@ -51,6 +65,7 @@ def annotate_diffusion_mc(
     """
     from skimage.filters import threshold_otsu
 
+    require_whole(0, 2**63 - 1, seed=seed)
     rng = np.random.default_rng(seed)
     frame = equalise(image)
     label = np.zeros(image.shape, np.float32)

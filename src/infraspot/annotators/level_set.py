@@ -1,7 +1,9 @@
-"""``com``: a distance-regularised level set from the click.
+"""``level-set``: a distance-regularised level set from the click.
 
-COM: Li et al., IEEE SPL 2024; the evolution is DRLSE: Li et al., IEEE TIP 2010. The authors' tool expects a
-person to accept or redo each contour; here the component under the click is taken.
+The evolution is DRLSE (C. Li et al., IEEE TIP, 2010) with the constants of COM (Li et al., IEEE SPL, 2024).
+It is not COM, a tool in which a person accepts or redoes each contour; without a person its program gave IoU
+23 on SIRST-v1, or 36 with the component under the click. Here the contour shrinks while its inside gets
+brighter and then grows a little, nobody redoes it, and the filled component under the click is the mask.
 """
 
 import numpy as np
@@ -25,7 +27,7 @@ _MARGIN, _INSIDE = 5, 2.0
 Array = NDArray[np.float64]
 
 
-def annotate_com(image: NDArray[np.float32], points: NDArray[np.float64]) -> list[Region]:
+def annotate_level_set(image: NDArray[np.float32], points: NDArray[np.float64]) -> list[Region]:
     """Regions inside the contour that the level set reaches from a square at the click."""
     return [_evolve(image, *pixel_of(point)) for point in points]
 

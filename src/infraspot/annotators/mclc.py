@@ -16,6 +16,7 @@ from infraspot.annotators.dense_crf import Kernel, mean_field
 from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region
 from infraspot.annotators.size_prior import grey_255, size_classes, window_around
+from infraspot.core.options import require_whole
 
 _REPEATS = 50
 _SALT = 0.05
@@ -40,6 +41,7 @@ def annotate_mclc(
     seed
         Of the salt noise and of the windows' extents.
     """
+    require_whole(0, 2**63 - 1, seed=seed)
     rng = np.random.default_rng(seed)
     regions = []
     for point, size in zip(points, size_classes(len(points), size_prior, areas), strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import UsageError
+from infraspot.core.options import shown
 
 SizeClass = Literal["point", "spot", "extended"]
 
@@ -21,16 +22,23 @@ def size_classes(count: int, size_prior: str, areas: Any) -> list[SizeClass]:
     UsageError
         If the prior is unknown, or ``"oracle"`` comes without one area per click.
     """
+    if not isinstance(size_prior, str) or size_prior not in ("none", "oracle"):
+        raise UsageError(f"size_prior is 'none' or 'oracle', and {shown(size_prior)} came")
     if size_prior == "none":
         if areas is not None:
             raise UsageError("areas are the true sizes of the targets; they need size_prior='oracle'")
         return ["spot"] * count
-    if size_prior != "oracle":
-        raise UsageError(f"size_prior is 'none' or 'oracle', and {size_prior!r} came")
-    if areas is None or len(areas) != count:
-        came = "none" if areas is None else len(areas)
-        raise UsageError(f"size_prior='oracle' takes one true area per click: expected {count}, got {came}")
-    return [_class_of(float(area)) for area in areas]
+    try:
+        given = np.asarray(() if areas is None else areas)
+    except (TypeError, ValueError, RuntimeError):
+        given = np.asarray(None)
+    if given.dtype.kind not in "iuf" or given.shape != (count,):
+        raise UsageError(
+            f"size_prior='oracle' takes one true area per click: expected {count}, and {shown(areas)} came"
+        )
+    if not ((given > 0) & np.isfinite(given)).all():
+        raise UsageError(f"true areas are finite numbers of pixels > 0, and {shown(areas)} came")
+    return [_class_of(float(area)) for area in given]
 
 
 def window_around(

@@ -26,7 +26,7 @@ def annotate_otsu(image: NDArray[np.float32], points: NDArray[np.float64]) -> li
 
 
 def annotate_watershed(image: NDArray[np.float32], points: NDArray[np.float64]) -> list[Region]:
-    """Watershed of the gradient from two markers: the target's core, and the window's dim outskirts.
+    """Watershed of the gradient from two markers: the target's core, and the window's dim or far pixels.
 
     Meyer & Beucher, Morphological segmentation, 1990.
     """
@@ -34,7 +34,7 @@ def annotate_watershed(image: NDArray[np.float32], points: NDArray[np.float64]) 
 
 
 def annotate_random_walker(image: NDArray[np.float32], points: NDArray[np.float64]) -> list[Region]:
-    """Random walker between the same two markers (Grady, IEEE TPAMI 2006)."""
+    """Random walker between the two markers of the watershed (Grady, IEEE TPAMI 2006)."""
     return _each(image, points, _random_walker)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import UsageError
 from infraspot.core.frames import as_grey
+from infraspot.core.options import shown
 
 Polarity = Literal["bright", "dark", "both"]
 Response = NDArray[np.float32]
@@ -39,7 +40,7 @@ def respond(
         If ``polarity`` is none of the three.
     """
     if not isinstance(polarity, str) or polarity not in ("bright", "dark", "both"):
-        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {polarity!r:.80} came")
+        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {shown(polarity)} came")
     frame = as_grey(image)
     frames = {"bright": (frame,), "dark": (1 - frame,), "both": (frame, 1 - frame)}[polarity]
     response = np.maximum.reduce([bright(one) for one in frames])

@@ -11,6 +11,9 @@ from infraspot.core.compiled import compiled
 
 Features = NDArray[np.float64]
 
+FEATURES = 34
+"""Columns of :func:`level_features`."""
+
 _NOISE_FLOOR = 0.003
 """Noise in units of the contrast below which a ring counts as free of noise."""
 _ANCHORS = [int(np.abs(LEVELS - level).argmin()) for level in (0.16, 0.34, 0.50, 0.70)]

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.profile.features import frame_features, level_features, rim_share
+from infraspot.annotators.profile.features import FEATURES, frame_features, level_features, rim_share
 from infraspot.annotators.profile.scorer import Scorer
 from infraspot.annotators.surroundings import LEVELS, Surroundings
-from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.errors import InputError, UsageError, unknown_name
+from infraspot.core.options import shown
 
 PRESETS = Path(__file__).parent / "presets"
 _PREFIX = "preset:"
@@ -47,7 +48,7 @@ def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) ->
     InputError
         If the file cannot be read.
     """
-    if level == "auto":
+    if isinstance(level, str) and level == "auto":
         return _choose_auto
     number = number_of(level)
     if number is not None:
@@ -61,16 +62,29 @@ def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) ->
 def load_level(name: str) -> Scorer:
     """The scorer of a preset or a file."""
     if not name.startswith(_PREFIX):
-        if not Path(name).is_file():
+        if not _is_file(name):
             raise UsageError(
-                f"level must be auto, a number in (0, 1), preset:NAME or a file, and {name!r} came"
+                f"level must be auto, a number in (0, 1), preset:NAME or a file, and {shown(name)} came"
             )
-        return Scorer.load(name)
+        scorer = Scorer.load(name)
+        if len(scorer.mean) != FEATURES:
+            raise InputError(
+                f"{name} reads {len(scorer.mean)} features of a target and this version has {FEATURES}; make"
+                f" it again with `infraspot calibrate`"
+            )
+        return scorer
     known = {path.stem: path for path in PRESETS.glob("*.json")}
     key = name.removeprefix(_PREFIX)
     if key not in known:
         raise unknown_name("level preset", key, known)
     return Scorer.load(known[key])
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or a null byte in it
+        return False
 
 
 def plausible(target: Surroundings) -> NDArray[np.bool_]:
@@ -85,12 +99,23 @@ def plausible(target: Surroundings) -> NDArray[np.bool_]:
 
 
 def number_of(level: str | float) -> float | None:
+    """The level as a number; None where it is the name of a preset, of a file, or ``"auto"``.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a number in (0, 1) nor text.
+    """
+    if isinstance(level, bool) or not isinstance(level, str | int | float | np.integer | np.floating):
+        raise UsageError(f"level must be auto, a number, preset:NAME or a file, and {shown(level)} came")
     try:
         number = float(level)
     except ValueError:
         return None
+    except OverflowError:
+        number = float("inf")
     if not 0 < number < 1:
-        raise UsageError(f"a level lies between 0 (background) and 1 (peak), and {level} came")
+        raise UsageError(f"a level lies between 0 (background) and 1 (peak), and {shown(level)} came")
     return number
 
 

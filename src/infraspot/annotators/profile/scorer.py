@@ -16,6 +16,7 @@ FORMAT = "infraspot-level-1"
 CLIP = 4.0
 """Features further out than this many deviations count as that far."""
 
+_LONGEST = 10_000_000
 _ARRAYS = ("mean", "scale", "hidden", "hidden_bias", "out")
 
 Array = NDArray[np.float64]
@@ -71,7 +72,11 @@ class Scorer:
             If the file is absent or is not a level preset.
         """
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            with Path(path).open(encoding="utf-8") as file:
+                text = file.read(_LONGEST + 1)
+            if len(text) > _LONGEST:
+                raise ValueError(f"it is longer than {_LONGEST} characters")
+            found = json.loads(text)
             if found["format"] != FORMAT:
                 raise ValueError(f"its format is {found['format']!r}")
             arrays = {name: np.asarray(found[name], np.float64) for name in _ARRAYS}
@@ -81,18 +86,22 @@ class Scorer:
             raise InputError(
                 f"cannot read the level preset {path}: {error.strerror}; check its name"
             ) from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise InputError(
                 f"{path} is not a level preset ({error}); make one with `infraspot calibrate DATA --out FILE`"
             ) from error
         return scorer
 
     def _check_shapes(self) -> None:
+        if self.hidden.ndim != 3 or not self.hidden.size:
+            raise ValueError(f"its hidden weights have shape {self.hidden.shape}, expected three dimensions")
         members, features, width = self.hidden.shape
         wanted = [(features,), (features,), (members, width), (members, width)]
         came = [array.shape for array in (self.mean, self.scale, self.hidden_bias, self.out)]
         if came != wanted:
             raise ValueError(f"its arrays have shapes {came}, expected {wanted}")
+        if not all(np.isfinite(getattr(self, name)).all() for name in _ARRAYS) or (self.scale <= 0).any():
+            raise ValueError("it holds a number that is not finite, or a scale that is not positive")
 
 
 def _rounded(array: Array) -> Any:

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from infraspot.core.errors import InputError, UsageError
-from infraspot.core.matching import best_matching, greedy_matching
+from infraspot.core.matching import best_matching, greedy_matching, near_boxes
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics import Evaluation, Protocol, jsonable, kernel_loader, score_frame
 from infraspot.metrics.frame import count_frame, prepare
-from infraspot.metrics.pairing import centroid_distances, match_regions, pair_cost
+from infraspot.metrics.pairing import match_regions, pair_cost
 from infraspot.metrics.protocols import PROTOCOLS
 from infraspot.metrics.regions import Regions
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, sweep_frame
@@ -56,6 +57,27 @@ def test_without_numba_every_number_is_the_same(name, rng, request):
     assert results[0] == results[1]
 
 
+def first_free(allowed):
+    """Greedy matching in the table of all pairs."""
+    match, taken = np.full(len(allowed), -1), set()
+    for row in range(len(allowed)):
+        free = [column for column in np.flatnonzero(allowed[row]) if column not in taken]
+        match[row] = free[0] if free else -1
+        taken |= set(free[:1])
+    return match
+
+
+def cheapest(cost, allowed):
+    """Most pairs, then least cost, by one assignment over the table of all pairs."""
+    match = np.full(len(allowed), -1)
+    if allowed.any():
+        forbidden = (cost[allowed].max() + 1) * (min(cost.shape) + 1)
+        rows, columns = linear_sum_assignment(np.where(allowed, cost, forbidden))
+        kept = allowed[rows, columns]
+        match[rows[kept]] = columns[kept]
+    return match
+
+
 def regions_at(places, areas):
     boxes = np.zeros((len(places), 4), np.int64)
     return Regions(np.asarray(areas, np.int64), np.asarray(places, float), boxes, np.ones(len(places)))
@@ -70,7 +92,8 @@ def test_matching_on_a_grid_equals_matching_on_the_table_of_all_pairs(crowd, rad
         )
         areas = rng.integers(1, 9, crowd + 3)
         found = regions_at(rng.integers(-2, side + 2, (crowd + 3, 2)), areas)
-        distances = centroid_distances(targets, found)
+        gap = targets.centroids[:, None] - found.centroids[None]
+        distances = np.hypot(gap[..., 0], gap[..., 1])
         cost = pair_cost(distances, areas)
         shared = np.zeros((0, 3), np.int64)
         for name in ("infraspot", "basicirstd"):
@@ -78,9 +101,9 @@ def test_matching_on_a_grid_equals_matching_on_the_table_of_all_pairs(crowd, rad
             allowed = distances < protocol.limit
             ours = match_regions(targets, found, shared, protocol)
             if name == "basicirstd":
-                assert np.array_equal(ours, greedy_matching(allowed))
+                assert np.array_equal(ours, first_free(allowed))
                 continue
-            hit, plain = np.flatnonzero(ours >= 0), best_matching(cost, allowed)
+            hit, plain = np.flatnonzero(ours >= 0), cheapest(cost, allowed)
             assert len(set(ours[hit])) == len(hit) == (plain >= 0).sum()
             assert allowed[hit, ours[hit]].all()
             kept = np.flatnonzero(plain >= 0)
@@ -103,11 +126,36 @@ def test_the_sweep_of_a_crowded_frame_equals_single_thresholds(name, rng):
         assert (hits, area) == (record.hit.sum(), record.false_area)
 
 
-def test_matching_handles_no_rows_and_no_columns():
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+def test_matching_from_lists_of_pairs_equals_matching_in_the_table_of_all_pairs(share, rng):
+    for _ in range(60):
+        shape = tuple(rng.integers(1, 9, size=2))
+        cost, allowed = rng.integers(0, 50, size=shape), rng.random(shape) < share
+        rows, columns = np.nonzero(allowed)
+        ours, plain = best_matching(rows, columns, cost[rows, columns], shape), cheapest(cost, allowed)
+        hit, kept = np.flatnonzero(ours >= 0), np.flatnonzero(plain >= 0)
+        assert len(hit) == len(kept)
+        assert cost[hit, ours[hit]].sum() == cost[kept, plain[kept]].sum()
+        assert np.array_equal(greedy_matching(rows, columns, shape), first_free(allowed))
+
+
+def test_matching_handles_no_targets_and_no_detections():
+    none = np.zeros(0, np.int64)
     for shape in [(0, 3), (3, 0), (0, 0)]:
-        nothing = np.zeros(shape)
-        assert best_matching(nothing, nothing > 0).tolist() == [-1] * shape[0]
-        assert greedy_matching(nothing > 0).tolist() == [-1] * shape[0]
+        assert best_matching(none, none, none, shape).tolist() == [-1] * shape[0]
+        assert greedy_matching(none, none, shape).tolist() == [-1] * shape[0]
+
+
+@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("reach", [0, 2.5, 40])
+def test_near_boxes_are_all_that_a_table_of_all_pairs_finds(count, reach, rng):
+    corners = rng.uniform(-20, 400, (2, count, 2))
+    sides = rng.uniform(0, 5, (2, count, 2)) * np.where(rng.random((2, count, 1)) < 0.02, 60, 1)
+    first, second = np.concatenate([corners, corners + sides], axis=2)
+    before = first[:, None, :2] - second[None, :, 2:]
+    gaps = np.maximum(before, second[None, :, :2] - first[:, None, 2:])
+    rows, columns = near_boxes(first, second, reach)
+    assert np.array_equal(np.stack([rows, columns], axis=1), np.argwhere((gaps <= reach).all(axis=-1)))
 
 
 def test_a_dense_field_is_matched_completely(rng):

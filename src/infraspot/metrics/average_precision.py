@@ -1,87 +1,68 @@
 """Average precision of scored detections: over boxes, and over targets by centre, NWD or mask overlap.
 
 At a few pixels box IoU is brittle: a 3x3 box shifted by (1, 1) has IoU 0.286. Hence the criteria by centre.
+
+No number depends on the order of the frames, nor on the order of a frame's boxes. The precision-recall curve
+has one point for each distinct score: detections of equal score enter together. That is the least value that
+any order of the equals can give, so it never flatters. Within a frame, detections of equal score take their
+targets in the order of how well they fit, then by position. The published programs rank equals as their files
+happen to list them, so with ties their value lies at ours or above.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.core.matching import near_boxes
 from infraspot.metrics.protocols import BoxRule, Interpolation
 from infraspot.metrics.reduction import divide
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 NWD_SCALE = 12.8
 """Mean target size of AI-TOD in pixels, the constant of the normalised Wasserstein distance."""
 
+REACH = 9.0
+"""Pixels between two boxes beyond which no criterion accepts a pair: NWD 0.5 is 8.9 px at most."""
 
-def box_ious(boxes: Any, others: Any, *, legacy: bool = False) -> FloatArray:
-    """(P, T) intersection over union of (P, 4) and (T, 4) boxes (x0, y0, x1, y1), half-open.
+
+def box_ious(boxes: FloatArray, others: FloatArray, *, legacy: bool = False) -> FloatArray:
+    """(K,) intersection over union of (K, 4) boxes (x0, y0, x1, y1), half-open, with (K, 4) others.
 
     ``legacy`` adds 1 to every side, as programs for inclusive coordinates do.
     """
-    a, b = _as_boxes(boxes)[:, None, :], _as_boxes(others)[None, :, :]
     extra = 1.0 if legacy else 0.0
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + extra
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + extra
     common = np.maximum(sides, 0).prod(axis=-1)
-    areas = [(one[..., 2:] - one[..., :2] + extra).prod(axis=-1) for one in (a, b)]
+    areas = [(one[:, 2:] - one[:, :2] + extra).prod(axis=-1) for one in (boxes, others)]
     return divide(common, areas[0] + areas[1] - common)
 
 
-def centre_distances(boxes: Any, others: Any) -> FloatArray:
-    """(P, T) distances between the centres of boxes in pixels."""
-    centres = [(one[:, :2] + one[:, 2:]) / 2 for one in (_as_boxes(boxes), _as_boxes(others))]
-    gap = centres[0][:, None, :] - centres[1][None, :, :]
-    return np.hypot(gap[..., 0], gap[..., 1])
+def centre_distances(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """(K,) distances in pixels between the centres of (K, 4) boxes and (K, 4) others."""
+    gap = (boxes[:, :2] + boxes[:, 2:] - others[:, :2] - others[:, 2:]) / 2
+    return np.hypot(gap[:, 0], gap[:, 1])
 
 
-def wasserstein_similarities(boxes: Any, others: Any, *, scale: float = NWD_SCALE) -> FloatArray:
-    """(P, T) normalised Wasserstein distances in (0, 1], 1 for equal boxes.
+def wasserstein_similarities(
+    boxes: FloatArray, others: FloatArray, *, scale: float = NWD_SCALE
+) -> FloatArray:
+    """(K,) normalised Wasserstein distances in (0, 1], 1 for equal boxes.
 
     exp(-W / scale), with W between the Gaussians that the boxes stand for (Wang et al., "A normalized
     Gaussian Wasserstein distance for tiny object detection", 2021).
     """
-    a, b = _as_boxes(boxes), _as_boxes(others)
-    halves = [(one[:, 2:] - one[:, :2]) / 2 for one in (a, b)]
-    shape = ((halves[0][:, None, :] - halves[1][None, :, :]) ** 2).sum(axis=-1)
-    return np.exp(-np.sqrt(centre_distances(a, b) ** 2 + shape) / scale)
-
-
-def assign(
-    quality: FloatArray, scores: FloatArray, least: float, policy: Literal["best", "first"]
-) -> NDArray[np.bool_]:
-    """Which detections of one frame are true, taking targets in descending order of score.
-
-    Parameters
-    ----------
-    quality
-        (P, T), higher is better.
-    scores
-        (P,).
-    least
-        Quality that a pair needs.
-    policy
-        ``best`` (COCO): the best target that is still free. ``first`` (VOC): the best target of all, and the
-        detection is false when that one is taken.
-    """
-    true = np.zeros(len(scores), np.bool_)
-    if not quality.size:
-        return true
-    free = np.ones(quality.shape[1], np.bool_)
-    order = np.argsort(-scores, kind="stable")
-    for one in order[quality[order].max(axis=1) >= least]:
-        row = np.where(free, quality[one], -np.inf) if policy == "best" else quality[one]
-        target = int(np.argmax(row))
-        if row[target] >= least and free[target]:
-            true[one], free[target] = True, False
-    return true
+    halves = [(one[:, 2:] - one[:, :2]) / 2 for one in (boxes, others)]
+    shape = ((halves[0] - halves[1]) ** 2).sum(axis=-1)
+    return np.exp(-np.sqrt(centre_distances(boxes, others) ** 2 + shape) / scale)
 
 
 def average_precision(
-    scores: FloatArray, true: NDArray[np.bool_], targets: int, interpolation: Interpolation
+    scores: FloatArray, true: BoolArray, targets: int, interpolation: Interpolation
 ) -> float:
     """Area under the precision envelope of a set's detections; NaN without targets.
 
@@ -90,9 +71,10 @@ def average_precision(
     if not targets:
         return float("nan")
     order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(true[order])
+    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # of each group of equal scores
+    hits = np.cumsum(true[order])[last]
     recall = hits / targets
-    precision = hits / np.arange(1, len(hits) + 1)
+    precision = hits / (last + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if interpolation == "area":
         return float((np.diff(recall, prepend=0.0) * envelope).sum())
@@ -104,9 +86,14 @@ def average_precision(
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a detection is true: a quality of at least ``least``, under a policy, over an interpolation."""
+    """When a detection is true, and how the curve becomes a number.
 
-    quality: Literal["iou", "iou_legacy", "centre", "nwd", "mask"]
+    Detections take their targets in descending order of score. A pair needs a quality of at least ``least``.
+    The policy ``best`` (COCO) takes the best target that is still free. ``first`` (VOC) takes the best target
+    of all, and the detection is false when that one is taken. ``limit`` keeps the highest scores of a frame.
+    """
+
+    quality: Literal["iou", "iou_legacy", "centre", "nwd", "centroid", "mask"]
     least: float
     interpolation: Interpolation
     policy: Literal["best", "first"] = "first"
@@ -124,7 +111,7 @@ BOX_CRITERIA: dict[str, Criterion] = {
     "centre_3": Criterion("centre", -3.0, "area", "best"),
 }
 TARGET_CRITERIA: dict[str, Criterion] = {
-    "centre_3": Criterion("centre", -3.0, "area", "best"),
+    "centre_3": Criterion("centroid", -3.0, "area", "best"),
     "nwd": Criterion("nwd", 0.5, "area", "best"),
     "overlap": Criterion("mask", 0.5, "area", "best"),
 }
@@ -137,40 +124,117 @@ def criteria_of(rule: BoxRule) -> list[Criterion]:
     return [Criterion(quality, least, rule.interpolation, policy, rule.limit) for least in rule.ious]
 
 
+COCO_STEPS = tuple(Criterion("iou", 0.5 + 0.05 * k, "101-point", "best", 100) for k in range(10))
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredFrame:
-    """The detections of one frame: (P,) scores, number of targets, and (P, T) qualities by name."""
+    """The detections of one frame, and the pairs that any criterion could accept.
 
+    Attributes
+    ----------
+    boxes, scores
+        (P, 4) and (P,) of the detections.
+    targets
+        Number of targets.
+    found, wanted
+        (K,) detection and target of each pair.
+    qualities
+        (K,) by name, higher is better.
+    """
+
+    boxes: FloatArray
     scores: FloatArray
     targets: int
+    found: NDArray[np.int64]
+    wanted: NDArray[np.int64]
     qualities: dict[str, FloatArray]
 
 
 def scored_boxes(boxes: Any, scores: Any, true_boxes: Any) -> ScoredFrame:
     """Qualities of (P, 4) detected boxes with (P,) scores against (T, 4) true boxes."""
-    return ScoredFrame(
-        np.asarray(scores, np.float64).reshape(-1),
-        len(_as_boxes(true_boxes)),
-        {
-            "iou": box_ious(boxes, true_boxes),
-            "iou_legacy": box_ious(boxes, true_boxes, legacy=True),
-            "centre": -centre_distances(boxes, true_boxes),
-            "nwd": wasserstein_similarities(boxes, true_boxes),
-        },
-    )
+    mine, theirs = _as_boxes(boxes), _as_boxes(true_boxes)
+    wanted, found = near_boxes(theirs, mine, REACH)
+    return score_pairs(mine, np.asarray(scores, np.float64).reshape(-1), theirs, found, wanted)
 
 
-def precision_at(frames: list[ScoredFrame], criterion: Criterion) -> float:
-    """Average precision of a set under one criterion."""
-    scores, true = [np.zeros(0)], [np.zeros(0, np.bool_)]
-    for frame in frames:
-        kept = np.argsort(-frame.scores, kind="stable")[: criterion.limit]
-        quality = frame.qualities[criterion.quality][kept]
-        scores.append(frame.scores[kept])
-        # A billionth keeps a distance of exactly 3 px, or an IoU of exactly a half, on the right side.
-        true.append(assign(quality, frame.scores[kept], criterion.least - 1e-9, criterion.policy))
-    targets = sum(frame.targets for frame in frames)
-    return average_precision(np.concatenate(scores), np.concatenate(true), targets, criterion.interpolation)
+def score_pairs(
+    boxes: FloatArray,
+    scores: FloatArray,
+    true_boxes: FloatArray,
+    found: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    **qualities: FloatArray,
+) -> ScoredFrame:
+    """The same where the near pairs are known already; ``qualities`` adds further ones."""
+    a, b = boxes[found], true_boxes[wanted]
+    measured = {
+        "iou": box_ious(a, b),
+        "iou_legacy": box_ious(a, b, legacy=True),
+        "centre": -centre_distances(a, b),
+        "nwd": wasserstein_similarities(a, b),
+    }
+    return ScoredFrame(boxes, scores, len(true_boxes), found, wanted, measured | qualities)
+
+
+def accept(frame: ScoredFrame, criterion: Criterion) -> tuple[FloatArray, BoolArray]:
+    """Scores of the detections that count, and which of them are true, in descending order of score."""
+    # A billionth keeps a distance of exactly 3 px, or an IoU of exactly a half, on the right side.
+    kept = frame.qualities[criterion.quality] >= criterion.least - 1e-9
+    found, wanted = frame.found[kept], frame.wanted[kept]
+    quality = frame.qualities[criterion.quality][kept]
+    best = np.full(len(frame.scores), -np.inf)
+    np.maximum.at(best, found, quality)
+    x0, y0, x1, y1 = frame.boxes.T
+    order = np.lexsort((x1, y1, x0, y0, -best, -frame.scores))[: criterion.limit]
+    rank = np.full(len(frame.scores), len(order))
+    rank[order] = np.arange(len(order))
+    pairs = np.lexsort((wanted, -quality, rank[found]))
+    pairs = pairs[rank[found[pairs]] < len(order)]
+    true = np.zeros(len(order), np.bool_)
+    if criterion.policy == "first":
+        # The best target of each detection, and of each target the first detection that wants it.
+        pairs = pairs[np.unique(found[pairs], return_index=True)[1]]
+        pairs = pairs[np.argsort(rank[found[pairs]])]
+        true[rank[found[pairs[np.unique(wanted[pairs], return_index=True)[1]]]]] = True
+    else:
+        free = [True] * frame.targets
+        for place, target in zip(rank[found[pairs]].tolist(), wanted[pairs].tolist(), strict=True):
+            if free[target] and not true[place]:
+                free[target], true[place] = False, True
+    return frame.scores[order], true
+
+
+class PrecisionTable:
+    """Which detections of a set are true, under several criteria; frames add up in any order."""
+
+    def __init__(self, criteria: Iterable[Criterion]) -> None:
+        self.targets = 0
+        self._accepted: dict[Criterion, list[tuple[FloatArray, BoolArray]]] = {one: [] for one in criteria}
+
+    def add(self, frame: ScoredFrame) -> None:
+        """Add one frame."""
+        self.targets += frame.targets
+        for criterion, accepted in self._accepted.items():
+            accepted.append(accept(frame, criterion))
+
+    def merge(self, other: "PrecisionTable") -> None:
+        """Add the frames of a table of the same criteria."""
+        self.targets += other.targets
+        for criterion, accepted in self._accepted.items():
+            accepted += other._accepted[criterion]
+
+    def at(self, criterion: Criterion) -> float:
+        """Average precision under one of the criteria; NaN without targets."""
+        accepted = [(np.zeros(0), np.zeros(0, np.bool_)), *self._accepted[criterion]]
+        scores, true = (np.concatenate(parts) for parts in zip(*accepted, strict=True))
+        return average_precision(scores, true, self.targets, criterion.interpolation)
+
+    def boxes(self) -> dict[str, float]:
+        """``BOX_CRITERIA`` and ``coco`` (mean over IoU 0.5 ... 0.95); NaN without targets."""
+        numbers = {name: self.at(one) for name, one in BOX_CRITERIA.items()}
+        numbers["coco"] = float(np.mean([self.at(one) for one in COCO_STEPS]))
+        return numbers
 
 
 class BoxPrecision:
@@ -183,22 +247,19 @@ class BoxPrecision:
     """
 
     def __init__(self) -> None:
-        self.frames: list[ScoredFrame] = []
+        self._table = PrecisionTable((*BOX_CRITERIA.values(), *COCO_STEPS))
 
     def update(self, boxes: Any, scores: Any, true_boxes: Any) -> None:
         """Add one frame: (P, 4) boxes, (P,) scores, (T, 4) true boxes, all (x0, y0, x1, y1) half-open."""
-        self.frames.append(scored_boxes(boxes, scores, true_boxes))
+        self._table.add(scored_boxes(boxes, scores, true_boxes))
 
     def merge(self, other: "BoxPrecision") -> None:
         """Add the frames of another metric."""
-        self.frames += other.frames
+        self._table.merge(other._table)
 
     def compute(self) -> dict[str, float]:
         """``BOX_CRITERIA`` and ``coco`` (mean over IoU 0.5 ... 0.95); NaN without targets."""
-        numbers = {name: precision_at(self.frames, one) for name, one in BOX_CRITERIA.items()}
-        steps = [Criterion("iou", 0.5 + 0.05 * k, "101-point", "best", 100) for k in range(10)]
-        numbers["coco"] = float(np.mean([precision_at(self.frames, one) for one in steps]))
-        return numbers
+        return self._table.boxes()
 
 
 def _as_boxes(boxes: Any) -> FloatArray:

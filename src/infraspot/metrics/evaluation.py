@@ -1,7 +1,6 @@
 """The accumulator: frames in, every number out."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +14,18 @@ from infraspot.core.geometry import find_components
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics.average_precision import (
+    BOX_CRITERIA,
+    COCO_STEPS,
+    REACH,
     TARGET_CRITERIA,
-    BoxPrecision,
+    PrecisionTable,
     ScoredFrame,
     criteria_of,
-    precision_at,
-    scored_boxes,
+    score_pairs,
 )
 from infraspot.metrics.curves import operating_curve, operating_points
 from infraspot.metrics.frame import FrameRecord, count_frame, prepare
-from infraspot.metrics.pairing import centroid_distances, pair_ious
+from infraspot.metrics.pairing import PairTable, pair_table
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
 from infraspot.metrics.ranking import PIXEL_NUMBERS, PixelRanking, count_scores
 from infraspot.metrics.reduction import (
@@ -38,7 +39,7 @@ from infraspot.metrics.reduction import (
 )
 from infraspot.metrics.strata import stratify
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, check_thresholds, sweep_frame
-from infraspot.metrics.taxonomy import classify_targets, count_clutter, count_errors
+from infraspot.metrics.taxonomy import KINDS, classify_targets, count_clutter
 
 NO_SCORES = "the predictions are masks without scores"
 NOT_ASKED = "no curve was asked for"
@@ -163,9 +164,19 @@ class Evaluation:
         ``bootstrap`` is the number of resampled sets for the intervals; 0 leaves them out.
         """
         records = sorted(self.records, key=lambda record: record.id)
-        rows = np.array([count_row(record, self.protocol) for record in records]).reshape(-1, len(COLUMNS))
+        headline = criteria_of(self.protocol.boxes)
+        criteria = (*headline, *BOX_CRITERIA.values(), *COCO_STEPS, *TARGET_CRITERIA.values())
+        precision = PrecisionTable(criteria)
+        rows, errors = np.zeros((len(records), len(COLUMNS))), dict.fromkeys((*KINDS, "clutter"), 0)
+        for row, record in zip(rows, records, strict=True):
+            pairs = self._pairs(record)
+            row[:] = count_row(record, self.protocol, pairs)
+            precision.add(_scored(record, pairs))
+            for word in classify_targets(record, self.protocol, pairs):
+                errors[str(word)] += 1
+            errors["clutter"] += count_clutter(record)
         numbers = {name: float(value) for name, value in ratios(add_rows(rows)).items()}
-        numbers["ap"] = self._average_precision(records)
+        numbers["ap"] = float(np.mean([precision.at(one) for one in headline]))
         result: dict[str, Any] = {
             "protocol": self.protocol.name,
             "definition": self.protocol.definition.strip(),
@@ -180,9 +191,9 @@ class Evaluation:
         result["reasons"] = {
             name: REASONS[name] for name, value in numbers.items() if np.isnan(value) and name in REASONS
         }
-        result["box_ap"] = self._boxes(records).compute()
-        result["target_ap"] = _target_precision(records)
-        result["errors"] = count_errors(records, self.protocol)
+        result["box_ap"] = precision.boxes()
+        result["target_ap"] = {name: precision.at(one) for name, one in TARGET_CRITERIA.items()}
+        result["errors"] = errors
         result["strata"] = stratify(records)
         result |= self._curves()
         if bootstrap:
@@ -191,20 +202,15 @@ class Evaluation:
 
     def per_image(self) -> list[dict[str, Any]]:
         """One row a frame, in the order they came: counts, IoU (NaN where nothing is there), and errors."""
-        return [_frame_row(record, self.protocol) for record in self.records]
+        return [_frame_row(record, self.protocol, self._pairs(record)) for record in self.records]
+
+    def _pairs(self, record: FrameRecord) -> PairTable:
+        """The pairs of one frame that any number could ask for."""
+        reach = max(REACH, 2 * self.protocol.radius)
+        return pair_table(record.targets, record.detections, record.shared, reach)
 
     def _counts_in_niou(self, record: FrameRecord) -> bool:
         return self.protocol.empty != "skip" or record.true_pixels + record.predicted_pixels > 0
-
-    def _boxes(self, records: list[FrameRecord]) -> BoxPrecision:
-        metric = BoxPrecision()
-        for record in records:
-            metric.update(record.detections.boxes, record.detections.peaks, record.targets.boxes)
-        return metric
-
-    def _average_precision(self, records: list[FrameRecord]) -> float:
-        frames = self._boxes(records).frames
-        return float(np.mean([precision_at(frames, one) for one in criteria_of(self.protocol.boxes)]))
 
     def _curves(self) -> dict[str, Any]:
         """The operating curve and the pixel curves; None where not asked for, or where scores are missing."""
@@ -233,22 +239,19 @@ def _is_binary(sweep: SweepCounts) -> bool:
     return len(inside) > 1 and bool((inside == inside[0]).all())
 
 
-def _target_precision(records: list[FrameRecord]) -> dict[str, float]:
-    """Average precision over targets; the score of a detection is the highest score inside it."""
-    frames = []
-    for record in records:
-        boxes = scored_boxes(record.detections.boxes, record.detections.peaks, record.targets.boxes)
-        qualities: Mapping[str, NDArray[np.float64]] = {
-            "centre": -centroid_distances(record.targets, record.detections).T,
-            "nwd": boxes.qualities["nwd"],
-            "mask": pair_ious(record.targets, record.detections, record.shared).T,
-        }
-        frames.append(ScoredFrame(boxes.scores, boxes.targets, dict(qualities)))
-    return {name: precision_at(frames, one) for name, one in TARGET_CRITERIA.items()}
+def _scored(record: FrameRecord, pairs: PairTable) -> ScoredFrame:
+    """The frame for average precision; the score of a detection is the highest score inside it.
+
+    Targets are compared by the centroids and the overlap of their masks, boxes by their own.
+    """
+    found, targets = record.detections, record.targets
+    boxes, true_boxes = found.boxes.astype(np.float64), targets.boxes.astype(np.float64)
+    qualities = {"centroid": -pairs.distances, "mask": pairs.ious}
+    return score_pairs(boxes, found.peaks, true_boxes, pairs.columns, pairs.rows, **qualities)
 
 
-def _frame_row(record: FrameRecord, protocol: Protocol) -> dict[str, Any]:
-    words = classify_targets(record, protocol)
+def _frame_row(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> dict[str, Any]:
+    words = classify_targets(record, protocol, pairs)
     return {
         "id": record.id,
         "iou": frame_iou(record),

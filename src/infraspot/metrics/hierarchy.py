@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.matching import best_matching
 from infraspot.metrics.frame import FrameRecord
-from infraspot.metrics.pairing import centroid_distances, pair_cost, pair_ious
+from infraspot.metrics.pairing import PairTable, match_by_distance, pair_cost
 from infraspot.metrics.protocols import Protocol
 
 LEAST_OVERLAP = 0.5
@@ -50,8 +50,8 @@ class HierarchyCounts:
 HIERARCHY_FIELDS = tuple(field.name for field in fields(HierarchyCounts))
 
 
-def count_hierarchy(record: FrameRecord, protocol: Protocol) -> HierarchyCounts:
-    """Pair the components of one frame and split its errors.
+def count_hierarchy(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> HierarchyCounts:
+    """Pair the components of one frame and split its errors; ``pairs`` reach the protocol's radius.
 
     ``gated``: the gates act before the assignment, which takes the most pairs, then the least distance.
     ``compat`` repeats the released program: an assignment over all distances, of which only the pairs that
@@ -64,55 +64,59 @@ def count_hierarchy(record: FrameRecord, protocol: Protocol) -> HierarchyCounts:
         lone = float(len(found) or (phantom and not len(found)))
         missed = float(len(targets) or (phantom and not len(targets)))
         return HierarchyCounts(fp=lone, fn=missed, clutter=lone, missed=missed)
-    distances = centroid_distances(targets, found)
-    ious = pair_ious(targets, found, record.shared)
-    overlap, close = ious >= LEAST_OVERLAP, distances < protocol.limit
-    pair = _pair_compat if protocol.hierarchy == "compat" else _pair_gated
-    match = pair(pair_cost(distances, found.areas), overlap, close)
-    linked = overlap | close
+    compat = protocol.hierarchy == "compat"
+    match = _pair_compat(record, protocol) if compat else _pair_gated(record, protocol, pairs)
+    linked = (pairs.ious >= LEAST_OVERLAP) | (pairs.distances < protocol.limit)
     tp = int(np.count_nonzero(match >= 0))
     fp, fn = len(found) - tp, len(targets) - tp
-    clutter = int(np.count_nonzero(~linked.any(axis=0)))
-    missed = int(np.count_nonzero(~linked.any(axis=1)))
+    clutter = len(found) - len(np.unique(pairs.columns[linked]))
+    missed = len(targets) - len(np.unique(pairs.rows[linked]))
     return HierarchyCounts(
-        tp, fp, fn, *_split_pairs(record, match, ious), clutter, missed, fp - clutter, fn - missed
+        tp, fp, fn, *_split_pairs(record, match, pairs), clutter, missed, fp - clutter, fn - missed
     )
 
 
 def _split_pairs(
-    record: FrameRecord, match: NDArray[np.int64], ious: NDArray[np.float64]
+    record: FrameRecord, match: NDArray[np.int64], pairs: PairTable
 ) -> tuple[float, float, float, float]:
-    """Sums over the pairs of overlap, merging, interference and perception."""
-    rows = np.flatnonzero(match >= 0)
-    columns = match[rows]
-    shared = np.zeros(ious.shape, np.int64)
-    shared[record.shared[:, 0], record.shared[:, 1]] = record.shared[:, 2]
-    common = shared[rows, columns]
-    on_targets = shared.sum(axis=0)[columns]
+    """Sums over the matched pairs of overlap, merging, interference and perception."""
+    kept = match[pairs.rows] == pairs.columns
+    common, rows, columns = pairs.shared[kept], pairs.rows[kept], pairs.columns[kept]
+    on_targets = np.bincount(pairs.columns, weights=pairs.shared, minlength=pairs.shape[1])[columns]
     union = record.targets.areas[rows] + record.detections.areas[columns] - common
     return (
-        float(ious[rows, columns].sum()),
+        float(pairs.ious[kept].sum()),
         float(((on_targets - common) / union).sum()),
         float(((record.detections.areas[columns] - on_targets) / union).sum()),
         float(((record.targets.areas[rows] - common) / union).sum()),
     )
 
 
-def _pair_gated(
-    cost: NDArray[np.float64], overlap: NDArray[np.bool_], close: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    match = best_matching(cost, overlap)
-    free = np.ones(cost.shape[1], np.bool_)
-    free[match[match >= 0]] = False
-    second = best_matching(cost, close & free[None, :] & (match < 0)[:, None])
-    return np.where(match >= 0, match, second)
+def _pair_gated(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.int64]:
+    """By overlap first; what is left, by distance."""
+    found = record.detections
+    overlap = pairs.ious >= LEAST_OVERLAP
+    cost = pair_cost(pairs.distances, found.areas[pairs.columns])
+    match = best_matching(pairs.rows[overlap], pairs.columns[overlap], cost[overlap], pairs.shape)
+    targets_left = np.flatnonzero(match < 0)
+    found_left = np.setdiff1d(np.arange(len(found)), match)
+    rest = match_by_distance(record.targets.take(targets_left), found.take(found_left), protocol.limit)
+    paired = rest >= 0
+    match[targets_left[paired]] = found_left[rest[paired]]
+    return match
 
 
-def _pair_compat(
-    cost: NDArray[np.float64], overlap: NDArray[np.bool_], close: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _pair_compat(record: FrameRecord, protocol: Protocol) -> NDArray[np.int64]:
+    """The released rule assigns over all pairs, so that its time and memory grow with their number."""
     from scipy.optimize import linear_sum_assignment
 
+    targets, found = record.targets, record.detections
+    gap = targets.centroids[:, None, :] - found.centroids[None, :, :]
+    distances = np.hypot(gap[..., 0], gap[..., 1])
+    cost = pair_cost(distances, found.areas)
+    overlap = np.zeros(cost.shape, np.bool_)
+    row, column, pixels = record.shared.T
+    overlap[row, column] = pixels / (targets.areas[row] + found.areas[column] - pixels) >= LEAST_OVERLAP
     match = np.full(len(cost), -1, np.int64)
     if overlap.any():
         rows, columns = linear_sum_assignment(cost)
@@ -122,6 +126,6 @@ def _pair_compat(
     columns = np.setdiff1d(np.arange(cost.shape[1]), match)
     picked_rows, picked_columns = linear_sum_assignment(cost[np.ix_(rows, columns)])
     for row, column in zip(rows[picked_rows], columns[picked_columns], strict=True):
-        if close[row, column]:
+        if distances[row, column] < protocol.limit:
             match[row] = column
     return match

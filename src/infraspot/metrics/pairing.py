@@ -1,11 +1,12 @@
 """Which detection finds which target: the protocols' rules, as pure functions over two region tables."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.matching import best_matching, greedy_matching
+from infraspot.core.matching import best_matching, greedy_matching, near_boxes
 from infraspot.metrics.kernel_loader import kernels
 from infraspot.metrics.protocols import Protocol
 from infraspot.metrics.regions import Regions
@@ -15,10 +16,44 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def centroid_distances(targets: Regions, found: Regions) -> FloatArray:
-    """(T, P) distances between centroids in pixels."""
-    gap = targets.centroids[:, None, :] - found.centroids[None, :, :]
-    return np.hypot(gap[..., 0], gap[..., 1])
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """The pairs of targets and detections of one frame that lie near each other, one entry a pair.
+
+    Every pair that overlaps, or whose centroids lie within the reach that the table was made for, is in it.
+
+    Attributes
+    ----------
+    rows, columns
+        (K,) int64 target, ascending, and detection, ascending within a target.
+    distances
+        (K,) float64, between centroids in pixels.
+    shared
+        (K,) int64 pixels in common.
+    ious
+        (K,) float64, intersection over union of the masks.
+    shape
+        Number of targets and of detections.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    distances: FloatArray
+    shared: IntArray
+    ious: FloatArray
+    shape: tuple[int, int]
+
+
+def pair_table(targets: Regions, found: Regions, shared: IntArray, reach: float) -> PairTable:
+    """The near pairs of a frame; ``shared`` comes from ``shared_pixels``, ``reach`` is in pixels."""
+    rows, columns = near_boxes(targets.boxes, found.boxes, reach)
+    gap = targets.centroids[rows] - found.centroids[columns]
+    common = np.zeros(len(rows), np.int64)
+    width = max(len(found), 1)
+    common[np.searchsorted(rows * width + columns, shared[:, 0] * width + shared[:, 1])] = shared[:, 2]
+    ious = common / (targets.areas[rows] + found.areas[columns] - common)
+    distances = np.hypot(gap[:, 0], gap[:, 1])
+    return PairTable(rows, columns, distances, common, ious, (len(targets), len(found)))
 
 
 def pair_cost(distances: FloatArray, areas: IntArray) -> FloatArray:
@@ -31,40 +66,34 @@ def pair_cost(distances: FloatArray, areas: IntArray) -> FloatArray:
     return steps * 65536.0 + (65535 - np.minimum(areas, 65535))
 
 
-def pair_ious(targets: Regions, found: Regions, shared: IntArray) -> FloatArray:
-    """(T, P) intersection over union of the components' masks; ``shared`` comes from ``shared_pixels``."""
-    ious = np.zeros((len(targets), len(found)))
-    rows, columns, pixels = shared.T
-    ious[rows, columns] = pixels / (targets.areas[rows] + found.areas[columns] - pixels)
-    return ious
-
-
 def match_regions(targets: Regions, found: Regions, shared: IntArray, protocol: Protocol) -> IntArray:
     """(T,) int64: the detection of each target under the protocol's gate and assignment, or -1."""
+    greedy = protocol.assignment == "greedy"
+    if protocol.rule != "overlap":
+        return match_by_distance(targets, found, protocol.limit, greedy=greedy)
+    pairs = pair_table(targets, found, shared, 0)
+    return _match(pairs, (pairs.ious > 0) & (pairs.ious >= protocol.overlap), found.areas, greedy)
+
+
+def match_by_distance(targets: Regions, found: Regions, limit: float, *, greedy: bool = False) -> IntArray:
+    """(T,) int64: the detection of each target among those closer than ``limit`` pixels, or -1."""
+    match = np.full(len(targets), -1, np.int64)
     if not len(targets) or not len(found):
-        return np.full(len(targets), -1, np.int64)
-    compiled = kernels()
-    if compiled is not None and protocol.rule == "distance":
-        match = np.full(len(targets), -1, np.int64)
-        compiled.match_regions(
-            found.centroids,
-            found.areas,
-            len(found),
-            target_grid(compiled, targets.centroids, protocol.limit),
-            protocol.assignment == "greedy",
-            match,
-            np.full(len(found), -1, np.int64),
-        )
         return match
-    distances = centroid_distances(targets, found)
-    if protocol.rule == "overlap":
-        ious = pair_ious(targets, found, shared)
-        allowed = (ious > 0) & (ious >= protocol.overlap)
-    else:
-        allowed = distances < protocol.limit
-    if protocol.assignment == "greedy":
-        return greedy_matching(allowed)
-    return best_matching(pair_cost(distances, found.areas), allowed)
+    compiled = kernels()
+    if compiled is None:
+        pairs = pair_table(targets, found, np.zeros((0, 3), np.int64), limit)
+        return _match(pairs, pairs.distances < limit, found.areas, greedy)
+    grid, owner = target_grid(compiled, targets.centroids, limit), np.full(len(found), -1, np.int64)
+    compiled.match_regions(found.centroids, found.areas, len(found), grid, greedy, match, owner)
+    return match
+
+
+def _match(pairs: PairTable, allowed: BoolArray, areas: IntArray, greedy: bool) -> IntArray:
+    rows, columns = pairs.rows[allowed], pairs.columns[allowed]
+    if greedy:
+        return greedy_matching(rows, columns, pairs.shape)
+    return best_matching(rows, columns, pair_cost(pairs.distances[allowed], areas[columns]), pairs.shape)
 
 
 def target_grid(compiled: Any, centroids: FloatArray, limit: float) -> Any:

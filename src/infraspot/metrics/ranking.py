@@ -97,7 +97,8 @@ class PixelRanking:
         counts = np.concatenate([self._counts, *(one for _, one in self._waiting)])
         self._waiting, self._held = [], 0
         self._scores, self._counts = _unite(scores, counts)
-        if len(self._scores) > self.limit:
+        if self.bins is None and (not self.exact or len(self._scores) > self.limit):
+            # All or none is rounded, so that the order in which frames come does not matter.
             self.exact = False
             self._scores, self._counts = _unite(_round_down(self._scores), self._counts)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from infraspot.metrics.frame import FrameRecord
 from infraspot.metrics.hierarchy import HIERARCHY_FIELDS, count_hierarchy
+from infraspot.metrics.pairing import PairTable
 from infraspot.metrics.protocols import Protocol
 
 BASIC = (
@@ -68,12 +69,12 @@ def frame_iou(record: FrameRecord) -> float:
     return record.common_pixels / union if union else math.nan
 
 
-def count_row(record: FrameRecord, protocol: Protocol) -> NDArray[np.float64]:
+def count_row(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.float64]:
     """(K,) float64, one number for each of ``COLUMNS``; rows of frames add up."""
     iou = frame_iou(record)
     empty = math.isnan(iou)
     counted = not empty or protocol.empty != "skip"
-    hierarchy = count_hierarchy(record, protocol)
+    hierarchy = count_hierarchy(record, protocol, pairs)
     return np.array(
         [
             1,

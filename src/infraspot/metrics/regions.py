@@ -34,6 +34,10 @@ class Regions:
     def __len__(self) -> int:
         return len(self.areas)
 
+    def take(self, index: NDArray[np.int64]) -> "Regions":
+        """Some of the components, in the order of ``index``."""
+        return Regions(self.areas[index], self.centroids[index], self.boxes[index], self.peaks[index])
+
 
 @dataclass(frozen=True, eq=False)
 class ActivePixels:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.metrics.frame import FrameRecord
-from infraspot.metrics.pairing import centroid_distances, match_regions
+from infraspot.metrics.pairing import PairTable, match_regions
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
 
 KINDS = ("good", "too_small", "too_large", "merge", "split", "displaced", "miss")
@@ -13,8 +13,8 @@ KINDS = ("good", "too_small", "too_large", "merge", "split", "displaced", "miss"
 SIZE_RATIO = 2.0
 
 
-def classify_targets(record: FrameRecord, protocol: Protocol) -> NDArray[np.str_]:
-    """(T,) words out of ``KINDS``, the first that fits:
+def classify_targets(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.str_]:
+    """(T,) words out of ``KINDS``, the first that fits; ``pairs`` reach twice the protocol's radius.
 
     merge
         a detection that touches the target touches another target too;
@@ -41,7 +41,8 @@ def classify_targets(record: FrameRecord, protocol: Protocol) -> NDArray[np.str_
     widespread = np.bincount(record.shared[:, 1], minlength=len(found)) > 1
     merged = np.zeros(len(targets), np.bool_)
     merged[record.shared[widespread[record.shared[:, 1]], 0]] = True
-    near = (centroid_distances(targets, found) < 2 * protocol.radius).any(axis=1)
+    near = np.zeros(len(targets), np.bool_)
+    near[pairs.rows[pairs.distances < 2 * protocol.radius]] = True
     ratio = found.areas[match] / targets.areas
     words[~matched & ((touching > 0) | near)] = "displaced"
     words[matched] = "good"
@@ -56,11 +57,3 @@ def count_clutter(record: FrameRecord) -> int:
     """False detections that touch no target."""
     touching = np.bincount(record.shared[:, 1], minlength=len(record.detections)) > 0
     return int(np.count_nonzero(record.false & ~touching))
-
-
-def count_errors(records: list[FrameRecord], protocol: Protocol) -> dict[str, int]:
-    """Targets of each kind, which add up to all targets, and detections that are clutter."""
-    words = [classify_targets(record, protocol) for record in records]
-    counts = {kind: sum(int(np.count_nonzero(one == kind)) for one in words) for kind in KINDS}
-    counts["clutter"] = sum(count_clutter(record) for record in records)
-    return counts

@@ -1,20 +1,24 @@
-"""How close reading a folder comes to decoding alone: `python benchmarks/readers.py`.
+"""How close reading and checking come to decoding alone: `python benchmarks/readers.py`.
 
-The floor is Pillow's decoding of the same files into arrays. Ratios are of paired rounds, so that a busy
-machine weighs on both sides.
+The floor is Pillow's decoding of the same files into arrays, and for the check a hash of the bytes as well.
+Times are CPU time of the process on one thread; ratios are of paired rounds, with the range over the rounds.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from infraspot.data import list_images, open_dataset, read_image, write_grey, write_mask
+from infraspot.data.checking import find_flaws
+from infraspot.data.inspection import inspect
 
 
 def make_set(root: Path, count: int, bits: int, shape: tuple[int, int] = (240, 320)) -> None:
@@ -48,10 +52,42 @@ def read_samples(root: Path) -> None:
         pass
 
 
+def decode_and_hash(root: Path) -> None:
+    """The least that a check has to do: decode each image and its mask, and hash their bytes."""
+    for folder in ("images", "masks"):
+        for path in sorted((root / folder).iterdir()):
+            with Image.open(path) as image:
+                blake2b(np.asarray(image).data, digest_size=16).digest()
+
+
+def check(root: Path) -> None:
+    """What `infraspot data check` does, on one thread."""
+    reader = open_dataset(root)
+    find_flaws(reader, [inspect(reader, index) for index in range(len(reader))])
+
+
 def seconds(work: Callable[[Path], None], path: Path) -> float:
-    start = time.perf_counter()
+    """CPU time of the process."""
+    start = time.process_time()
     work(path)
-    return time.perf_counter() - start
+    return time.process_time() - start
+
+
+def one_round(root: Path) -> list[float]:
+    """CPU seconds of each kind of work over the whole set."""
+    return [
+        seconds(decode_alone, root / "images"),
+        seconds(decode_alone, root / "masks"),
+        seconds(read_folder, root / "images"),
+        seconds(read_samples, root),
+        seconds(decode_and_hash, root),
+        seconds(check, root),
+    ]
+
+
+def ranged(values: NDArray[np.float64], form: str) -> str:
+    """The median, and the range in brackets."""
+    return f"{np.median(values):{form}} [{values.min():{form}}, {values.max():{form}}]"
 
 
 def main() -> None:
@@ -59,26 +95,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    results = {}
     for bits in (8, 16):
         with TemporaryDirectory() as name:
             root = Path(name)
             make_set(root, options.images, bits)
-            rows = []
-            for _ in range(options.rounds):
-                floor = seconds(decode_alone, root / "images")
-                both = floor + seconds(decode_alone, root / "masks")
-                rows.append((floor, seconds(read_folder, root / "images"), both, seconds(read_samples, root)))
-        floor, folder, both, samples = np.array(rows).T
-        results |= {
-            f"decode_ms_{bits}_bits": np.median(floor) / options.images * 1e3,
-            f"folder_ms_{bits}_bits": np.median(folder) / options.images * 1e3,
-            f"folder_images_per_s_{bits}_bits": options.images / np.median(folder),
-            f"folder_ratio_to_decoding_{bits}_bits": np.median(folder / floor),
-            f"data_set_ratio_to_decoding_{bits}_bits": np.median(samples / both),
-        }
-    for name, value in results.items():
-        print(f"{name}={value:.3f}")
+            rows = np.array([one_round(root) for _ in range(options.rounds)])
+        images, masks, folder, samples, least, checked = rows.T
+        per_image = 1e3 / options.images
+        print(f"decode_ms_{bits}_bits={ranged(images * per_image, '.2f')}")
+        print(f"folder_ms_{bits}_bits={ranged(folder * per_image, '.2f')}")
+        print(f"folder_ratio_to_decoding_{bits}_bits={ranged(folder / images, '.2f')}")
+        print(f"data_set_ratio_to_decoding_{bits}_bits={ranged(samples / (images + masks), '.2f')}")
+        print(f"decode_and_hash_ms_a_pair_{bits}_bits={ranged(least * per_image, '.2f')}")
+        print(f"check_ms_a_pair_{bits}_bits={ranged(checked * per_image, '.2f')}")
+        print(f"check_ratio_to_decoding_and_hashing_{bits}_bits={ranged(checked / least, '.2f')}")
 
 
 if __name__ == "__main__":

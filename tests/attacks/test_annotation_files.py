@@ -319,7 +319,7 @@ def test_a_sequence_whose_label_does_not_fit_its_frames_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("boxes.txt", "0 0.5\n", "expected 4 numbers"),
+        ("boxes.txt", "0 0.5\n", "expected 5 numbers"),
         ("boxes.txt", "0 .1 .1 .2 .1 .2 .2\n", "as an outline has"),
         ("corners.txt", "5\n", "expected 4 numbers"),
         ("points.txt", "5\n", "expected 2 numbers"),

@@ -16,6 +16,7 @@ import tifffile
 from hostile import answer, mutated
 from PIL import Image
 
+from infraspot.cli.main import main
 from infraspot.core.errors import InputError
 from infraspot.data import list_images, open_dataset, read_frames, read_image, read_mask
 
@@ -214,6 +215,20 @@ def test_a_chain_of_pages_that_leads_nowhere_is_damage_and_not_an_end(tmp_path: 
     next(pages)
     with pytest.raises(InputError, match=r"page 2 .*the file ends before its directory"):
         next(pages)
+
+
+def test_detect_ends_on_a_circle_of_pages_writes_the_good_ones_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "circle.tif", tmp_path / "out"
+    path.write_bytes(_tiff(STACK))
+    _lead(path, 2, _directories(path)[0])
+    arguments = ["detect", str(path), "--method", "tophat", "--format", "json", "--out", str(out)]
+    assert main(arguments) == 1
+    assert sorted(found.name for found in out.iterdir()) == [f"circle-000{page}.json" for page in (1, 2, 3)]
+    assert "page 4" in capsys.readouterr().err
+    assert main([*arguments, "--max-pages", "2"]) == 1
+    assert "more than 2 pages" in capsys.readouterr().err
 
 
 def test_the_number_of_pages_is_bounded_before_any_is_decoded_and_the_bound_may_be_raised(

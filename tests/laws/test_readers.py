@@ -171,7 +171,10 @@ def _coco(root: Path) -> None:
     for k in range(3):
         _save(root / "images" / f"{k}.png", _picture(k))
     outline = [[8, 3, 10, 3, 10, 6, 8, 6]]
-    notes = [{"id": 1 + k, "image_id": k, "bbox": [8, 3, 2, 3], "segmentation": outline} for k in (0, 1)]
+    notes = [
+        {"id": 1 + k, "image_id": k, "category_id": 3, "bbox": [8, 3, 2, 3], "segmentation": outline}
+        for k in (0, 1)
+    ]
     found = {"images": images, "annotations": notes, "categories": []}
     _text(root / "annotations" / "instances.json", json.dumps(found))
     _text(root / "unrelated.json", "[]")
@@ -243,7 +246,8 @@ def fake(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 
 def _same(one: Sample, other: Sample) -> bool:
     pairs = [
-        (getattr(one, name), getattr(other, name)) for name in ("image", "mask", "points", "boxes", "sky")
+        (getattr(one, name), getattr(other, name))
+        for name in ("image", "mask", "points", "boxes", "sky", "tracks", "classes")
     ]
     return one.id == other.id and all((a is None and b is None) or np.array_equal(a, b) for a, b in pairs)
 
@@ -297,6 +301,24 @@ def test_what_is_annotated_is_where_the_target_is(fake: tuple[str, Path]) -> Non
             np.testing.assert_array_equal(sample.points, [(4, 8)])
         if sample.sky is not None:
             assert sample.sky.sum() == 7 * sample.shape[1]
+
+
+NUMBERED = {
+    "coco": {"classes": {3}},
+    "yolo": {"classes": {0}},
+    "ist-a": {"classes": {1}},
+    "anti-uav": {"tracks": {0}},
+}
+
+
+def test_boxes_have_the_classes_and_tracks_that_the_layout_gives(fake: tuple[str, Path]) -> None:
+    layout, root = fake
+    found: dict[str, set[int]] = {}
+    for sample in open_dataset(root):
+        for name in ("tracks", "classes"):
+            if (numbers := getattr(sample, name)) is not None:
+                found.setdefault(name, set()).update(numbers.tolist())
+    assert found == NUMBERED.get(layout, {})
 
 
 def test_reading_twice_gives_the_same_samples(fake: tuple[str, Path]) -> None:

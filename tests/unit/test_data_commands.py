@@ -51,7 +51,7 @@ def ill(healthy: Path) -> Path:
     write_mask(masks / "stranger_pixels0.png", np.zeros((4, 4)))
     write_grey(images / "f9.png", np.zeros((9, 9)))
     write_mask(masks / "f9_pixels0.png", np.zeros((9, 9)))
-    (healthy / "points.json").write_text('{"f9": [[50, 50]]}')
+    (healthy / "points.json").write_text('{"f9": [[50, 50]], "nobody": [[1, 1]]}')
     with (healthy / "splits" / "test.txt").open("a") as file:
         file.write("f0\nghost\n")
     (healthy / "splits" / "val.txt").write_text("f4\nf4\n")
@@ -80,7 +80,7 @@ def test_check_names_every_flaw_and_what_mends_it(
     assert kinds["size mismatch"] == {"f2"}
     assert kinds["damaged"] == {"f3"}
     assert kinds["non-binary mask"] == {"f4"}
-    assert kinds["without image"] == {"stranger_pixels0"}
+    assert kinds["without image"] == {"stranger_pixels0", "nobody"}
     assert kinds["outside"] == {"f9"}
     assert kinds["listed without image"] == {"ghost"}
     assert kinds["bad list"] == {"splits/val"}
@@ -90,6 +90,16 @@ def test_check_names_every_flaw_and_what_mends_it(
     printed = capsys.readouterr().out
     for sentence in ("is 6x5, its image 24x20", "the same pixels as f0", "also holds 90", "-> add the mask"):
         assert sentence in printed
+
+
+def test_the_limit_of_pixels_is_raised_by_the_option_that_the_sentence_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(tmp_path / "set", [_sample("x", 0)])
+    stats = ["data", "stats", str(tmp_path / "set"), "--max-pixels"]
+    assert main([*stats, "479"]) == 1
+    assert "raise the limit (--max-pixels" in capsys.readouterr().err
+    assert main([*stats, "480"]) == 0
 
 
 def test_check_writes_nothing_into_the_data(ill: Path) -> None:

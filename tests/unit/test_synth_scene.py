@@ -109,3 +109,9 @@ def test_senseless_ranges_are_named_all_at_once():
         SceneRanges(bits=9, targets=(3, 1), scr=(0, 5))
     with pytest.raises(UsageError, match="unknown kind"):
         SceneSpec(kind="moon")
+
+
+def test_scenes_of_every_seed_and_number_have_ids_of_their_own():
+    ranges = SceneRanges(size=(16, 16), targets=(0, 0))
+    ids = [scene.frames[0].id for seed in (0, 1, 10) for scene in generate(2, seed, ranges)]
+    assert ids == [f"scene_{seed}_00000{index}" for seed in (0, 1, 10) for index in range(2)]

@@ -1,4 +1,4 @@
-"""``infraspot data``: look at data sets, mend, split, merge and convert them."""
+"""``infraspot data``: check, describe, split, merge and convert data sets."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,10 @@ layout_option = click.option(
     "--layout", default="auto", help="How the folder is laid out; default: recognise it."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every draw."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
+)
+max_pixels_option = click.option(
+    "--max-pixels", type=click.IntRange(min=1), help="Largest image, in pixels; default: 100 million."
 )
 
 
@@ -37,13 +40,13 @@ def command() -> None:
 @command.command()
 @click.argument("folder", type=FOLDER)
 @layout_option
+@max_pixels_option
 @click.option("--json", "json_file", type=FOLDER, help="Also write every flaw to this file.")
-def check(folder: Path, layout: str, json_file: Path | None) -> int:
-    """Name every flaw of a data set, and what mends it; exit status 0: sound, 1: not."""
+def check(folder: Path, layout: str, max_pixels: int | None, json_file: Path | None) -> int:
+    """Name every flaw of a data set, and how to mend it. Exit status: 0 sound, 1 not sound."""
     from infraspot.data.checking import KINDS, find_flaws
-    from infraspot.data.reader import open_dataset
 
-    reader = open_dataset(folder, layout=layout)
+    reader = _open(folder, max_pixels, layout=layout)
     flaws = find_flaws(reader, _inspected(reader, "checking"))
     problems = [flaw for flaw in flaws if KINDS[flaw.kind].problem]
     say(f"{reader.name}: {len(reader)} images, layout {reader.layout}")
@@ -65,14 +68,14 @@ def check(folder: Path, layout: str, json_file: Path | None) -> int:
 @seed_option
 @click.option("--out", type=FOLDER, help="Folder for the lists; without it, nothing is written.")
 @layout_option
-def split(folder: Path, ratios: str, seed: int, out: Path | None, layout: str) -> int:
-    """Divide a data set, evenly in number and size of targets, into lists of names."""
-    from infraspot.data.reader import open_dataset
+@max_pixels_option
+def split(folder: Path, ratios: str, seed: int, out: Path | None, layout: str, max_pixels: int | None) -> int:
+    """Divide a data set into split lists, alike in number and size of targets."""
     from infraspot.data.splits import split_text
     from infraspot.data.splitting import stratified_split
 
     shares = _ratios(ratios)
-    reader = open_dataset(folder, layout=layout)
+    reader = _open(folder, max_pixels, layout=layout)
     inspections = list(_inspected(reader, "reading"))
     readable = [inspection for inspection in inspections if inspection.shape is not None]
     lists = dict(zip(SPLIT_NAMES[len(shares)], stratified_split(readable, shares, seed=seed), strict=True))
@@ -99,13 +102,13 @@ def split(folder: Path, ratios: str, seed: int, out: Path | None, layout: str) -
 @command.command()
 @click.argument("folders", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="A new folder.")
-def merge(folders: Sequence[Path], out: Path) -> int:
-    """Put several data sets into one, such as SIRST3 from its three parts; names that clash get a prefix."""
+@max_pixels_option
+def merge(folders: Sequence[Path], out: Path, max_pixels: int | None) -> int:
+    """Merge data sets into one, such as SIRST3 from its three parts. Equal names get a prefix."""
     from infraspot.data.conversion import merge_splits, merged
-    from infraspot.data.reader import open_dataset
     from infraspot.data.store import write_dataset
 
-    readers = [open_dataset(folder) for folder in folders]
+    readers = [_open(folder, max_pixels) for folder in folders]
     rows = merged(readers)
     failures: list[str] = []
     samples = _readable(rows, failures)
@@ -134,19 +137,26 @@ def merge(folders: Sequence[Path], out: Path) -> int:
     type=click.Choice(["centroid", "coarse"]),
     default="centroid",
     show_default=True,
-    help="A click at the middle of each target, or off it as a hurried person's.",
+    help="Points made from masks: the centroid of each target, or a random pixel near it.",
 )
 @seed_option
 @layout_option
+@max_pixels_option
 def convert(
-    source: Path, form: str, out: Path, split_name: str | None, points: str, seed: int, layout: str
+    source: Path,
+    form: str,
+    out: Path,
+    split_name: str | None,
+    points: str,
+    seed: int,
+    layout: str,
+    max_pixels: int | None,
 ) -> int:
-    """Write a data set in another form, from the annotation that it has."""
+    """Write a data set in another format, from the annotation that it has."""
     from infraspot.data.conversion import ROLES, Order
     from infraspot.data.conversion import convert as write_form
-    from infraspot.data.reader import open_dataset
 
-    reader = open_dataset(source, layout=layout, split=split_name)
+    reader = _open(source, max_pixels, layout=layout, split=split_name)
     if form == "masks" and not any(map(reader.has_mask, range(len(reader)))):
         warn(f"{reader.name} has no masks: boxes are filled, which makes targets larger than they are")
     found = {} if split_name else {role: _split_or_none(reader, role) for role in ROLES}
@@ -165,16 +175,21 @@ def convert(
 @layout_option
 @click.option("--json", "json_file", type=FOLDER, help="Also write the figures to this file.")
 @click.option("--plot", type=FOLDER, help="Also draw histograms into this picture.")
+@max_pixels_option
 def stats(
-    folder: Path, split_name: str | None, layout: str, json_file: Path | None, plot: Path | None
+    folder: Path,
+    split_name: str | None,
+    layout: str,
+    json_file: Path | None,
+    plot: Path | None,
+    max_pixels: int | None,
 ) -> int:
     """Sizes, depths and brightness of the images; number, area and SCR of the targets."""
     if plot:
         require("report", "--plot")
-    from infraspot.data.reader import open_dataset
     from infraspot.data.statistics import QUANTILES, draw_statistics, summarise
 
-    reader = open_dataset(folder, split=split_name, layout=layout)
+    reader = _open(folder, max_pixels, split=split_name, layout=layout)
     inspections = list(_inspected(reader, "reading", contrast=True))
     summary = summarise(inspections)
     say(f"{reader.name}: layout {reader.layout}" + (f", split {split_name}" if split_name else ""))
@@ -216,6 +231,12 @@ _DISTRIBUTIONS = {
     "area": "target area / px",
     "scr": "SCR",
 }
+
+
+def _open(folder: Path, max_pixels: int | None, **options: Any) -> "Reader":
+    from infraspot.data import MAX_PIXELS, open_dataset
+
+    return open_dataset(folder, max_pixels=max_pixels or MAX_PIXELS, **options)
 
 
 def _inspected(reader: "Reader", what: str, *, contrast: bool = False) -> "Iterator[Inspection]":
@@ -284,7 +305,7 @@ def _report_unreadable(inspections: "Sequence[Inspection]") -> int:
 
 
 def _readable(rows: "Sequence[tuple[Reader, int, str]]", failures: list[str]) -> "Iterator[Sample]":
-    """Samples under their new ids; one that cannot be read is reported, noted and left out."""
+    """Samples with their new ids; one that cannot be read is reported, added to ``failures`` and left out."""
     for reader, index, name in progress(rows, len(rows), "writing"):
         try:
             sample = reader[index]

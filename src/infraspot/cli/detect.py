@@ -37,9 +37,20 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of a frame; 0 takes every core.")
 @trust_option
+@click.option("--max-pixels", type=click.IntRange(1), help="Largest image, in pixels; default: 100 million.")
+@click.option("--max-pages", type=click.IntRange(1), help="Most pages of one file; default: 10,000.")
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
-def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int, **options: Any) -> int:
+def command(
+    paths: Sequence[str],
+    out: str,
+    formats: str,
+    max_pixels: int | None,
+    max_pages: int | None,
+    demo: bool,
+    seed: int,
+    **options: Any,
+) -> int:
     """Find targets in images, folders, globs and multi-page TIFF files.
 
     Results lie below OUT as the images lie below the folder that they share: OUT/STEM.json for one folder,
@@ -50,6 +61,7 @@ def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int,
     Exit status: 0 all done, also where no target was found; 1 some inputs failed and the others are done; 2
     wrong usage.
     """
+    from infraspot.data import MAX_PAGES, MAX_PIXELS
     from infraspot.jobs.detect import check_formats, choose_engine, make_demo, run_engine
 
     if bool(paths) == demo:
@@ -61,7 +73,16 @@ def command(paths: Sequence[str], out: str, formats: str, demo: bool, seed: int,
     if demo:
         paths = (str(make_demo(folder / "demo", seed)),)
     run = run_engine(
-        engine, threshold, paths, folder, formats=wanted, progress=progress, tell=hear, show=_show
+        engine,
+        threshold,
+        paths,
+        folder,
+        formats=wanted,
+        max_pixels=max_pixels or MAX_PIXELS,
+        max_pages=max_pages or MAX_PAGES,
+        progress=progress,
+        tell=hear,
+        show=_show,
     )
     _show_sum(run, f"{folder}/ ({', '.join(wanted)})")
     return 1 if run.failures else 0

@@ -40,29 +40,44 @@ YOLO = BoxFormat("yolo")
 
 
 def read_boxes(path: Path, form: BoxFormat, shape: tuple[int, int]) -> Boxes:
-    """The (N, 4) boxes (x0, y0, x1, y1) in one file; ``shape`` is the height and width of its image.
+    """The (N, 4) boxes (x0, y0, x1, y1) in one file (see :func:`read_targets`)."""
+    return read_targets(path, form, shape)[0]
+
+
+def read_targets(
+    path: Path, form: BoxFormat, shape: tuple[int, int]
+) -> tuple[Boxes, NDArray[np.int64] | None]:
+    """The (N, 4) boxes (x0, y0, x1, y1) in one file, and their (N,) classes.
+
+    Only YOLO numbers its classes; with the other formats they are None.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image.
 
     Raises
     ------
     InputError
-        If the file is absent, not of the format, or holds a box that is not finite or has no area.
+        If the file is absent or not of the format, or holds a box that is not finite or has no area.
     """
     text = read_text(path)
     if form.kind == "voc":
         boxes = _numbers(path, _voc_rows(path, text), 4)
         boxes[:, :2] += form.shift
+        return checked_boxes(boxes, str(path)), None
+    rows = [line.strip("[] \t").replace(",", " ").split() for line in text.split("\n") if line.strip()]
+    classes = None
+    if form.kind == "yolo":
+        _refuse_outlines(path, rows)
+        height, width = shape
+        numbers = _numbers(path, rows, 5)
+        boxes, classes = numbers[:, 1:] * (width, height, width, height), numbers[:, 0].astype(np.int64)
+        boxes[:, :2] += form.shift - boxes[:, 2:] / 2
     else:
-        rows = [line.strip("[] \t").replace(",", " ").split() for line in text.split("\n") if line.strip()]
-        if form.kind == "yolo":
-            _refuse_outlines(path, rows)
-            rows = [row[1:] for row in rows]
         boxes = _numbers(path, rows, 4)
-        if form.kind == "yolo":
-            height, width = shape
-            boxes *= (width, height, width, height)
-            boxes[:, :2] += form.shift - boxes[:, 2:] / 2
-        boxes[:, 2:] += boxes[:, :2]
-    return checked_boxes(boxes, str(path))
+    boxes[:, 2:] += boxes[:, :2]
+    return checked_boxes(boxes, str(path)), classes
 
 
 def checked_boxes(boxes: Boxes, source: str) -> Boxes:

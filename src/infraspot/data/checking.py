@@ -99,6 +99,8 @@ def _pairs(reader: Reader) -> Iterator[Flaw]:
                 yield Flaw("missing mask", name, "other images have one")
     for path in strangers(reader.root, LAYOUTS[reader.layout]):
         yield Flaw("without image", path.stem, _shown(path, reader.root))
+    for name in reader.unused_points:
+        yield Flaw("without image", name, "points.json")
 
 
 def _lists(reader: Reader, families: Families) -> Iterator[Flaw]:

@@ -80,6 +80,8 @@ def _file_entries(base: Path, path: Path, section: str) -> Iterator[Entry]:
                 _located(base, path, str(image["file_name"])),
                 mask=_segments(path, mine),
                 boxes=_corners(_rectangles([note["bbox"] for note in mine], source), source),
+                tracks=_numbers(mine, "track_id", source),
+                classes=_numbers(mine, "category_id", source),
                 section="/".join(filter(None, (section, *name.parent.parts))),
             )
     except (KeyError, TypeError, AttributeError) as error:
@@ -107,6 +109,16 @@ def _located(base: Path, path: Path, name: str) -> Path:
     raise DataError(
         f"{path} names the image {name!r:.80}, which is neither in {base} nor in its images folder; add it"
     )
+
+
+def _numbers(notes: list[dict[str, Any]], name: str, source: str) -> NDArray[np.int64] | None:
+    """One whole number for each annotation, -1 where it has none; None where none has one."""
+    found = [note.get(name) for note in notes]
+    if all(value is None for value in found):
+        return None
+    if not all(value is None or (isinstance(value, int) and -1 <= value < 2**31) for value in found):
+        raise InputError(f"{source}: a {name} is no whole number from 0 to {2**31 - 1}; export it again")
+    return np.array([-1 if value is None else value for value in found], np.int64)
 
 
 def _rectangles(boxes: list[Any], source: str) -> NDArray[np.float64]:
@@ -146,7 +158,8 @@ def _sequence(root: Path, label: Path) -> Iterator[Entry]:
         found_boxes = _rectangles([rectangle] if there and rectangle else [], source)
         seen = found_boxes[(found_boxes[:, 2:] > 0).all(axis=1)]
         stem = f"{name}/{frame.stem}".replace("/", "_")
-        yield Entry(stem, frame, boxes=_corners(seen, source), section=section)
+        tracks = np.zeros(len(seen), np.int64)  # one target a sequence
+        yield Entry(stem, frame, boxes=_corners(seen, source), tracks=tracks, section=section)
 
 
 def _load(path: Path) -> Any:

@@ -23,6 +23,7 @@ class Entry:
     """One image of a data set: where it lies, and where its annotation lies or what it is.
 
     ``section`` is the folder or split that it was found in, such as ``train``; empty where there are none.
+    ``tracks`` and ``classes`` have one row for each of the boxes.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Entry:
     boxes: Path | NDArray[np.float64] | None = None
     points: Path | NDArray[np.float64] | None = None
     sky: Path | None = None
+    tracks: NDArray[np.int64] | None = None
+    classes: NDArray[np.int64] | None = None
     section: str = ""
 
 

@@ -16,6 +16,9 @@ MAX_PIXELS = 100_000_000
 MAX_PAGES = 10_000
 """Most pages that one file may hold."""
 
+RAISE_PIXELS = "--max-pixels of 'infraspot detect' and 'infraspot data', max_pixels in Python"
+RAISE_PAGES = "--max-pages of 'infraspot detect', max_pages in Python"
+
 
 @dataclass(frozen=True, eq=False)
 class Raster:
@@ -47,8 +50,7 @@ def check_size(where: str, size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise InputError(
             f"{where} is {width}x{height}, {width * height / 1e6:.0f} million pixels, and the limit is "
-            f"{max_pixels / 1e6:.0f} million; cut it into pieces, or raise the limit (--max-pixels, or "
-            "max_pixels in Python)"
+            f"{max_pixels / 1e6:.0f} million; cut it into pieces, or raise the limit ({RAISE_PIXELS})"
         )
 
 

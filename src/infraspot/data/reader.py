@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
-from infraspot.data.boxes import read_boxes, read_point_lines
+from infraspot.data.boxes import read_point_lines, read_targets
 from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
 from infraspot.data.entries import Entry, folder_entries, refuse_repeats
 from infraspot.data.images import read_image, read_mask, read_stored_mask
 from infraspot.data.layouts import LAYOUTS, Layout
+from infraspot.data.listing import natural_key
 from infraspot.data.points import read_points
 from infraspot.data.raster import MAX_PIXELS
 from infraspot.data.segments import Segments
@@ -42,6 +43,8 @@ class Reader(Sequence[Sample]):
         Larger images are refused.
     ids
         The id of every sample, in order; no two are equal.
+    unused_points
+        Names in ``points.json`` that are the id of no image; known of a whole set only.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Reader(Sequence[Sample]):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.name, self.layout, self.split, self.root = name, layout, split, root
+        self.unused_points: tuple[str, ...] = ()
         self._entries, self.max_pixels = tuple(entries), max_pixels
         self.ids = [entry.id for entry in self._entries]
         refuse_repeats(self.ids, f"{root}" + (f", split {split!r}," if split else ""))
@@ -161,11 +165,12 @@ def open_dataset(
     entries = _entries(root, layout)
     if not entries:
         raise DataError(f"{path} holds no image that the layout {layout!r} describes; check the folder")
-    if (points := root / "points.json").exists():
-        clicks = read_points(points)
+    clicks = read_points(points) if (points := root / "points.json").exists() else {}
+    if clicks:
         entries = [replace(entry, points=clicks.get(entry.id, entry.points)) for entry in entries]
     name = path.resolve().name if path.is_dir() else path.stem
     reader = Reader(name, layout, None, root, entries, max_pixels=max_pixels)
+    reader.unused_points = tuple(sorted(clicks.keys() - set(reader.ids), key=natural_key))
     return reader if split is None else open_split(reader, split)
 
 
@@ -230,11 +235,11 @@ def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
     height, width = frame.image.shape
     mask = _layer(entry.mask, entry, (height, width), max_pixels)
     sky = _layer(entry.sky, entry, (height, width), max_pixels)
-    boxes = entry.boxes
+    boxes, classes = entry.boxes, entry.classes
     if isinstance(boxes, Path):
-        boxes = read_boxes(boxes, layout.box_format, (height, width))
+        boxes, classes = read_targets(boxes, layout.box_format, (height, width))
     if layout.boxes_from_masks and mask is not None:
-        boxes = find_components(mask).boxes.astype(np.float64)
+        boxes, classes = find_components(mask).boxes.astype(np.float64), None
     points = read_point_lines(entry.points) if isinstance(entry.points, Path) else entry.points
     return Sample(
         entry.id,
@@ -244,6 +249,8 @@ def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
         boxes=boxes,
         sky=None if sky is None else sky.astype(np.uint8),
         bit_depth=frame.bit_depth,
+        tracks=entry.tracks,
+        classes=classes,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from infraspot.core.errors import InputError
 from infraspot.data.pillow import pillow_page
-from infraspot.data.raster import Raster, check_size, explained
+from infraspot.data.raster import RAISE_PAGES, RAISE_PIXELS, Raster, check_size, explained
 
 _CODECS = frozenset({"NONE", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA"})
 _INFLATERS: Mapping[str, Callable[[], Any]] = {
@@ -53,8 +53,7 @@ def check_page_count(path: Path, file: BinaryIO, max_pages: int) -> None:
         for number, _ in enumerate(_directories(file), 1):
             if number > max_pages:
                 raise InputError(
-                    f"{path} holds more than {max_pages} pages; divide it, or raise the limit (--max-pages, "
-                    "or max_pages in Python)"
+                    f"{path} holds more than {max_pages} pages; divide it, or raise the limit ({RAISE_PAGES})"
                 )
     except ValueError:
         return  # the page at fault says so when its turn comes
@@ -130,7 +129,7 @@ def _check_page(page: Any, where: str, max_pixels: int, pixels: int) -> None:
         raise InputError(
             f"{where}: the pages up to here have {pixels / 1e6:.0f} million pixels, and the limit is "
             f"{_ALL_PAGES} times {max_pixels / 1e6:g} million; divide the file, or raise the limit "
-            "(--max-pixels, or max_pixels in Python)"
+            f"({RAISE_PIXELS})"
         )
 
 

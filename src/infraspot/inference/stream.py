@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from infraspot.core.errors import InfraspotError
-from infraspot.data import Frame, read_frames
+from infraspot.data import MAX_PAGES, MAX_PIXELS, Frame, read_frames
 
 T = TypeVar("T")
 
@@ -44,18 +44,20 @@ def numbered(name: str, page: int) -> str:
     return f"{name}-{page:04d}"
 
 
-def stream_frames(files: Iterable[NamedFile]) -> Iterator[StreamedFrame | InfraspotError]:
+def stream_frames(
+    files: Iterable[NamedFile], *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES
+) -> Iterator[StreamedFrame | InfraspotError]:
     """Every page of every file in order, and the error of each file or page that cannot be read.
 
-    A damaged page ends its file; the pages before it are given first.
+    A damaged page ends its file; the pages before it are given first. ``max_pixels`` and ``max_pages`` are
+    those of :func:`infraspot.data.read_frames`.
     """
     for file in files:
-        yield from _pages(file)
+        yield from _pages(file, read_frames(file.path, max_pixels=max_pixels, max_pages=max_pages))
 
 
-def _pages(file: NamedFile) -> Iterator[StreamedFrame | InfraspotError]:
+def _pages(file: NamedFile, pages: Iterator[Frame]) -> Iterator[StreamedFrame | InfraspotError]:
     """The pages of one file; the first is held back until it is known whether it is the only one."""
-    pages = read_frames(file.path)
     first: Frame | None = None
     number, error = 0, None
     while True:

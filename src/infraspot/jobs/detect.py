@@ -9,7 +9,7 @@ from typing import Any
 
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, unknown_name
 from infraspot.core.files import check_writable
-from infraspot.data import list_images, open_dataset, write_grey
+from infraspot.data import MAX_PAGES, MAX_PIXELS, list_images, open_dataset, write_grey
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, predict
 from infraspot.inference.frames import as_displayed
 from infraspot.inference.predictor import TargetEngine
@@ -54,6 +54,8 @@ def detect_files(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> DetectionRun:
@@ -71,6 +73,8 @@ def detect_files(
         for all).
     model, method, threshold, fa_per_mpx, sigmas, engine, threads, trust
         See :func:`choose_engine`.
+    max_pixels, max_pages
+        Larger images and longer files are refused (see :func:`infraspot.data.read_frames`).
     progress, tell
         See :mod:`infraspot.jobs.watching`.
 
@@ -93,7 +97,17 @@ def detect_files(
         trust=trust,
     )
     named = [places] if isinstance(places, str | Path) else list(places)
-    return run_engine(chosen, level, named, Path(out), formats=formats, progress=progress, tell=tell)
+    return run_engine(
+        chosen,
+        level,
+        named,
+        Path(out),
+        formats=formats,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        progress=progress,
+        tell=tell,
+    )
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -176,6 +190,8 @@ def run_engine(
     out: Path,
     *,
     formats: Sequence[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    max_pages: int = MAX_PAGES,
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
     show: Callable[[Detection, int], None] | None = None,
@@ -202,7 +218,8 @@ def run_engine(
     written: Future[None] | None = None
     try:
         with ThreadPoolExecutor(1) as writer:
-            for item in progress(one_ahead(stream_frames(files)), len(files), "detecting"):
+            stream = stream_frames(files, max_pixels=max_pixels, max_pages=max_pages)
+            for item in progress(one_ahead(stream), len(files), "detecting"):
                 if isinstance(item, InfraspotError):
                     tell(item)
                     failures.append(str(item))

@@ -188,6 +188,11 @@ def test_an_edge_map_that_is_the_truth_costs_nothing(truth, edges) -> None:
     assert Edge(L["bce"](), truth)(output, _batch(_pixel())).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_an_unknown_truth_of_edges_is_refused() -> None:
+    with pytest.raises(UsageError, match="knows the truths gradient and outline, got 'sobel'"):
+        Edge(L["bce"](), "sobel")
+
+
 def test_isnets_loss_follows_the_program() -> None:
     labels = (torch.rand(2, 1, 8, 9, generator=torch.Generator().manual_seed(1)) > 0.7).float()
     logits = torch.randn(2, 1, 8, 9, generator=torch.Generator().manual_seed(2))

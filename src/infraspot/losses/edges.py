@@ -29,6 +29,9 @@ def edge_gradient(labels: Tensor) -> Tensor:
     return torch.hypot(across, down).clamp(max=1)
 
 
+EDGES = {"gradient": edge_gradient, "outline": outline}
+
+
 class Edge(Loss):
     """Any loss between a network's edge map and the edges of the labels.
 
@@ -46,7 +49,9 @@ class Edge(Loss):
     """
 
     def __init__(self, loss: Loss, truth: Literal["gradient", "outline"] = "gradient") -> None:
-        self.loss, self.truth = loss, {"gradient": edge_gradient, "outline": outline}[truth]
+        if truth not in EDGES:
+            raise UsageError(f"the edge loss knows the truths {' and '.join(EDGES)}, got {truth!r}")
+        self.loss, self.truth = loss, EDGES[truth]
 
     def inner(self) -> Iterable[Loss]:
         return (self.loss,)

@@ -27,9 +27,9 @@ Parity is the largest difference from the authors' program: both get the same ra
 the key map that `infraspot convert-weights` uses, and read the same frame; the difference is divided by the
 range of the program's answers. Rounding in float32 gives about 1e-6. The figures hold in evaluation: where a
 network's text names a departure in training, training statistics differ. No figure: the program is not public
-or was not run side by side (the first ACM and ALCNet, whose published weights are scored instead). mim-istd
-has no key map: its parts were paired by hand, with the program mended where its text says so; mtunet ran with
-`sparse = true`.
+or was not run side by side (the authors' own ACM and ALCNet, whose published weights are scored instead).
+mim-istd has no key map: its parts were matched by hand, after correcting the program as its section says;
+mtunet ran with `sparse = true`.
 
 Every network is exported to ONNX at free height and width by `infraspot export` and checked against torch on
 frames of odd sizes; every network is captured whole by `torch.compile(network, fullgraph=True)`. The state

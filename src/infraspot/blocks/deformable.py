@@ -8,10 +8,10 @@ from torch import Tensor, nn
 class DeformableConv2d(nn.Module):
     """Convolution whose taps move: y(p) = sum_k m_k(p) w_k x(p + p_k + d_k(p)) (Zhu et al., DCNv2, 2019).
 
-    One convolution predicts the moves d (y, x interleaved, in pixels) and the masks m in (0, 1), from zero:
-    an untrained layer is a plain convolution of half strength. Outside the image x is 0. Stride 1, same size,
-    one deformable group: what the survey's networks use. All taps are sampled in one call, bilinearly, in
-    float32.
+    One convolution, which starts at zero, predicts the moves d (y, x interleaved, in pixels) and the masks m
+    in (0, 1): an untrained layer is a plain convolution of half strength. Outside the image x is 0. Stride 1,
+    same size and one deformable group, as the survey's networks use it. All taps are sampled in one call,
+    bilinearly, in float32.
     """
 
     home: Tensor

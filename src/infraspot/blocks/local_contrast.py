@@ -28,7 +28,7 @@ class PlainResidual(nn.Module):
 class PooledResidual(nn.Module):
     """Half the size: 3x3, norm, ReLU, max-pool, 3x3, norm; a strided 3x3, norm, ReLU is added; ReLU.
 
-    The ReLU and the maximum commute: the pooling runs first, for a quarter of the work.
+    The ReLU runs after the pooling, with the same result for a quarter of the work.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -68,8 +68,8 @@ class LocalContrastEncoder(nn.Module):
 
 
 class LocalContrast(nn.Module):
-    """LCL: a k x k, ReLU, a 3x3 of a dilation, ReLU: how a place differs from its ring of neighbours
-    (2022)."""
+    """LCL: a k x k, ReLU, a 3x3 of a dilation, ReLU: how a place differs from its ring of
+    neighbours (MLCLNet, 2022)."""
 
     def __init__(self, channels: int, kernel_size: int = 1, dilation: int = 1):
         super().__init__()
@@ -86,7 +86,7 @@ class LocalContrast(nn.Module):
 
 class MultiscaleLocalContrast(nn.Module):
     """MLCL: local contrast of three reaches (1x1 with dilation 1, 3x3 with 3, 5x5 with 5), merged by a 1x1
-    (2022)."""
+    (MLCLNet, 2022)."""
 
     def __init__(self, channels: int):
         super().__init__()

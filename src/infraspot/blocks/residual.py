@@ -65,7 +65,7 @@ class LeakyResidualBlock(ResidualBlock):
 def stage(
     block: type[nn.Module], in_channels: int, out_channels: int, depth: int = 1, **first: int
 ) -> nn.Sequential:
-    """``depth`` blocks; the first one changes the width and takes the further options (``stride=2``)."""
+    """``depth`` blocks; the first one changes the width and takes the other options, such as ``stride=2``."""
     rest = (block(out_channels, out_channels) for _ in range(depth - 1))
     return nn.Sequential(block(in_channels, out_channels, **first), *rest)
 

@@ -14,7 +14,7 @@ LONGEST = CHUNK**3  # places of the largest map that a traced graph takes, unles
 
 
 class SelectiveScan2d(nn.Module):
-    """SS2D: a map is read along four paths by state spaces whose steps and matrices depend on what they read.
+    """SS2D: state spaces read a map along four paths; their steps and matrices depend on the input.
 
     For each path and channel, with A < 0, a state h of ``state`` numbers goes
 
@@ -83,10 +83,10 @@ def _roll(paths: Tensor, like: Tensor) -> Tensor:
 def linear_recurrence(exponent: Tensor, drive: Tensor, *, longest: int = LONGEST) -> Tensor:
     """h_t = exp(exponent_t) h_{t-1} + drive_t along the first axis, h_{-1} = 0; ``exponent`` is at most 0.
 
-    Eager code on a CPU loops over the axis. Elsewhere, where each step costs a launch or a node of a graph,
-    the axis is cut into chunks: all of them are solved at once, by doubling, and what is left at their ends
-    is a recurrence again, shorter by the length of a chunk. A traced graph takes every length up to
-    ``longest``.
+    Eager code on a CPU loops over the axis. Elsewhere each step would cost a kernel launch or a node of the
+    graph; there the axis is cut into chunks, which are solved at the same time by doubling. The states at the
+    ends of the chunks form a recurrence again, shorter by the length of a chunk. A traced graph takes every
+    length up to ``longest``.
     """
     decay = exponent.exp()
     traced = torch.jit.is_tracing()

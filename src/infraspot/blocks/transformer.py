@@ -13,8 +13,8 @@ class TransformerLayer(nn.Module):
     """x + MHA(norm(x)), then x + MLP(norm(x)) (ViT, 2021).
 
     Positions come from a depthwise 3x3 added to the input (conditional encodings, Chu et al., 2023), so that
-    any size will do. ``attention`` maps (N, C, H, W) to the same shape; by default it is global multi-head
-    attention.
+    a map may have any size. ``attention`` maps (N, C, H, W) to the same shape; by default it is global
+    multi-head attention.
     """
 
     def __init__(

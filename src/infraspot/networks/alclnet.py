@@ -6,8 +6,9 @@ semantics where to look, and forces the fusion to pay more attention to the plac
 
 Parameters: 5.66 M (the authors' program has 5.668 M). Departures: one input channel instead of three equal
 ones, no bias in convolutions that a batch norm follows, and the 1x1 of SBAM runs before the upsampling
-instead of after it (the same result in evaluation for a quarter of the work; in training its norm sees the
-coarse level's statistics). With the authors' weights carried over, outputs agree to 1e-5 of their range.
+instead of after it (the same result in evaluation for a quarter of the work; in training its norm takes its
+statistics from the coarse level). With the authors' weights carried over, outputs agree to 1e-5 of their
+range.
 """
 
 from itertools import pairwise

@@ -4,12 +4,12 @@ A U-shaped encoder and decoder of residual blocks. The image's four phases becom
 unshuffle), which halves the resolution without losing a pixel, so that only a light refinement works at
 full resolution: sub-pixel convolution brings the decoder's output there, and details straight from the
 image join it. At 1/16, regional context (mean and maximum over 272 x 272 pixels) scales and shifts the
-channels, and so compares a glint with the brightest thing near it: that is what tells a fleck of cloud
-from a target. Three coarser heads serve deep supervision.
+channels. It compares a bright spot with the brightest thing near it, which tells a fleck of cloud from a
+target. Three coarser heads serve deep supervision.
 
 Next to the image, the network sees its local contrast: the deviation from the mean of a neighbourhood of
 about 48 pixels, divided by the standard deviation there. A faint target in a flat frame then looks like a
-bright one, and a tile looks like the frame that it was cut from.
+bright one, and a tile has the same contrast as the frame that it was cut from.
 
 Parameters: 0.44 M. At 256x256: 0.70 GMACs.
 """
@@ -92,7 +92,7 @@ class RingContrast(nn.Module):
     """(N, 1, H, W) in [0, 1] to (N, 2, H, W): the centred image and its local contrast.
 
     Means are taken over 3x3 cells of ``cell`` pixels and interpolated. ``floor``, in units of the image, is
-    added to the standard deviation in squares, so that the steps of an 8-bit frame do not become
+    added to the standard deviation in squares, so that the grey steps of a flat 8-bit frame do not count as
     contrast.
     """
 

@@ -14,7 +14,7 @@ Node (row, column); row 0 has the full size, each row below half of it::
     4,0
 
 Departures: one grey channel instead of three; no bias before a batch norm. ``aux`` holds the heads of columns
-3, 2 and 1; the authors weigh all four heads equally in the loss and read the last one in a test.
+3, 2 and 1; the authors weigh all four heads equally in the loss and use the last one in evaluation.
 """
 
 import torch

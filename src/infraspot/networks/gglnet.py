@@ -26,8 +26,7 @@ from infraspot.networks.sheet import Sheet
 
 
 class _GradientGuide(nn.Module):
-    """The gradient image, raised to the level's width by two 3x3 with SE between, joins the level
-    likewise."""
+    """The gradient image, brought to the level's width by 3x3, SE, 3x3, joins the level by 3x3, SE, 3x3."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -14,7 +14,7 @@ weigh them by 1, 1/2, 1/4, 1/8 and 1/16.
 Departures: one grey channel instead of three; no bias before a batch norm; the layers of DASI that the
 program makes but never calls are left out; a patch branch enlarges after its 1x1 instead of before (the two
 commute), hence fewer FLOPs than Table 6's; MDCR's shared norm sees all 128 indices at once, where the program
-calls it 128 times in turn, so that training statistics differ (a test does not).
+calls it 128 times in turn: its statistics in training differ, the answers in evaluation do not.
 """
 
 import torch
@@ -86,7 +86,7 @@ class Enlarge(nn.Sequential):
 
 
 class PatchAwareAttention(nn.Module):
-    """PPA: 1x1 skip + three serial 3x3, each of them summed + two patch branches; ECA, SA, dropout, norm."""
+    """PPA: a 1x1 skip, each of three serial 3x3 and two patch branches, summed; ECA, SA, dropout, norm."""
 
     def __init__(self, in_channels: int, channels: int):
         super().__init__()
@@ -117,12 +117,12 @@ class PatchAwareAttention(nn.Module):
 class PatchBranch(nn.Module):
     """Local-global attention over patches of ``side`` x ``side`` pixels.
 
-    A patch becomes ``side ** 2`` numbers, an MLP makes ``channels`` of them, a softmax weighs them, and their
-    likeness to a learnt prompt weighs the patch. The paper takes the numbers from the pixels of the patch
-    (means over channels); its program, by the order of its axes, takes means over the patch of ``side ** 2``
-    groups of channels. The program's is written here: the published figures are its. The prompt starts
-    positive: with signs at random, every other branch starts with a likeness below 0, cut off, and never
-    learns.
+    A patch becomes ``side ** 2`` numbers, an MLP turns them into ``channels`` numbers, a softmax weighs
+    these, and their likeness to a learnt prompt weighs the patch. In the paper the numbers are the pixels of
+    the patch (means over channels). In its program, by the order of the axes, they are means over the patch
+    of ``side ** 2`` groups of channels; that is done here, since the published figures come from the program.
+    The prompt starts positive. With random signs, about half of the branches would start with a negative
+    likeness, which is clipped to 0, and would never learn.
     """
 
     def __init__(self, channels: int, side: int):
@@ -164,7 +164,7 @@ class SelectiveIntegration(nn.Module):
 
 
 class FirstIntegration(nn.Module):
-    """DASI on the finest level, which has no finer one: a 1x1 shared by the quarters of own and coarser."""
+    """DASI on the finest level, which has no finer one: one 1x1 serves each quarter of both levels."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -6,10 +6,10 @@ information), whose sum enters the sentence; the outer Mamba scans the sentences
 levels of both, merged two by two, feed a residual decoder with patch expansion.
 
 Parameters: 4.86 M (the authors' program: 5.10 M at 256x256, of which .23 M are relative positions that
-nothing reads). Departures: the program reshapes (locations, channels) to (channels, H, W) without a
+it never uses). Departures: the program reshapes (locations, channels) to (channels, H, W) without a
 transpose, on entering each scan and before each feed-forward, which scrambles the map; here the map stays a
-map. The scan is plain torch. With those places mended in the program and its weights carried over, outputs
-agree to 1e-5 of their range.
+map. The scan is plain torch. With the two places corrected in the program and its weights carried over,
+outputs agree to 1e-5 of their range.
 """
 
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class _SentenceNorm(nn.Module):
 
 
 class _InnerMamba(nn.Module):
-    """Words scan their sentence and go through a feed-forward; the sentence hears their projection."""
+    """A scan over the words of each sentence, then a feed-forward; the sentence adds their projection."""
 
     def __init__(self, word_channels: int, sentence_channels: int):
         super().__init__()
@@ -76,7 +76,7 @@ class _InnerMamba(nn.Module):
 
 
 class _OuterMamba(nn.Module):
-    """Sentences scan the image and go through a feed-forward."""
+    """A scan over the sentences of the image, then a feed-forward."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -91,7 +91,7 @@ class _OuterMamba(nn.Module):
 
 
 class _MergeWords(nn.Module):
-    """2x2 sentences become one: their 8x8 words, a strided 3x3 that stays inside, 4x4 words."""
+    """2x2 sentences become one: a strided 3x3, within their 8x8 words, leaves 4x4 words."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()

@@ -2,8 +2,8 @@
 
 In the survey's Table 6: fusion and local refinement. Three levels only (full, 1/2, 1/4), since tiny targets
 vanish below; a reduction that keeps every pixel (the four phases of a 2x2 grid, with the maximum); local
-refinement by kernels of several sizes (MPE); fusion of a level with the one before (FFE) and, going back,
-with the one below (FFD), where two guesses of the target's place are combined as probabilities.
+refinement by kernels of several sizes (MPE); fusion of an encoder level with the one before (FFE), and of a
+decoder level with the coarser one (FFD), which combines two guesses of the target's place as probabilities.
 
 Every convolution is "vanilla": convolution, norm, then, instead of a plain ReLU, ReLU, depthwise 7x7, norm.
 
@@ -80,7 +80,7 @@ class MRF3Net(SegmentationNetwork):
 
 
 class VanillaConv(nn.Module):
-    """Convolution, norm, ReLU, depthwise 7x7, norm: the activation looks around (VanillaNet, 2023).
+    """Convolution, norm, ReLU, depthwise 7x7, norm: an activation with a neighbourhood (VanillaNet, 2023).
 
     ``factor`` enlarges by nearest neighbours before the depthwise 7x7.
     """
@@ -133,7 +133,7 @@ class MultiKernel(nn.Module):
 
 
 class EncoderFusion(nn.Module):
-    """FFE: the level weighs the one before by places, and is weighed by the result; both are added."""
+    """FFE: the coarser map gives the finer one a spatial weight, then gets one from it; both are added."""
 
     def __init__(self, before: int, channels: int, reduction: int = 16):
         super().__init__()
@@ -151,9 +151,10 @@ class EncoderFusion(nn.Module):
 
 
 class DecoderFusion(nn.Module):
-    """FFD: two maps of one size weighed by places, then by channels; ``factor`` enlarges the result.
+    """FFD: two maps of one size under a spatial weight, then channel weights; ``factor`` enlarges the result.
 
-    The places are guessed from each map and, as if independent, from both: ab / (ab + (1 - a)(1 - b)).
+    The spatial weight comes from three guesses: a and b from each map, and both combined as if independent,
+    ab / (ab + (1 - a)(1 - b)).
     """
 
     def __init__(self, channels: int, out_channels: int, *, kernel_size: int, factor: int):

@@ -83,8 +83,9 @@ class MTUNet(SegmentationNetwork):
 class VisionTransformer(nn.Module):
     """One transformer layer over patches and a class token: (N, C, H, W) to (N, 64, H / side, W / side).
 
-    The queries' products are multiplied by half of their length, 32, where the square root's inverse, 1/8,
-    was meant: the program's precedence of operators, kept because published weights were trained with it.
+    Likenesses are multiplied by 32, half of the length of a query, where 1/8, the inverse of its square root,
+    was meant. This comes from the precedence of operators in the program, with which the published weights
+    were trained.
     """
 
     def __init__(self, channels: int, side: int, *, sparse: bool):

@@ -5,14 +5,14 @@ decoder, the four skips are brought to one grid of 1/16, and spatial-channel cro
 let the *channels* of each level gather from the channels of all levels; then each skip returns to its size.
 In the decoder, channel cross attention (CCA) gates a skip by what the level below sees.
 
-The answer is the finest prediction, as in the authors' test; ``aux`` is the fusion of all five predictions,
-then the four coarser ones, all enlarged to the frame. The authors sum six equal BCE.
+The answer is the finest prediction, as in the authors' evaluation; ``aux`` is the fusion of all five
+predictions, then the four coarser ones, all enlarged to the frame. The authors sum six equal BCE.
 
 Table 6 counts 20.24 G: twice the multiply-accumulates of the program.
 
 Departures: no bias before a batch norm; unused parameters (position embeddings and others, .04 M) are left
-out; a skip is enlarged after its 1x1 and norm instead of before, which is equal in a test and, in training,
-takes the norm's statistics on the small map.
+out; a skip is enlarged after its 1x1 and norm instead of before, which is equal in evaluation; in training
+the norm takes its statistics from the small map.
 """
 
 import torch

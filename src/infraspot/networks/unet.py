@@ -11,7 +11,7 @@ exchanges one block and keeps the rest:
     context = "agcb"
     fusion = "acm"
 
-The recipes in ``recipes/survey`` write the rows of the survey's Table 5 so.
+The recipes in ``recipes/survey`` are rows of the survey's Table 5, written in these words.
 
 Parameters: 0.51 M with the defaults.
 """

@@ -73,11 +73,11 @@ class NLPPM(nn.Module):
 class LSPM(nn.Module):
     """Local similarity pyramid: every pixel reads the s x s regions of each scale (Huang et al., 2021).
 
-    A 1x1 gives each pixel a weight for every region; the weights are averaged over the pixels alike,
-    softmax(X' X), and gather the regions' means. Scales 1, 2, 3, 6 are concatenated with x and merged by a
-    1x1. Departure: the authors' program normalises the likeness over the other axis, so that weights need not
-    sum to one; all scales share one product here. Memory grows with the square of H W: meant for the coarse
-    levels.
+    A 1x1 gives each pixel a weight for every region. The weights are averaged over similar pixels, by
+    softmax(X' X), and then gather the regions' means. Scales 1, 2, 3, 6 are concatenated with x and merged by
+    a 1x1. Departure: the authors' program normalises the likeness over the other axis, so that weights need
+    not sum to one; all scales share one product here. Memory grows with the square of H W: meant for the
+    coarse levels.
     """
 
     def __init__(self, channels: int, scales: Sequence[int] = (1, 2, 3, 6)):

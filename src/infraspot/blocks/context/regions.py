@@ -18,7 +18,7 @@ class AGCB(nn.Module):
     each; globally, NLA over the grid of region maxima and a sigmoid give each region its weights. Then 3x3,
     norm, a learnt scale from 0, the residual and a ReLU. As in the authors' program the last row and column
     of regions take the remainder. Regions of one shape are handled in one call. A map with fewer than
-    ``scale`` rows or columns is filled up with its border: the number of regions is always the same.
+    ``scale`` rows or columns is padded with its border, so that there are always as many regions.
     """
 
     def __init__(self, channels: int, scale: int, reduction: int = 8):
@@ -71,7 +71,7 @@ class ContextPyramid(nn.Module):
     """AGCB at several scales, side by side: AGPCNet's context pyramid module (Zhang et al., 2023).
 
     1x1 to ``channels / reduction``; AGCB with each number of regions; concatenation with the 1x1's result;
-    1x1. The authors' settings are the defaults, but for a floor of 16 on the inner width.
+    1x1. The defaults are the authors' settings, except that the inner width is at least 16.
     """
 
     def __init__(

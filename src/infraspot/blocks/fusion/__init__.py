@@ -6,12 +6,12 @@ from collections.abc import Callable
 from infraspot.blocks.fusion.base import Add, Concat, Fusion
 from infraspot.blocks.fusion.one_way import BLAM, FAMCA, MCAF, OCDF, SBAM, TOAA
 from infraspot.blocks.fusion.plain import CFM, MFFM, AdjacentFusion
-from infraspot.blocks.fusion.two_way import AAFM, ACM, AFM, EDIG, PGA, TCFM
+from infraspot.blocks.fusion.two_way import AAF, AAFM, ACM, AFM, EDIG, PGA, TCFM
 
 __all__ = ["FUSION", "Fusion"]
 
 FUSION: dict[str, Callable[[int, int, int], Fusion]] = {
-    "aaf": AFM,
+    "aaf": AAF,
     "aafm": AAFM,
     "acm": ACM,
     "add": Add,

@@ -52,7 +52,7 @@ class AFM(Fusion):
     """Asymmetric fusion: the baseline fusion modulated by both, 3x3(low + high) CA(high) PA(low) (AGPCNet,
     2023).
 
-    The survey calls AAF (GANet, 2024) the same; it is registered under both names.
+    It adds no attention beyond ACM's: channel and pixel weights act after the sum instead of before it.
     """
 
     def __init__(self, low_channels: int, high_channels: int, out_channels: int):
@@ -63,6 +63,13 @@ class AFM(Fusion):
 
     def fuse(self, low: Tensor, high: Tensor) -> Tensor:
         return self.merge(low + high) * self.channel.weights(high) * self.pixel.weights(low)
+
+
+class AAF(AFM):
+    """Asymmetric attention fusion (GANet, 2024).
+
+    Judgement: the survey calls it "similar to the AFM"; it is AFM here.
+    """
 
 
 class AAFM(AFM):

@@ -228,7 +228,7 @@ class TCIA(Local):
 
 
 def shift_groups(x: Tensor) -> Tensor:
-    """Five groups of channels: four shifted by a pixel down, up, right and left (0 enters), the rest as it
+    """Five groups of channels: four shifted by a pixel down, up, right and left (filled with 0), one as it
     is."""
     height, width = x.shape[-2:]
     group = x.shape[1] // 5

@@ -29,7 +29,7 @@ class PlainConvolutions(Local):
 class EmbeddedUNet(Local):
     """A small U-Net inside a feature layer (UIU-Net, 2022; the residual U-block of U2-Net, 2020).
 
-    ``depth`` sizes, the last one followed by a dilated 3x3; its result is added to what entered.
+    It has ``depth`` sizes, the last one followed by a dilated 3x3; its result is added to its input.
     """
 
     def __init__(self, in_channels: int, out_channels: int, depth: int = 3):
@@ -59,8 +59,8 @@ class EmbeddedUNet(Local):
 class MALC(Local):
     """Multi-attention local contrast: a local ASPP, then PA (LCAGNet, 2023).
 
-    Judgement: "local" is read as depthwise dilated 3x3 of small rates; each gives the contrast to its ring,
-    x minus the branch, as the name asks.
+    Judgement: "local" is read as depthwise dilated 3x3 of small rates, and "contrast" as x minus each branch,
+    the difference between a place and its ring.
     """
 
     def __init__(self, in_channels: int, out_channels: int, rates: Sequence[int] = (1, 2, 4)):
@@ -126,8 +126,8 @@ class FEM(Local):
 class MDAF(Local):
     """Larger kernels and dense connections in the residual block of ResNet (MDAFNet, 2024).
 
-    Judgement: 3x3, 5x5 and 7x7 (the larger ones depthwise), each reading all before it through a 1x1; the
-    "adaptive fusion" of what they gave is an ECA before the last 1x1.
+    Judgement: 3x3, 5x5 and 7x7 (the larger ones depthwise), each reading all results before it through a 1x1;
+    "adaptive fusion" is read as ECA over the three results before the last 1x1.
     """
 
     def __init__(self, in_channels: int, out_channels: int):

@@ -46,7 +46,7 @@ class Remembering(Full):
 
     def begin_epoch(self, run: Trainee) -> dict[str, float]:
         self.calls[0] += 1
-        run.val_labels[run.val[0].id] = np.full(run.val[0].shape, 0.1 * run.epoch, np.float32)
+        run.val_labels[run.val[0].id] = np.full(run.val[0].shape, 0.5 / (run.epoch + 1), np.float32)
         if run.epoch == 1:
             run.labels.active = run.labels.active[:-1]
             first = run.labels.active[0]

@@ -21,6 +21,12 @@ from infraspot.weights.files import save_weights
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
 LOG, RECIPE = "log.csv", "recipe.toml"
 
+# What the state of a run consists of.
+PARTS = {
+    *("recipe", "versions", "data", "position", "network", "ema", "optimiser", "gradients", "scheme"),
+    *("labels", "val_labels", "random", "random_cuda"),
+}
+
 # Options that may differ when a run goes on: they change where and how often, and not what is computed.
 FREE = {
     "data": {"path", "set", "cache_gb"},
@@ -89,7 +95,7 @@ def read_state(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / STATE
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        state["recipe"], state["position"]
+        absent = PARTS - state.keys()
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no run to resume; leave --resume out to begin one") from None
     except Exception as error:  # a damaged file fails in as many ways as pickle and zip know
@@ -97,6 +103,11 @@ def read_state(folder: Path | str) -> dict[str, Any]:
             f"{path}: expected the state of a run, and it cannot be read ({type(error).__name__});"
             " its weights may still be good; begin a new run in another folder"
         ) from error
+    if absent:
+        raise DataError(
+            f"{path}: expected the state of a run, and it lacks {', '.join(sorted(absent))}; another version of"
+            " infraspot may have written it; go on with that one, or begin a new run in another folder"
+        )
     return state
 
 
@@ -160,13 +171,6 @@ def differences(before: Recipe, now: Recipe) -> list[str]:
             if was != is_now and name not in FREE.get(part, ()):
                 clauses.append(f"{part}.{name} was {was!r} and is {is_now!r}")
     return clauses
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary file that a killed process was writing."""
-    for name in (STATE, LAST, BEST, LOG, RECIPE):
-        for leftover in folder.glob(f".{Path(name).stem}-*"):
-            leftover.unlink(missing_ok=True)
 
 
 def _gradients(run: Run) -> dict[str, torch.Tensor]:

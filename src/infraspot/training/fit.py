@@ -12,7 +12,6 @@ from infraspot.losses import Batch
 from infraspot.training.build import begin_run
 from infraspot.training.checkpoint import (
     has_state,
-    remove_leftovers,
     save_best,
     save_run,
     write_log,
@@ -169,7 +168,6 @@ def _claim_folder(run: Run) -> None:
         raise UsageError(
             f"{run.folder} holds a run already; go on with it (--resume), or choose another folder"
         )
-    remove_leftovers(run.folder)
     write_recipe(run)
 
 

@@ -105,8 +105,8 @@ def read_state(folder: Path | str) -> dict[str, Any]:
         ) from error
     if absent:
         raise DataError(
-            f"{path}: expected the state of a run, and it lacks {', '.join(sorted(absent))}; another version of"
-            " infraspot may have written it; go on with that one, or begin a new run in another folder"
+            f"{path}: expected the state of a run, and it lacks {', '.join(sorted(absent))}; another version"
+            " of infraspot may have written it; go on with that one, or begin a new run in another folder"
         )
     return state
 
@@ -130,7 +130,7 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
     UsageError
         If the recipe differs in anything that changes what is computed.
     DataError
-        If the frames are not those of the checkpoint.
+        If the frames are not those of the checkpoint, or its parts do not fit the run.
     """
     changed = differences(recipe_of(state, [*imported_names(run.recipe.model_dump())]), run.recipe)
     if changed:
@@ -143,19 +143,13 @@ def restore_run(run: Run, state: dict[str, Any]) -> None:
             f"the run in {run.folder} was begun on other frames, to train on or to validate, than those given"
             " now; give the same data, or choose another --out"
         )
-    run.at = Position(**state["position"])
-    run.module.load_state_dict(state["network"])
-    if run.ema is not None:
-        run.ema.load_state_dict(state["ema"])
-    run.optimiser.load_state_dict(state["optimiser"])
-    for name, gradient in state["gradients"].items():
-        run.module.get_parameter(name).grad = gradient.to(run.device)
-    run.scheme.load_state_dict(state["scheme"])
-    run.labels.load_state_dict(state["labels"])
-    run.val_labels.load_state_dict(state["val_labels"])
-    torch.set_rng_state(state["random"])
-    if state["random_cuda"] is not None and run.device.type == "cuda":
-        torch.cuda.set_rng_state(state["random_cuda"], run.device)
+    try:
+        _apply(run, state)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{run.folder / STATE}: the state does not fit the run that its recipe describes ({error}); its"
+            " weights may still be good; begin a new run in another folder"
+        ) from error
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:
@@ -171,6 +165,22 @@ def differences(before: Recipe, now: Recipe) -> list[str]:
             if was != is_now and name not in FREE.get(part, ()):
                 clauses.append(f"{part}.{name} was {was!r} and is {is_now!r}")
     return clauses
+
+
+def _apply(run: Run, state: dict[str, Any]) -> None:
+    run.at = Position(**state["position"])
+    run.module.load_state_dict(state["network"])
+    if run.ema is not None:
+        run.ema.load_state_dict(state["ema"])
+    run.optimiser.load_state_dict(state["optimiser"])
+    for name, gradient in state["gradients"].items():
+        run.module.get_parameter(name).grad = gradient.to(run.device)
+    run.scheme.load_state_dict(state["scheme"])
+    run.labels.load_state_dict(state["labels"])
+    run.val_labels.load_state_dict(state["val_labels"])
+    torch.set_rng_state(state["random"])
+    if state["random_cuda"] is not None and run.device.type == "cuda":
+        torch.cuda.set_rng_state(state["random_cuda"], run.device)
 
 
 def _gradients(run: Run) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from infraspot.cli.main import main
+from infraspot.core.prediction import Prediction
 
 CONTRACT = {"protocol", "definition", "iou", "niou", "pd", "fa_area", "fa_pixel", "n_images", "n_targets"}
 
@@ -288,7 +289,11 @@ def test_a_model_is_scored_on_a_data_set(tmp_path, monkeypatch):
         save(tmp_path / "data" / "images" / f"{number}.png", mask)
         save(tmp_path / "data" / "masks" / f"{number}_pixels0.png", mask)
     monkeypatch.setattr(inference, "open_engine", lambda spec, trust: spec)
-    monkeypatch.setattr(inference, "score_frame", lambda engine, image, bit_depth: image * np.float32(0.9))
+    monkeypatch.setattr(
+        inference,
+        "predict",
+        lambda engine, frame: Prediction(frame.id, frame.image * np.float32(0.9)),
+    )
     out = tmp_path / "scores.json"
     assert main(["evaluate", "compact", "--data", str(tmp_path / "data"), "--json", str(out)]) == 0
     scores = json.loads(out.read_text())

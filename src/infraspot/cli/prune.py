@@ -143,7 +143,7 @@ def _scores(*found: "PairList") -> list[tuple[str, ...]]:
         evaluation = Evaluation(thresholds=None)
         for pair in progress(one.pairs, len(one.pairs), "scoring"):
             frame = pair.load()
-            evaluation.update(frame.score_map, frame.truth, id=frame.id)
+            evaluation.update(frame.prediction, frame.truth, id=frame.id)
         results.append(evaluation.compute())
     return [
         (label, *(f"{result[name] * factor:{style}}" for result in results))

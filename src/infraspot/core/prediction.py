@@ -151,8 +151,6 @@ class Prediction:
                 ]
         return sorted(found, key=lambda target: -target.score)
 
-    targets = find_targets
-
     def _components(self, threshold: float, image: NDArray[Any] | None) -> list[Target]:
         scores = self.require_map("a list of components")
         parts = find_components(scores > threshold)

@@ -201,8 +201,8 @@ def _outcomes(
 
     def measure(pair: Pair) -> Measured:
         loaded = pair.load()
-        measured = evaluation.measure(loaded.score_map, loaded.truth, id=loaded.id, image=loaded.image)
-        return measured, loaded.remarks, float(loaded.score_map.max())
+        measured = evaluation.measure(loaded.prediction, loaded.truth, id=loaded.id, image=loaded.image)
+        return measured, loaded.remarks, loaded.highest
 
     if workers == 1:
         for pair in pairs:

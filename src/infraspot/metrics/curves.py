@@ -13,10 +13,10 @@ FALSE_AREAS = (1e-6, 1e-5, 1e-4)
 
 
 def operating_curve(sweep: SweepCounts) -> dict[str, NDArray[np.float64]]:
-    """(L,) arrays over the thresholds; fractions, NaN where there is nothing to divide by."""
+    """(L,) arrays over the thresholds; fractions, NaN where a number does not exist."""
     common, predicted = sweep.column("common"), sweep.column("predicted")
     hits, false = sweep.column("hits"), sweep.column("false")
-    return {
+    curve = {
         "threshold": sweep.thresholds,
         "iou": divide(common, sweep.true_pixels + predicted - common),
         "precision": divide(common, predicted),
@@ -27,6 +27,9 @@ def operating_curve(sweep: SweepCounts) -> dict[str, NDArray[np.float64]]:
         "false_alarms_per_image": divide(false, sweep.frames),
         "target_f1": divide(2 * hits, sweep.targets + hits + false),
     }
+    if not sweep.by_pixel:
+        curve |= {name: np.full(len(common), np.nan) for name in ("iou", "precision", "recall", "fa_pixel")}
+    return curve
 
 
 def operating_points(curve: dict[str, NDArray[np.float64]]) -> dict[str, Any]:

@@ -25,11 +25,14 @@ from infraspot.metrics.average_precision import (
 )
 from infraspot.metrics.curves import operating_curve, operating_points
 from infraspot.metrics.frame import FrameRecord, count_frame, prepare
+from infraspot.metrics.inputs import as_truth
 from infraspot.metrics.pairing import PairTable, pair_table
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
 from infraspot.metrics.ranking import PIXEL_NUMBERS, PixelRanking, count_scores
 from infraspot.metrics.reduction import (
     COLUMNS,
+    NO_PIXELS,
+    OF_PIXELS,
     REASONS,
     add_rows,
     bootstrap_intervals,
@@ -39,6 +42,7 @@ from infraspot.metrics.reduction import (
 )
 from infraspot.metrics.strata import stratify
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, check_thresholds, sweep_frame
+from infraspot.metrics.target_lists import count_targets, sweep_targets
 from infraspot.metrics.taxonomy import KINDS, classify_targets, count_clutter
 
 NO_SCORES = "the predictions are masks without scores"
@@ -103,7 +107,7 @@ class Evaluation:
         Parameters
         ----------
         prediction
-            :class:`Prediction`, (H, W) score map in [0, 1], or (H, W) mask.
+            :class:`Prediction` of either kind, (H, W) score map in [0, 1], or (H, W) mask.
         truth
             :class:`Sample` with a mask (its image gives the signal-to-clutter ratios), or (H, W) mask.
         ignore
@@ -111,7 +115,7 @@ class Evaluation:
         """
         image = truth.image if isinstance(truth, Sample) else None
         measure = self.measure(
-            prediction.score_map if isinstance(prediction, Prediction) else prediction,
+            prediction,
             _mask_of(truth) if isinstance(truth, Sample) else truth,
             id=id or getattr(truth, "id", None) or getattr(prediction, "id", None) or str(len(self.records)),
             image=image,
@@ -122,23 +126,45 @@ class Evaluation:
 
     def measure(
         self,
-        score_map: Any,
+        prediction: Any,
         truth: Any,
         *,
         id: str,
         image: NDArray[Any] | None = None,
         ignore: Any = None,
     ) -> FrameMeasure:
-        """Measure one frame without adding it; may run in many threads at once."""
-        scores, mask, pixels = prepare(score_map, truth, self.protocol, name=id, ignore=ignore)
-        contrast = None
-        if image is not None and image.shape == mask.shape:
-            contrast = signal_to_clutter(image, find_components(mask, self.protocol.connectivity))
+        """Measure one frame without adding it; may run in many threads at once.
+
+        ``prediction`` and ``ignore`` are those of :meth:`update`; ``truth`` is a mask, and ``image`` (H, W)
+        gives the signal-to-clutter ratios.
+        """
+        if isinstance(prediction, Prediction):
+            if prediction.score_map is None:
+                return self._measure_targets(prediction, truth, id, image, ignore)
+            prediction = prediction.score_map
+        scores, mask, pixels = prepare(prediction, truth, self.protocol, name=id, ignore=ignore)
+        contrast = self._contrast(image, mask)
         record = count_frame(scores, mask, pixels, self.protocol, id=id, ratios=contrast)
         sweep = None
         if self.thresholds is not None:
             sweep = sweep_frame(scores, mask, pixels, self.protocol, self.thresholds)
         return FrameMeasure(record, sweep, None if self.ranking is None else count_scores(scores, mask))
+
+    def _measure_targets(
+        self, prediction: Prediction, truth: Any, id: str, image: NDArray[Any] | None, ignore: Any
+    ) -> FrameMeasure:
+        if ignore is not None:
+            raise InputError(f"{id}: pixels can be ignored in score maps only, and this is a list of targets")
+        contrast = self._contrast(image, as_truth(truth, name=id))
+        record = count_targets(prediction, truth, self.protocol, id=id, ratios=contrast)
+        if self.thresholds is None:
+            return FrameMeasure(record)
+        return FrameMeasure(record, sweep_targets(record, self.protocol, self.thresholds))
+
+    def _contrast(self, image: NDArray[Any] | None, mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        if image is None or image.shape != mask.shape:
+            return None
+        return signal_to_clutter(image, find_components(mask, self.protocol.connectivity))
 
     def add(self, measure: FrameMeasure) -> None:
         """Add a measured frame."""
@@ -188,11 +214,17 @@ class Evaluation:
             "n_false_detections": sum(int(record.false.sum()) for record in records),
             "n_images_niou": len([1 for record in records if self._counts_in_niou(record)]),
         }
+        by_pixel = all(record.by_pixel for record in records)
         result["reasons"] = {
-            name: REASONS[name] for name, value in numbers.items() if np.isnan(value) and name in REASONS
+            name: NO_PIXELS if name in OF_PIXELS and not by_pixel else REASONS[name]
+            for name, value in numbers.items()
+            if np.isnan(value) and (name in REASONS or (name in OF_PIXELS and not by_pixel))
         }
         result["box_ap"] = precision.boxes()
         result["target_ap"] = {name: precision.at(one) for name, one in TARGET_CRITERIA.items()}
+        if not by_pixel:
+            result["target_ap"]["overlap"] = math.nan
+            result["reasons"] |= dict.fromkeys((*PIXEL_NUMBERS, "target_ap.overlap"), NO_PIXELS)
         result["errors"] = errors
         result["strata"] = stratify(records)
         result |= self._curves()
@@ -210,13 +242,16 @@ class Evaluation:
         return pair_table(record.targets, record.detections, record.shared, reach)
 
     def _counts_in_niou(self, record: FrameRecord) -> bool:
-        return self.protocol.empty != "skip" or record.true_pixels + record.predicted_pixels > 0
+        return record.by_pixel and (
+            self.protocol.empty != "skip" or record.true_pixels + record.predicted_pixels > 0
+        )
 
     def _curves(self) -> dict[str, Any]:
         """The operating curve and the pixel curves; None where not asked for, or where scores are missing."""
         masks = self.sweep is not None and _is_binary(self.sweep)
         curve = None if self.sweep is None or masks else operating_curve(self.sweep)
-        ranking = None if masks else self.ranking
+        complete = all(record.by_pixel for record in self.records)
+        ranking = self.ranking if complete and not masks else None
         return {
             "curve": curve,
             "points": None if curve is None else operating_points(curve),
@@ -242,9 +277,13 @@ def _is_binary(sweep: SweepCounts) -> bool:
 def _scored(record: FrameRecord, pairs: PairTable) -> ScoredFrame:
     """The frame for average precision; the score of a detection is the highest score inside it.
 
-    Targets are compared by the centroids and the overlap of their masks, boxes by their own.
+    Targets are compared by the centroids and the overlap of their masks, boxes by their own. Of a list of
+    targets all are ranked, of a score map the components above the threshold.
     """
     found, targets = record.detections, record.targets
+    if record.candidates is not None:
+        found = record.candidates
+        pairs = pair_table(targets, found, np.zeros((0, 3), np.int64), REACH)
     boxes, true_boxes = found.boxes.astype(np.float64), targets.boxes.astype(np.float64)
     qualities = {"centroid": -pairs.distances, "mask": pairs.ious}
     return score_pairs(boxes, found.peaks, true_boxes, pairs.columns, pairs.rows, **qualities)
@@ -259,8 +298,8 @@ def _frame_row(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> dic
         "hits": int(record.hit.sum()),
         "detections": len(record.detections),
         "false_detections": int(record.false.sum()),
-        "common_pixels": record.common_pixels,
-        "predicted_pixels": record.predicted_pixels,
+        "common_pixels": record.common_pixels if record.by_pixel else math.nan,
+        "predicted_pixels": record.predicted_pixels if record.by_pixel else math.nan,
         "true_pixels": record.true_pixels,
         "false_area": record.false_area,
         "pixels": record.pixels,

@@ -39,6 +39,9 @@ class FrameRecord:
         Pixels of false alarms by the protocol's bookkeeping.
     ratios
         (T,) float64 signal-to-clutter ratios, NaN where unknown.
+    candidates
+        Of a prediction that is a list of targets: all of them, with the scores below the threshold too. None
+        for a score map.
     """
 
     id: str
@@ -51,6 +54,12 @@ class FrameRecord:
     false: BoolArray
     false_area: int
     ratios: NDArray[np.float64]
+    candidates: Regions | None = None
+
+    @property
+    def by_pixel(self) -> bool:
+        """Whether pixels were scored; the numbers that count predicted pixels do not exist otherwise."""
+        return self.candidates is None
 
     @property
     def true_pixels(self) -> int:

@@ -62,15 +62,28 @@ REASONS = {
 }
 """Why a number is not a number."""
 
+NO_PIXELS = "the detector gives targets without a score for every pixel"
+OF_PIXELS = frozenset(
+    {"iou", "niou", "precision", "recall", "f1", "fa_pixel", "hiou", "seg_iou", "loc_iou"}
+) | {
+    *("seg_merging", "seg_interference", "seg_perception"),
+    *("loc_clutter", "loc_missed", "loc_many_to_one", "loc_one_to_many"),
+}
+"""Numbers that count predicted pixels."""
+
 
 def frame_iou(record: FrameRecord) -> float:
-    """IoU of one frame; NaN where both truth and prediction are empty."""
+    """IoU of one frame; NaN where truth and prediction are empty, and without a score map."""
+    if not record.by_pixel:
+        return math.nan
     union = record.true_pixels + record.predicted_pixels - record.common_pixels
     return record.common_pixels / union if union else math.nan
 
 
 def count_row(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.float64]:
     """(K,) float64, one number for each of ``COLUMNS``; rows of frames add up."""
+    if not record.by_pixel:
+        return _target_row(record)
     iou = frame_iou(record)
     empty = math.isnan(iou)
     counted = not empty or protocol.empty != "skip"
@@ -92,6 +105,20 @@ def count_row(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDAr
         ],
         np.float64,
     )
+
+
+def _target_row(record: FrameRecord) -> NDArray[np.float64]:
+    """The row of a frame without a score map: NaN wherever predicted pixels count."""
+    known = {
+        "frames": 1,
+        "pixels": record.pixels,
+        "true": record.true_pixels,
+        "targets": len(record.targets),
+        "hits": np.count_nonzero(record.hit),
+        "false": np.count_nonzero(record.false),
+        "false_area": record.false_area,
+    }
+    return np.array([known.get(name, math.nan) for name in COLUMNS], np.float64)
 
 
 def add_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:

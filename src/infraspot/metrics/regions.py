@@ -21,14 +21,14 @@ class Regions:
     centroids
         (N, 2) float64, mean (y, x) of the pixel centres.
     boxes
-        (N, 4) int64, (x0, y0, x1, y1) half-open.
+        (N, 4), (x0, y0, x1, y1) half-open; int64, or float64 where a detector gives boxes.
     peaks
-        (N,) float64, the highest score inside; 1 for truth.
+        (N,) float64, the highest score inside, or the score of the box; 1 for truth.
     """
 
     areas: NDArray[np.int64]
     centroids: NDArray[np.float64]
-    boxes: NDArray[np.int64]
+    boxes: NDArray[Any]
     peaks: NDArray[np.float64]
 
     def __len__(self) -> int:

@@ -18,6 +18,8 @@ def target_table(records: list[FrameRecord]) -> dict[str, NDArray[Any]]:
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("area", "ratio", "hit", "iou", "found")}
     for record in records:
         found = np.bincount(record.shared[:, 0], weights=record.shared[:, 2], minlength=len(record.targets))
+        if not record.by_pixel:
+            found = np.full(len(record.targets), np.nan)
         columns["area"].append(record.targets.areas)
         columns["ratio"].append(record.ratios)
         columns["hit"].append(record.hit)
@@ -27,6 +29,8 @@ def target_table(records: list[FrameRecord]) -> dict[str, NDArray[Any]]:
 
 
 def _matched_ious(record: FrameRecord) -> NDArray[np.float64]:
+    if not record.by_pixel:
+        return np.full(len(record.targets), np.nan)
     ious = np.zeros(len(record.targets))
     rows, columns, pixels = record.shared.T
     kept = record.match[rows] == columns
@@ -38,8 +42,8 @@ def _matched_ious(record: FrameRecord) -> NDArray[np.float64]:
 def stratify(records: list[FrameRecord]) -> dict[str, list[dict[str, Any]] | None]:
     """Rows ``{range, targets, hits, pd, target_iou, pixel_recall}`` by area and by signal-to-clutter ratio.
 
-    ``target_iou`` is the mean IoU of each target with its own detection, a missed one counting 0. Without
-    images there is no ratio, and ``scr`` is None.
+    ``target_iou`` is the mean IoU of each target with its own detection, a missed one counting 0; it and
+    ``pixel_recall`` are NaN without score maps. Without images there is no ratio, and ``scr`` is None.
     """
     table = target_table(records)
     known = ~np.isnan(table["ratio"])

@@ -45,6 +45,8 @@ class SweepCounts:
         predicted components, targets hit, false components, pixels of false alarms.
     frames, pixels, true_pixels, targets
         Totals that do not depend on the threshold.
+    by_pixel
+        Whether every frame had a score map; the columns of pixels mean nothing otherwise.
     """
 
     thresholds: NDArray[np.float64]
@@ -53,6 +55,7 @@ class SweepCounts:
     pixels: int
     true_pixels: int
     targets: int
+    by_pixel: bool = True
 
     @classmethod
     def empty(cls, thresholds: NDArray[np.float64]) -> "SweepCounts":
@@ -69,6 +72,7 @@ class SweepCounts:
             self.pixels + other.pixels,
             self.true_pixels + other.true_pixels,
             self.targets + other.targets,
+            self.by_pixel and other.by_pixel,
         )
 
     def column(self, name: str) -> NDArray[np.int64]:

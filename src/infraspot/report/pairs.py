@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.prediction import Prediction
 from infraspot.data import (
     Reader,
     list_images,
@@ -29,13 +30,20 @@ NOT_PREDICTIONS = re.compile(r"\.overlay$")
 
 @dataclass(frozen=True, eq=False)
 class LoadedPair:
-    """One frame's score map in [0, 1], its truth and, where there is one, its image; all (H, W)."""
+    """What was predicted for one frame, its truth (H, W) and, where there is one, its image (H, W)."""
 
     id: str
-    score_map: NDArray[Any]
+    prediction: Prediction
     truth: NDArray[np.bool_]
     image: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def highest(self) -> float:
+        """The highest score; 0 without any."""
+        if self.prediction.score_map is not None:
+            return float(self.prediction.score_map.max(initial=0))
+        return max((target.score for target in self.prediction.candidates or ()), default=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +128,7 @@ def pair_engine(
     ``spec`` is a packaged model, a weight file or a run folder; ``spec`` and ``trust`` are those of
     :func:`infraspot.inference.open_engine`.
     """
-    from infraspot.inference import open_engine, score_frame
+    from infraspot.inference import open_engine, predict
 
     engine = open_engine(spec, trust=trust)
     reader = _open_annotated(data, split)
@@ -130,7 +138,7 @@ def pair_engine(
             sample = reader[index]
             truth = _require_mask(sample.mask, sample.id)
             image = sample.image.astype(np.float32, copy=False)
-            return LoadedPair(sample.id, score_frame(engine, image, sample.bit_depth), truth, image)
+            return LoadedPair(sample.id, predict(engine, sample), truth, image)
 
         return load
 
@@ -201,8 +209,10 @@ def _loader(truth: Truth, path: Path | None, full_scale: float | None) -> Callab
         mask, image = truth.read()
         remarks = tuple(_remarks(truth.mask_path))
         if path is None:
-            return LoadedPair(truth.id, np.zeros(mask.shape, np.float32), mask, image, remarks)
-        return LoadedPair(truth.id, read_score_map(path, full_scale=full_scale), mask, image, remarks)
+            nothing = Prediction(truth.id, np.zeros(mask.shape, np.float32))
+            return LoadedPair(truth.id, nothing, mask, image, remarks)
+        scores = read_score_map(path, full_scale=full_scale)
+        return LoadedPair(truth.id, Prediction(truth.id, scores), mask, image, remarks)
 
     return load
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.files import replacing
+from infraspot.core.prediction import Target
 from infraspot.metrics import FrameRecord
 from infraspot.report.pairs import LoadedPair
 
@@ -128,18 +129,30 @@ def _draw_pixel_curves(figure: Any, result: Mapping[str, Any]) -> bool:
 
 
 def _draw_frame(axes: Any, record: FrameRecord, pair: LoadedPair, threshold: float) -> None:
-    picture = pair.score_map if pair.image is None else pair.image
+    scores = pair.prediction.score_map
+    picture = pair.image if pair.image is not None else pair.truth if scores is None else scores
     height, width = picture.shape
     y, x = _first_error(record)
     top, left = _window_start(y, height), _window_start(x, width)
     window = np.s_[top : top + 2 * HALF_WINDOW, left : left + 2 * HALF_WINDOW]
     axes.imshow(picture[window], cmap="gray", interpolation="nearest")
     _outline(axes, pair.truth[window], TRUTH_COLOUR)
-    if pair.score_map.shape == pair.truth.shape:
-        _outline(axes, pair.score_map[window] > threshold, FOUND_COLOUR)
+    if scores is None:
+        _draw_boxes(axes, pair.prediction.find_targets(threshold), top, left)
+    elif scores.shape == pair.truth.shape:
+        _outline(axes, scores[window] > threshold, FOUND_COLOUR)
     missed, false = int(np.count_nonzero(~record.hit)), int(np.count_nonzero(record.false))
     axes.set_title(f"{record.id}\nmissed {missed}, false {false}", fontsize=7)
     axes.set_axis_off()
+
+
+def _draw_boxes(axes: Any, targets: Sequence[Target], top: int, left: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    for target in targets:
+        x0, y0, x1, y1 = target.box
+        corner = (x0 - left - 0.5, y0 - top - 0.5)
+        axes.add_patch(Rectangle(corner, x1 - x0, y1 - y0, fill=False, edgecolor=FOUND_COLOUR))
 
 
 def _window_start(centre: float, side: int) -> int:

@@ -25,7 +25,6 @@ def validate(predictions: Iterable[Prediction], samples: Sequence[Sample], proto
                 f"{sample.id}: validation needs a mask for every frame, and this one has none; add it, or"
                 " leave the frame out of the split"
             )
-        scores = prediction.require_map("validation")
-        evaluation.add(evaluation.measure(scores, sample.mask, id=sample.id))
+        evaluation.add(evaluation.measure(prediction, sample.mask, id=sample.id))
     numbers = evaluation.compute()
     return {name: float(numbers[name]) for name in NUMBERS}

@@ -74,6 +74,27 @@ def test_the_threshold_for_a_rate_is_the_lowest_above_which_the_rate_is_never_ex
     assert threshold_for(wanted, CARD, "m") == threshold
 
 
+def test_thresholds_that_find_nothing_do_not_meet_a_rate():
+    curve = [
+        [0.1, 9.0, 1.0],
+        [0.5, 2.0, 0.9],
+        [0.7, 0.8, 0.9],
+        [0.8, 0.9, 0.8],
+        [0.9, 1.5, 0.7],
+        [1.0, 0.0, 0.0],
+    ]
+    card = {"false_alarms": {"data": "val", "megapixels": 5.0, "curve": curve}}
+    assert threshold_for(1, card, "m") == 0.7, "the highest threshold breaks the rate: blobs split"
+    with pytest.raises(
+        UsageError, match=r"cannot keep to --fa-per-mpx 0\.5: .* 0\.8, at the threshold 0\.7, .* 90 %"
+    ):
+        threshold_for(0.5, card, "m")
+    for row in curve:
+        row[2] = 0.0
+    with pytest.raises(UsageError, match="found no target of val at any threshold"):
+        threshold_for(5, card, "m")
+
+
 def test_a_rate_that_the_calibration_frames_cannot_show_is_refused():
     with pytest.raises(UsageError, match=r"below what the 5\.0 Mpx of made-up val can show \(0\.2\)"):
         threshold_for(0.1, CARD, "m")

@@ -9,13 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from infraspot.cli.main import main
 from infraspot.core.errors import DataError, InputError
+from infraspot.inference.engines import OnnxEngine
+from infraspot.inference.export import export_onnx
 from infraspot.networks import NETWORKS
 from infraspot.networks.acm import ACM
 from infraspot.networks.alcnet import patch_contrast
 from infraspot.networks.mshnet import MSHNet
 from infraspot.networks.rpcanet import RPCANet
-from infraspot.weights.convert import InputScaling, convert_state
+from infraspot.weights.convert import IMAGENET, UNSCALED, convert_state
+from infraspot.weights.files import build_network, load_network, save_weights
 from infraspot.weights.key_maps import KEY_MAPS, Table
 from infraspot.weights.mxnet_params import is_mxnet_params, read_mxnet_params
 
@@ -47,17 +51,13 @@ def _apply(state: dict[str, torch.Tensor], frame: torch.Tensor) -> torch.Tensor:
     return F.batch_norm(x, *(state[f"stem.2.{k}"] for k in ("running_mean", "running_var", "weight", "bias")))
 
 
-@pytest.mark.parametrize(("channels", "scaling"), [(1, None), (1, InputScaling((0.4,), (0.2,))), (3, None)])
+@pytest.mark.parametrize(("channels", "scaling"), [(1, IMAGENET), (3, IMAGENET), (3, UNSCALED)])
 def test_three_scaled_channels_become_one_grey_channel(channels, scaling):
     state = _published_acm(channels)
     ours = ACM(depth=3, reduced=True).eval()
     ours.load_state_dict(convert_state(state, "acm-port", ours, scaling))
     grey = torch.rand(1, 1, 32, 32)
-    slope, offset = (
-        (torch.ones(channels), torch.zeros(channels))
-        if channels == 1 and scaling is None
-        else (scaling or InputScaling()).for_channels(channels)
-    )
+    slope, offset = (torch.ones(1), torch.zeros(1)) if channels == 1 else scaling.slopes()
     scaled = grey * slope.float()[:, None, None] + offset.float()[:, None, None]
     with torch.no_grad():
         expected = F.relu(_apply(state, scaled))
@@ -134,9 +134,59 @@ def test_weights_of_the_unfolding_program_give_its_answers():
         torch.testing.assert_close(ours(frame).logits, targets, rtol=1e-4, atol=1e-5)
 
 
-def test_a_scaling_is_refused_where_it_cannot_be_folded():
-    with pytest.raises(DataError, match="rpcanet reads the frame in more than one way"):
-        convert_state({}, "rpcanet", RPCANet(1, 4), InputScaling((0.4,), (0.2,)))
+@pytest.mark.parametrize("name", KEY_MAPS)
+def test_a_network_that_scales_its_image_answers_as_on_the_scaled_image(name, tmp_path):
+    spec = {"name": name, "options": dict(KEY_MAPS[name].options)}
+    torch.manual_seed(0)
+    plain = build_network(spec).eval()
+    card = {"network": spec | {"input": {"mean": 0.3, "std": 0.2}}}
+    save_weights(tmp_path / "w.safetensors", plain.state_dict(), card)
+    scaling, _ = load_network(tmp_path / "w.safetensors")
+    frame = torch.rand(1, 1, 33, 47)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            scaling(frame).logits, plain((frame - 0.3) / 0.2).logits, rtol=0, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("name", KEY_MAPS)
+def test_every_key_map_converts_its_file_with_and_without_a_scaling(name, tmp_path, monkeypatch):
+    """The file is ours under our own names, which are told to be the program's."""
+    key_map = KEY_MAPS[name]
+    monkeypatch.setitem(KEY_MAPS, name, key_map._replace(tables=(), dropped=()))
+    monkeypatch.setattr("infraspot.weights.convert._ARRANGE", {})
+    torch.manual_seed(0)
+    network = build_network({"name": name, "options": dict(key_map.options)}).eval()
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    frame = torch.rand(1, 1, 32, 48)
+    for given, image in (([], frame), (["--input-mean", "0.4", "--input-std", "0.2"], (frame - 0.4) / 0.2)):
+        out = tmp_path / "ours.safetensors"
+        arguments = [str(tmp_path / "theirs.pth"), "--network", name, "--out", str(out)]
+        assert main(["convert-weights", *arguments, *given]) == 0
+        converted, card = load_network(out)
+        assert card["network"]["options"] == dict(key_map.options)
+        with torch.no_grad():
+            expected, got = network(image).logits, converted(frame).logits
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def test_mtunet_is_built_as_its_program_builds_it():
+    """Patches of pixels that lie far apart; the dense form was 1.65e-2 off."""
+    assert (
+        build_network({"name": "mtunet", "options": dict(KEY_MAPS["mtunet"].options)}).transformers[0].sparse
+    )
+
+
+def test_the_scaling_of_the_image_is_exported_too(tmp_path, rng):
+    torch.manual_seed(0)
+    spec = {"name": "compact", "options": {"widths": [4, 4, 4, 4]}}
+    plain, scaling = (build_network(spec | more) for more in ({}, {"input": {"mean": 0.3, "std": 0.2}}))
+    scaling.load_state_dict(plain.state_dict())
+    export_onnx(scaling, {"network": spec | {"input": {"mean": 0.3, "std": 0.2}}}, tmp_path / "m.onnx")
+    image = rng.random((32, 48), np.float32)
+    with torch.no_grad():
+        expected = plain.eval()((torch.from_numpy(image)[None, None] - 0.3) / 0.2).logits.sigmoid()[0, 0]
+    np.testing.assert_allclose(OnnxEngine(tmp_path / "m.onnx").score(image), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

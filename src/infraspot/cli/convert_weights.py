@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from infraspot.cli.console import say
-from infraspot.core.catalog import find
 from infraspot.core.errors import InputError, UsageError
 from infraspot.core.extras import require
 from infraspot.weights import PREPROCESSING
@@ -16,34 +15,43 @@ from infraspot.weights import PREPROCESSING
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--network", "name", required=True, help="The network whose weights these are, such as dnanet.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .safetensors file to write.")
-@click.option("--input-mean", type=float, help="The program's input mean, in units of [0, 1] (one channel).")
-@click.option("--input-std", type=float, help="The program's input deviation, in units of [0, 1].")
-@click.option("--trained-on", default="", help="What the weights were trained on, for the card.")
+@click.option(
+    "--input-mean",
+    type=click.FloatRange(-1, 1),
+    help="Mean that the program subtracts from its image; divide by 255 where it is in grey values.",
+)
+@click.option(
+    "--input-std",
+    type=click.FloatRange(1e-3, 100),
+    help="Standard deviation that the program divides by; divide by 255 where it is in grey values.",
+)
+@click.option("--trained-on", default="", help="Data that the weights were trained on; a note in the card.")
 def command(
     file: Path, name: str, out: Path, input_mean: float | None, input_std: float | None, trained_on: str
 ) -> int:
     """Convert FILE, weights of the authors' program (PyTorch or MXNet), for `infraspot detect --model`.
 
-    A program that takes three channels is assumed to scale them by ImageNet's mean and deviation, and one
-    that takes a grey channel not to scale it; --input-mean and --input-std say otherwise.
+    Programs that take three channels are assumed to scale them by ImageNet's means and deviations, and
+    programs that take one channel are assumed not to scale it; --input-mean and --input-std replace that.
     """
     require("train", "`infraspot convert-weights`")
-    from infraspot.networks import NETWORKS
-    from infraspot.weights.convert import InputScaling, convert_state
-    from infraspot.weights.files import save_weights
+    from infraspot.weights.convert import IMAGENET, UNSCALED, convert_state
+    from infraspot.weights.files import build_network, save_weights
+    from infraspot.weights.key_maps import KEY_MAPS
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
-    if (input_mean is None) != (input_std is None) or input_std == 0:
-        raise UsageError("--input-mean and --input-std belong together, and the deviation is not 0")
-    scaling = None
-    if input_mean is not None and input_std is not None:
-        scaling = InputScaling((input_mean,), (input_std,))
-    network = find("network", name, NETWORKS)()
-    state = convert_state(_read(file), name, network, scaling)
+    if (input_mean is None) != (input_std is None):
+        raise UsageError("--input-mean and --input-std belong together; give both or neither")
+    options = dict(KEY_MAPS[name].options) if name in KEY_MAPS else {}
+    spec: dict[str, Any] = {"name": name, "options": options}
+    if input_mean is not None:
+        spec["input"] = {"mean": input_mean, "std": input_std}
+    network = build_network(spec)
+    state = convert_state(_read(file), name, network, IMAGENET if input_mean is None else UNSCALED)
     network.load_state_dict(state)
     card = {
-        "network": {"name": name, "options": {}},
+        "network": spec,
         "threshold": 0.5,
         "preprocessing": PREPROCESSING,
         "trained_on": trained_on,

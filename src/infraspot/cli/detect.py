@@ -84,6 +84,7 @@ def command(
         tell=hear,
         show=_show,
     )
+    say(f"threshold {threshold:g}")
     _show_sum(run, f"{folder}/ ({', '.join(wanted)})")
     return 1 if run.failures else 0
 

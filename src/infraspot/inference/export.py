@@ -34,7 +34,7 @@ class _Scores(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.sigmoid(self.network.segment(image).logits)
+        return torch.sigmoid(self.network.segment(self.network.scaled(image)).logits)
 
 
 def export_onnx(

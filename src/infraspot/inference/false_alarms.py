@@ -1,6 +1,7 @@
 """The threshold of a model for a wanted rate of false alarms, from what was measured on held-out frames."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
 
 from infraspot.core.errors import DataError, UsageError
@@ -53,7 +54,10 @@ def measure_false_alarms(engine: "Engine", samples: Iterable[Sample], data: str)
 
 
 def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
-    """The lowest threshold at which no more than ``fa_per_mpx`` false alarms a megapixel were seen.
+    """The threshold at which no more than ``fa_per_mpx`` false alarms a megapixel were seen.
+
+    Blobs split, so that the rate need not fall with the threshold. The lowest threshold of the highest range
+    that keeps to the rate is taken.
 
     Parameters
     ----------
@@ -66,7 +70,8 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
     Raises
     ------
     UsageError
-        If the model was not calibrated, or the rate is lower than the frames could show.
+        If the model was not calibrated, the rate is lower than the frames could show, or no threshold meets
+        it that still finds targets.
     """
     calibration = card.get("false_alarms")
     if not calibration:
@@ -77,10 +82,22 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
             f"--fa-per-mpx {fa_per_mpx:g} is below what the {calibration['megapixels']:.1f} Mpx of"
             f" {calibration['data']} can show ({least:.2g}); ask for more, or give --threshold"
         )
-    # Rates need not fall with the threshold: blobs split. Take the last crossing, which is safe.
-    safe = calibration["curve"][-1][0]
-    for threshold, rate, _ in reversed(calibration["curve"]):
-        if rate > fa_per_mpx:
-            break
-        safe = threshold
-    return float(safe)
+    # At the highest threshold nothing is found: that meets every rate, and helps nobody.
+    useful = [row for row in calibration["curve"] if row[2] > 0]
+    falling = dropwhile(lambda row: row[1] > fa_per_mpx, reversed(useful))
+    kept = [threshold for threshold, _, _ in takewhile(lambda row: row[1] <= fa_per_mpx, falling)]
+    if not kept:
+        raise UsageError(_unmet(fa_per_mpx, useful, calibration["data"], model))
+    return float(kept[-1])
+
+
+def _unmet(fa_per_mpx: float, useful: Sequence[Sequence[float]], data: str, model: str) -> str:
+    """What the model can do instead of a rate that it cannot meet."""
+    if not useful:
+        return f"the model {model} found no target of {data} at any threshold; give --threshold"
+    threshold, rate, pd = min(useful, key=lambda row: row[1])
+    return (
+        f"the model {model} cannot keep to --fa-per-mpx {fa_per_mpx:g}: its lowest rate on {data} is"
+        f" {rate:.3g} false alarms a megapixel, at the threshold {threshold:g}, where it found"
+        f" {100 * pd:.0f} % of the targets; ask for that rate, or give --threshold"
+    )

@@ -45,6 +45,9 @@ class SegmentationNetwork(nn.Module):
     ----------
     stride
         Pixels of a frame that one cell of the coarsest level covers.
+    input_scaling
+        Mean and standard deviation that are taken out of the image first; (0, 1) leaves it as it is. The
+        converted weights of programs that scale their images set it.
     training_side
         The smallest side of a training crop from which every parameter gets a gradient; below it a region or
         a scan of the network is a single cell, which has nothing to compare itself with.
@@ -53,6 +56,7 @@ class SegmentationNetwork(nn.Module):
     """
 
     stride: int = 1
+    input_scaling: tuple[float, float] = (0.0, 1.0)
     training_side: ClassVar[int] = 64
     sheet: ClassVar[Sheet] = Sheet()
 
@@ -60,7 +64,13 @@ class SegmentationNetwork(nn.Module):
         """Logits for (N, 1, H, W) images whose sides are multiples of ``stride``."""
         raise NotImplementedError
 
+    def scaled(self, image: Tensor) -> Tensor:
+        """The image as :meth:`segment` takes it."""
+        mean, deviation = self.input_scaling
+        return image if (mean, deviation) == (0.0, 1.0) else (image - mean) / deviation
+
     def forward(self, image: Tensor) -> SegOutput:
+        image = self.scaled(image)
         height, width = image.shape[-2:]
         down, right = -height % self.stride, -width % self.stride
         if not (down or right):

@@ -111,7 +111,11 @@ def started_recipe(recipe: Recipe, start: str, trust: Collection[str] = ()) -> R
     network = read_card(locate(start, "torch"), trust=trust)["network"]
     options = {"name": network["name"], **network.get("options", {})}
     table = recipe.model_dump(exclude_none=True)
-    table["network"] = options | {"pruned": network.get("widths", {}), "start": start}
+    table["network"] = options | {
+        "pruned": network.get("widths", {}),
+        "input": network.get("input", {}),
+        "start": start,
+    }
     return parse_recipe(table, f"the recipe with the network of {start}")
 
 

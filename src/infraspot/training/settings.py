@@ -33,17 +33,20 @@ class NetworkPart(Named):
     """``[network]``: a name and the network's own options.
 
     ``start`` is a weight file, a run folder or a packaged model to begin with instead of fresh weights;
-    ``pruned`` are the widths of a pruned network's layers, as its card gives them.
+    ``pruned`` are the widths of a pruned network's layers, and ``input`` the mean and deviation that it takes
+    out of its image, both as its card gives them.
     """
 
     start: str | None = None
     pruned: dict[str, tuple[int, int]] = {}
+    input: dict[Literal["mean", "std"], float] = {}
 
     @property
     def spec(self) -> dict[str, Any]:
         """How to build it, as the card of a weight file says it."""
-        spec = {"name": self.name, "options": self.options}
-        return spec | ({"widths": self.pruned} if self.pruned else {})
+        spec: dict[str, Any] = {"name": self.name, "options": self.options}
+        spec |= {"widths": self.pruned} if self.pruned else {}
+        return spec | ({"input": self.input} if self.input else {})
 
 
 class DataPart(Part):

@@ -29,8 +29,8 @@ def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
     Parameters
     ----------
     spec
-        ``name``, and where they are needed ``options`` of its class and ``widths`` (see
-        :mod:`infraspot.weights.narrow`).
+        ``name``, and where they are needed ``options`` of its class, ``widths`` (see
+        :mod:`infraspot.weights.narrow`) and ``input``, the ``mean`` and ``std`` that the image is scaled by.
 
     Raises
     ------
@@ -42,7 +42,10 @@ def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
     make = find("network", spec["name"], NETWORKS)
     if not (inspect.isclass(make) and issubclass(make, SegmentationNetwork)):
         raise UsageError(f"{spec['name']!r} is not a network: expected a subclass of SegmentationNetwork")
-    return narrow(make(**spec.get("options", {})), spec.get("widths", {}))
+    network = narrow(make(**spec.get("options", {})), spec.get("widths", {}))
+    if "input" in spec:
+        network.input_scaling = (float(spec["input"]["mean"]), float(spec["input"]["std"]))
+    return network
 
 
 def sketch_network(spec: Mapping[str, Any]) -> SegmentationNetwork:

@@ -4,7 +4,8 @@ A card is JSON inside a safetensors or ONNX file::
 
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
 
-A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`). Keys that are not in
+A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one that scales
+its image has ``input`` with ``mean`` and ``std``. Keys that are not in
 :class:`Card` are notes for the reader.
 """
 
@@ -32,6 +33,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
+class InputCard(_Part):
+    """What the network takes out of the image first, in units of [0, 1]."""
+
+    mean: float = Field(ge=-1e3, le=1e3)
+    std: float = Field(ge=1e-3, le=1e3)
+
+
 class NetworkCard(_Part):
     """How to build the network."""
 
@@ -42,6 +50,7 @@ class NetworkCard(_Part):
     widths: dict[str, Annotated[list[Width], Field(min_length=2, max_length=2)]] = Field(
         default={}, max_length=20_000
     )
+    input: InputCard | None = None
 
     @field_validator("options")
     @classmethod

@@ -1,11 +1,12 @@
 """Weights of published programs into the networks of this package.
 
 What differs besides names: biases before a batch norm (folded into its running mean), three input channels
-(folded into one, since these frames are grey), a program's scaling of its input (folded into the first
-layers), two-class answers (their difference is the logit).
+(folded into one, since these frames are grey), two-class answers (their difference is the logit).
 
-Where a first convolution pads, zeros beside a frame stood for the mean grey of the program's data; here they
-are black. That is felt as far from the border as a network sees.
+A program that scales its image by one mean and deviation has a network that does the same: the card's
+``input``. ImageNet's three means and deviations are folded into the first layers instead. Where these pad,
+zeros beside a frame stood for the mean grey of the program's data, and here they are black, which is felt as
+far from the border as the network sees.
 """
 
 import re
@@ -24,18 +25,19 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class InputScaling:
-    """What a program does to its input: (pixel in [0, 1] - mean) / std, a value a channel."""
+    """What a program does to its three channels: (pixel in [0, 1] - mean) / std."""
 
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
-    def for_channels(self, channels: int) -> tuple[Tensor, Tensor]:
-        """Slope and offset of each channel, float64; a single value serves all channels."""
-        mean, std = (torch.tensor(v, dtype=torch.float64).expand(channels) for v in (self.mean, self.std))
+    def slopes(self) -> tuple[Tensor, Tensor]:
+        """Slope and offset of each channel, float64."""
+        mean, std = (torch.tensor(values, dtype=torch.float64) for values in (self.mean, self.std))
         return 1 / std, -mean / std
 
 
-UNSCALED = InputScaling((0.0,), (1.0,))
+IMAGENET = InputScaling()
+UNSCALED = InputScaling((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 @dataclass
@@ -47,29 +49,22 @@ class _Leftovers:
 
 
 def convert_state(
-    state: Mapping[str, Tensor], name: str, network: nn.Module, scaling: InputScaling | None = None
+    state: Mapping[str, Tensor], name: str, network: nn.Module, scaling: InputScaling = IMAGENET
 ) -> dict[str, Tensor]:
     """A published program's ``state`` as the state dict of ``network``, built under the key ``name``.
 
-    ``scaling`` is the program's input scaling; None means ImageNet's where the program takes three channels,
-    and none where it takes one.
+    ``scaling`` is what the program does to its three channels; it plays no part where the program takes one.
 
     Raises
     ------
     DataError
-        If keys are unknown, missing or of another shape; all of them are named. If ``scaling`` is given for a
-        network that reads the frame in more than one way, which leaves nowhere to fold it.
+        If keys are unknown, missing or of another shape; all of them are named.
     """
     if name not in KEY_MAPS:
         raise DataError(
             f"no key map for {name!r}: weights can be converted for {', '.join(sorted(KEY_MAPS))}"
         )
     key_map = KEY_MAPS[name]
-    if key_map.plain and scaling is not None:
-        raise DataError(
-            f"{name} reads the frame in more than one way: weights of a program that scales it cannot be"
-            " converted; leave the scaling out if its frames are in [0, 1]"
-        )
     expected = network.state_dict()
     renamed = _rename(state, key_map)
     renamed = _ARRANGE.get(name, dict)(renamed)
@@ -142,18 +137,15 @@ def _refuse(name: str, leftovers: _Leftovers, missing: list[str]) -> None:
         raise DataError(f"these are not the weights of {name}; {'; '.join(complaints)}")
 
 
-def _fold_input(
-    converted: dict[str, Tensor], network: nn.Module, scaling: InputScaling | None, slopes: str
-) -> None:
+def _fold_input(converted: dict[str, Tensor], network: nn.Module, scaling: InputScaling, slopes: str) -> None:
     """Make the layers that read the frame read one grey channel in [0, 1]."""
     for prefix, layer in network.named_modules():
         if not (isinstance(layer, nn.Conv2d) and layer.in_channels == 1):
             continue
         weight = converted[f"{prefix}.weight"].double()
-        channels = weight.shape[1]
-        if channels == 1 and scaling is None:
+        if weight.shape[1] == 1:
             continue
-        slope, offset = (scaling or InputScaling()).for_channels(channels)
+        slope, offset = scaling.slopes()
         if re.search(slopes, prefix):
             offset = torch.zeros_like(offset)
         if f"{_STEM_NORM}.running_mean" in converted and prefix.startswith("stem."):

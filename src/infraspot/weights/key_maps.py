@@ -8,7 +8,9 @@ The names on the left are those of the authors' programs: state dicts of PyTorch
 and ALCNet.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from infraspot.weights import key_maps_contrast as contrast
 from infraspot.weights.key_maps_contrast import Table
@@ -19,12 +21,14 @@ class KeyMap(NamedTuple):
 
     ``slopes`` matches layers that read the gradient of the frame, to which an offset of the frame does not
     come; ``plain`` networks read it in more than one way, so that no scaling can be folded into them.
+    ``options`` build the network that gives the program's answers.
     """
 
     tables: tuple[Table, ...]
     dropped: tuple[str, ...] = ()
     slopes: str = r"$^"
     plain: bool = False
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 def _layers(prefix: str, ours: str, *numbers: int) -> Table:
@@ -238,6 +242,7 @@ _MTUNET = KeyMap(
         ),
     ),
     (r"^vit1\.", r"^head\.", r"^conv0_0_0\."),
+    options={"sparse": True},
 )
 _HCFNET = KeyMap(
     (

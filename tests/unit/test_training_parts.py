@@ -1,6 +1,7 @@
 """Batches, cached frames, the running mean and the schedule."""
 
 import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
@@ -9,14 +10,15 @@ from torch import nn
 from training_fakes import TinyNet, make_samples
 
 from infraspot.augment.transforms import Compose, CopyPaste, Crop
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.schemes import LabelStore
 from infraspot.training.batching import Further, Loader
 from infraspot.training.ema import EMA
-from infraspot.training.frames import CachedFrames, LabelledFrames
+from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import SchedulePart
+from infraspot.training.stacking import stack
 
 
 def _loader(transform: Compose, batch: int = 3, count: int = 7, **options: object) -> Loader:
@@ -152,3 +154,110 @@ def test_the_running_mean_follows_its_formula() -> None:
 )
 def test_the_schedule_follows_its_formula(options: dict, done: float, expected: float) -> None:
     assert rate_factor(SchedulePart(**options), done, 100, 0.1) == pytest.approx(expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Timed(Sample):
+    """A sample with a field that the package does not know."""
+
+    time: float = 0.0
+
+
+def test_cached_frames_keep_every_field() -> None:
+    image = np.arange(12, dtype=np.float32).reshape(3, 4) / 255
+    rows = {"points": np.ones((2, 2)), "boxes": np.array([[0, 0, 2, 2.0]]), "tracks": np.array([3])}
+    layers = {"mask": image > 0.02, "label": image * 4, "sky": np.ones((3, 4), np.uint8)}
+    sample = Timed("a", image, bit_depth=8, classes=np.array([1]), time=2.5, **rows, **layers)
+    kept = CachedFrames([sample], math.inf)[0]
+    assert type(kept) is Timed
+    for part in fields(Timed):
+        assert getattr(sample, part.name) is not None
+        np.testing.assert_array_equal(getattr(kept, part.name), getattr(sample, part.name))
+
+
+@pytest.mark.parametrize("name", ["mask", "points", "boxes", "sky", "label", "tracks", "classes"])
+def test_the_fingerprint_sees_every_field(name: str) -> None:
+    sample = Sample("a", np.zeros((3, 4), np.float32), boxes=np.zeros((1, 4)), points=np.zeros((1, 2)))
+    values = {
+        "points": np.ones((1, 2)),
+        "boxes": np.ones((1, 4)),
+        "tracks": np.ones(1),
+        "classes": np.ones(1),
+    }
+    changed = sample.replace(**{name: values.get(name, np.ones((3, 4)))})
+    assert CachedFrames([sample], 0).fingerprint != CachedFrames([changed], 0).fingerprint
+
+
+def test_frames_of_one_id_are_refused() -> None:
+    samples = [*make_samples(3), make_samples(1, seed=5)[0]]
+    with pytest.raises(DataError, match=r"1 of 3 ids come more than once: frame0; rename"):
+        CachedFrames(samples, math.inf)
+
+
+def test_a_scheme_sees_no_truth_unless_it_needs_it() -> None:
+    frames = WithoutTruth(make_samples(2))
+    assert [frame.mask for frame in frames] == [None, None]
+    labels = LabelStore()
+    labels["frame0"] = np.ones(frames[0].shape, bool)
+    shown = LabelledFrames(make_samples(1), labels)[0]
+    assert shown.mask is None
+    assert shown.label.all()
+
+
+def test_deep_frames_are_stretched_for_the_network_as_they_are_in_detection() -> None:
+    ramp = np.linspace(0.2, 0.21, 1000, dtype=np.float32).reshape(25, 40)
+    labels = LabelStore()
+    labels["deep"] = labels["plain"] = np.zeros((25, 40), bool)
+    deep, plain = (
+        LabelledFrames([Sample(id, ramp, bit_depth=bits)], labels)[0].image
+        for id, bits in (("deep", 16), ("plain", 8))
+    )
+    # The 0.5th and the 99.5th percentile go to 0.1 and 0.7.
+    np.testing.assert_allclose(np.percentile(deep, (0.5, 99.5)), (0.1, 0.7), atol=1e-3)
+    np.testing.assert_array_equal(plain, ramp)
+
+
+def test_a_batch_holds_the_parts_that_are_read() -> None:
+    rows = {"points": np.array([[1.0, 2.0]]), "boxes": np.array([[1.0, 1.0, 4.0, 3.0]])}
+    layers = {"label": np.eye(4, dtype=bool), "sky": np.ones((4, 4), np.uint8)}
+    frames = [Sample(id, np.zeros((4, 4), np.float32), **rows, **layers) for id in "ab"]
+    batch = stack(frames[:1], frames[1:], frames, parts=("boxes", "points", "sky"))
+    assert batch.ids == ("a", "b")
+    assert batch.negative.tolist() == [False, True]
+    assert batch.labels.shape == batch.sky.shape == batch.unlabelled.shape == (2, 1, 4, 4)
+    assert [boxes.tolist() for boxes in batch.boxes] == 2 * [[[1, 1, 4, 3]]]
+    assert [points.tolist() for points in batch.points] == 2 * [[[1, 2]]]
+    assert stack(frames).boxes is None
+
+
+@pytest.mark.parametrize("part", ["boxes", "points", "sky"])
+def test_a_part_that_some_frames_lack_is_a_sentence(part: str) -> None:
+    label, image = np.eye(4, dtype=bool), np.zeros((4, 4), np.float32)
+    whole = {"boxes": np.empty((0, 4)), "points": np.empty((0, 2)), "sky": np.ones((4, 4), np.uint8)}
+    frames = [Sample("has", image, label=label, **whole), Sample("lacks", image, label=label)]
+    with pytest.raises(DataError, match=rf"1 of the 2 frames of a batch have no {part}.*: lacks; annotate"):
+        stack(frames, parts=(part,))
+
+
+def test_processes_share_the_frames_of_each_batch() -> None:
+    empty = [s.replace(id=f"clear {s.id}", label=np.zeros(s.shape, bool)) for s in make_samples(5, seed=9)]
+    further = {
+        "negatives": Further(CachedFrames(empty, math.inf), Compose([Crop(size=16)]), 2),
+        "unlabelled": Further(CachedFrames(make_samples(4), math.inf), Compose([Crop(size=16)]), 2),
+    }
+    crop = Compose([Crop(size=16)])
+    whole = list(_loader(crop, batch=4, count=8, **further).epoch(1))
+    shares = [list(_loader(crop, batch=4, count=8, rank=k, world=2, **further).epoch(1)) for k in (0, 1)]
+    for batch, one, other in zip(whole, *shares, strict=True):
+        for k, share in enumerate((one, other)):
+            own = [*range(k, 4, 2), 4 + k]
+            assert share.ids == tuple(batch.ids[index] for index in own)
+            assert torch.equal(share.images, batch.images[own])
+            assert torch.equal(share.unlabelled, batch.unlabelled[k::2])
+
+
+def test_fewer_frames_than_devices_is_a_sentence() -> None:
+    with pytest.raises(UsageError, match=r"train.batch is 1, and 2 devices share it"):
+        _loader(Compose([]), batch=1, world=2)
+    with pytest.raises(DataError, match="left 1 frames to train on"):
+        list(_loader(Compose([]), batch=2, count=1, world=2).epoch(0))

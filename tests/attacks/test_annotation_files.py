@@ -1,6 +1,7 @@
 """Annotation files that somebody has tampered with: COCO, VOC, YOLO, points, lists and sequences."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from infraspot.cli.main import main
 from infraspot.core.errors import InfraspotError
 from infraspot.data import open_dataset, read_points
 from infraspot.data.boxes import VOC, YOLO, BoxFormat, read_boxes, read_point_lines, voc_text, yolo_text
+from infraspot.data.conversion import FORMS
 from infraspot.data.segments import Segments
 from infraspot.data.splits import read_split_list
 
@@ -356,6 +358,28 @@ def test_a_name_may_hold_separators_that_are_no_line_end(tmp_path: Path) -> None
         _save(tmp_path / "images" / f"{name}.png")
     (tmp_path / "train.txt").write_text("".join(f"{name}\n" for name in names))
     assert open_dataset(tmp_path, split="train").ids == names
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system has no such names")
+@pytest.mark.parametrize("odd", [b"\xff\xfe", b"a\nb", b"c\x1b[31m"], ids=["bytes", "line end", "escape"])
+def test_an_odd_file_name_costs_no_other_image_and_never_commands_the_terminal(
+    tmp_path: Path, odd: bytes, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for name in (odd, b"sound"):
+        for folder in ("images", "masks"):
+            path = tmp_path / "set" / folder / os.fsdecode(name + b".png")
+            _save(path)
+    source = str(tmp_path / "set")
+    assert main(["data", "check", source]) in (0, 1)
+    assert main(["data", "split", source, "--out", str(tmp_path / "lists")]) == 1
+    assert not (tmp_path / "lists").exists()
+    for form in FORMS:
+        assert main(["data", "convert", source, "--to", form, "--out", str(tmp_path / form)]) == 1
+        written = [path.stem for path in (tmp_path / form).rglob("*.*")]
+        assert any("sound" in stem or stem in ("points", "boxes", "instances_all") for stem in written)
+    shown = b"".join(capfdbinary.readouterr()).decode()
+    assert "\x1b" not in shown
+    assert "cannot be the name of a file" in shown
 
 
 def test_equal_ids_are_refused_wherever_they_come_from(tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 def say(text: str = "") -> None:
     """One line of result; never wrapped, so that other programs can read it."""
-    click.echo(text)
+    click.echo(_shown(text))
 
 
 def warn(text: str) -> None:
     """One line about something that is not as it should be, on standard error."""
-    click.echo(f"warning: {text}", err=True)
+    click.echo(f"warning: {_shown(text)}", err=True)
 
 
 def fail(text: str) -> None:
     """One line about something that could not be done, on standard error."""
-    click.echo(f"error: {text}", err=True)
+    click.echo(f"error: {_shown(text)}", err=True)
 
 
 def hear(said: InfraspotError | str) -> None:
@@ -32,6 +32,13 @@ def hear(said: InfraspotError | str) -> None:
         fail(str(said))
     else:
         warn(said)
+
+
+def _shown(text: str) -> str:
+    """The text with control characters and broken bytes of file names spelt out, as a terminal obeys them."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() or mark in "\n\t" else ascii(mark)[1:-1] for mark in text)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:

@@ -93,8 +93,9 @@ def split(folder: Path, ratios: str, seed: int, out: Path | None, layout: str, m
             raise DataError(
                 f"{', '.join(taken)} already there; choose another folder, so that nothing is lost"
             )
-        for path, members in zip(paths, lists.values(), strict=True):
-            write_text(path, split_text(members))
+        texts = [split_text(members) for members in lists.values()]
+        for path, text in zip(paths, texts, strict=True):
+            write_text(path, text)
         say(f"-> {out}/{{{','.join(lists)}}}.txt; read them with --split {paths[0]}")
     return _report_unreadable(inspections)
 
@@ -306,8 +307,11 @@ def _report_unreadable(inspections: "Sequence[Inspection]") -> int:
 
 def _readable(rows: "Sequence[tuple[Reader, int, str]]", failures: list[str]) -> "Iterator[Sample]":
     """Samples with their new ids; one that cannot be read is reported, added to ``failures`` and left out."""
+    from infraspot.data.writing import check_id
+
     for reader, index, name in progress(rows, len(rows), "writing"):
         try:
+            check_id(name)
             sample = reader[index]
         except InputError as error:
             fail(str(error))

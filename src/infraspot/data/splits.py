@@ -9,6 +9,7 @@ from infraspot.core.errors import InputError, UsageError, unknown_name
 from infraspot.data.listing import natural_key
 from infraspot.data.opening import read_text
 from infraspot.data.points import drop_image_suffix
+from infraspot.data.writing import check_id
 
 # splits/, Splits/, img_idx/, idx_427/, 50_50/, 10000_100/, ImageSets/Main/
 _FOLDER = re.compile(r"splits?|lists?|(img_)?idx\w*|\d+_\d+|imagesets|main", re.IGNORECASE)
@@ -89,7 +90,10 @@ def read_split_list(path: Path) -> list[str]:
 
 
 def split_text(names: Iterable[str]) -> str:
-    """The text of a split list."""
+    """The text of a split list; an InputError if a name cannot be a line of it."""
+    names = list(names)
+    for name in names:
+        check_id(name)
     return "".join(f"{name}\n" for name in names)
 
 

@@ -12,7 +12,7 @@ from infraspot.core.sample import Sample
 from infraspot.data.boxes import voc_text
 from infraspot.data.points import write_points
 from infraspot.data.splits import split_text
-from infraspot.data.writing import write_grey, write_mask
+from infraspot.data.writing import check_id, write_grey, write_mask
 
 
 def write_dataset(
@@ -32,7 +32,9 @@ def write_dataset(
     DataError
         If the folder already holds files, or cannot be written to.
     UsageError
-        If an id comes twice or cannot be the name of a file.
+        If an id comes twice.
+    InputError
+        If an id cannot be the name of a file.
     """
     folder = Path(folder)
     empty_folder(folder)
@@ -73,8 +75,7 @@ def empty_folder(folder: Path) -> None:
 def write_sample(folder: Path, sample: Sample) -> None:
     """Write one sample's image, mask, sky and boxes (see :func:`write_dataset`), and not its points."""
     name = sample.id
-    if not name or name.startswith(".") or {"/", "\\", "\0"} & set(name):
-        raise UsageError(f"the id {name!r} cannot be the name of a file; use letters, digits, '-' and '_'")
+    check_id(name)
     write_grey(folder / "images" / f"{name}.png", sample.image, bits=16 if sample.bit_depth > 8 else 8)
     if sample.mask is not None:
         write_mask(folder / "masks" / f"{name}_pixels0.png", sample.mask)

@@ -7,10 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import InputError, UsageError
 from infraspot.core.files import replacing
 
 _FORMATS = {".png": "PNG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+
+
+def check_id(name: str) -> None:
+    """Refuse an id that cannot be the name of a file, a line of a list or text in an annotation file.
+
+    Raises
+    ------
+    InputError
+        If it is empty, begins with a dot, or holds a slash, a control character or bytes that are no text.
+    """
+    odd = any(mark in "/\\\x7f" or mark < " " or "\ud800" <= mark <= "\udfff" for mark in name)
+    if not name or name.startswith(".") or odd:
+        raise InputError(
+            f"the id {name!r} cannot be the name of a file; rename the image, with letters, digits, - and _"
+        )
 
 
 def write_mask(path: Path | str, mask: NDArray[Any]) -> None:

@@ -27,7 +27,8 @@ from infraspot.data import open_dataset
 from infraspot.metrics import Evaluation
 from infraspot.synth import SceneRanges, generate
 
-LOW_RANK = ("ipi", "ript", "pstnn")
+nram_module = import_module("infraspot.classical.nram")
+LOW_RANK = ("ipi", "nram", "nolc", "ript", "pstnn")
 TRIED = (2, 3, 5, 8, 12, 20, 30)
 FA_PER_MPX = 10.0
 
@@ -45,6 +46,18 @@ class PlainThreshold:
 
 def plain_wide(matrix: np.ndarray, threshold: float) -> np.ndarray:
     return PlainThreshold(np.random.default_rng(0))(matrix, threshold)
+
+
+def plain_surrogate(matrix: np.ndarray, mu: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The step of NRAM for its background by a full decomposition."""
+    gamma = nram_module._GAMMA
+    left, before, right = np.linalg.svd(matrix, full_matrices=False)
+    values = start
+    for _ in range(nram_module._ROUNDS):
+        last, values = values, np.maximum(before - (1 + gamma) * gamma / (gamma + values) ** 2 / mu, 0)
+        if np.sum((values - last) ** 2) < nram_module._SETTLED:
+            break
+    return ((left * values) @ right).astype(np.float32), values
 
 
 def plain_slices(X: np.ndarray, threshold: float, kept: int) -> np.ndarray:
@@ -70,6 +83,7 @@ def plain(method: str, image: np.ndarray) -> np.ndarray:
         "SingularValueThreshold": PlainThreshold,
         "threshold_by_gram": plain_wide,
         "_lower_slices": plain_slices,
+        "lower_by_surrogate": plain_surrogate,
     }
     present = {name: part for name, part in plain_parts.items() if hasattr(module, name)}
     with patch.multiple(module, **present), patch.object(PatchGrid, "split", plain_split):

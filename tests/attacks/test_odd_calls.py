@@ -1,4 +1,4 @@
-"""About 900 calls with what does not fit: each is answered by a sentence, none by a traceback or a hang."""
+"""About 2,000 calls with what does not fit: each is answered by a sentence, none by a traceback or a hang."""
 
 import json
 import os

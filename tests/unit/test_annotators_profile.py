@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage.morphology import reconstruction
 
 from infraspot.annotators import annotate, flood
+from infraspot.annotators.profile.features import FEATURES, frame_features, level_features
 from infraspot.annotators.profile.fitting import cross_validate, examples_of, fit_scorer, join, set_iou
 from infraspot.annotators.profile.learning_curve import learning_curve
 from infraspot.annotators.profile.scorer import Scorer
@@ -231,6 +232,12 @@ def test_saved_level_reads_back_and_drives_the_annotator(tmp_path) -> None:
     assert np.allclose(again.score(features), scorer.score(features), rtol=0.02, atol=0.02)
     found = annotate(blob(), [(30, 30)], level=str(tmp_path / "level.json"))
     assert 0.3 <= found.clicks[0].level <= 0.5
+
+
+def test_a_level_reads_as_many_features_as_there_are() -> None:
+    frame = blob()
+    features = level_features(look_around(frame, 30, 30), frame_features(frame, 1))
+    assert features.shape == (len(LEVELS), FEATURES)
 
 
 def test_damaged_level_file_is_refused_by_name(tmp_path) -> None:

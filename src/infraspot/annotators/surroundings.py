@@ -32,7 +32,7 @@ class Surroundings:
     top, left
         Place of the window in the frame.
     reach
-        (h, w) float32: the level (0 background, 1 peak) down to which a pixel hangs together with the peak.
+        (h, w) float32: the level (0 background, 1 peak) down to which a pixel stays connected to the peak.
     window
         (h, w) float32: grey values on the same scale.
     click, peak

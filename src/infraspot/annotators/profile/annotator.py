@@ -28,7 +28,7 @@ _UNSURE = 0.5
 def annotate_profile(
     image: NDArray[np.float32], points: NDArray[np.float64], *, level: str | float = "auto"
 ) -> list[Region]:
-    """Grow one region from each click.
+    """Component around the click at a level between background and peak.
 
     Parameters
     ----------

@@ -17,12 +17,12 @@ FEATURES = 34
 _NOISE_FLOOR = 0.003
 """Noise in units of the contrast below which a ring counts as free of noise."""
 _ANCHORS = [int(np.abs(LEVELS - level).argmin()) for level in (0.16, 0.34, 0.50, 0.70)]
-"""Places in the list of levels at which the area is told."""
+"""Indices of the levels whose areas are features of the target."""
 _THIRD, _HALF = _ANCHORS[1], _ANCHORS[2]
 _NEAR_DOWN, _NEAR_UP, _FAR_DOWN, _FAR_UP = (
     np.clip(np.arange(len(LEVELS)) + step, 0, len(LEVELS) - 1) for step in (3, -3, 8, -8)
 )
-"""Places some levels further down or up, over which the growth of the area is measured."""
+"""Indices some levels further down or up: the area's growth is measured between them."""
 _LOG_LEVELS = np.log(np.maximum(LEVELS, 0.02))
 
 

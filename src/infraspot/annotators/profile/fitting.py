@@ -117,7 +117,7 @@ def fit_scorer(
 ) -> Scorer:
     """Fit a :class:`Scorer` of ``members`` networks by AdamW on batches of targets.
 
-    Few labelled images take few steps, or they are learnt by heart; ``steps=None`` goes by their number.
+    With few labelled images many steps overfit; ``steps=None`` chooses the steps by their number.
     """
     if steps is None:
         steps = int(np.clip(_STEPS_AN_IMAGE * len(np.unique(examples.group)), *_STEPS))

@@ -18,7 +18,7 @@ PRESETS = Path(__file__).parent / "presets"
 _PREFIX = "preset:"
 
 _LARGEST_SHARE = 0.35
-"""Of the window: a component beyond it is clutter that the target has run into."""
+"""Share of the window that a component may fill; a larger one has spread into clutter."""
 _RIM_SHARE = 0.1
 _AUTO_LEVEL, _AUTO_SPREAD = 0.05, 0.3
 _CLEAR_OF_NOISE, _NOISE_SPREAD = np.log(18.0), 1.2

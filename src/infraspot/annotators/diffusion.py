@@ -24,8 +24,7 @@ _SEGMENTS, _COMPACTNESS = 9, 0.234
 _THRESHOLD = 0.102
 _USUAL_CONTRAST = 0.34
 _MEDIUM_POWER, _THRESHOLD_POWER = 0.22, 0.21
-"""Exponents of the contrast: a strong target's mask reaches further down its flank, so that medium and threshold
-fall with it."""
+"""Exponents of the contrast: a strong target's mask reaches further down its flank, so both fall with it."""
 _LOWEST = -0.2
 
 

@@ -2,9 +2,12 @@
 
 Workload A: frames of 256x256; workload B: frames of 1024x1280. Both programs count the same things, and the
 benchmark stops if the counts differ: at one threshold, pooled and per-image IoU with Pd and Fa by the
-distance rule; at 101 thresholds, pixel curves with Pd and Fa. The two take turns frame by frame, and the
-median of the frames' ratios is printed. Times are processor times of the one thread, so that other programs
-on the machine do not count. Lines ``name=value`` come last.
+distance rule; at 101 thresholds, pixel curves with Pd and Fa. The two take turns frame by frame. Printed are
+the medians of the frames in milliseconds of CPU time and of wall time on one thread, and the median of the
+frames' CPU ratios with its 10th and 90th percentile.
+
+Crowded frames follow: infraspot alone, at three sizes of one density, so that linear time shows. Lines
+``name=value`` come last.
 """
 
 # ruff: noqa: E402 - the libraries read their number of threads when they are imported
@@ -15,6 +18,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
     os.environ.setdefault(variable, "1")
 
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +26,7 @@ import numpy as np
 import py_irstd_metrics as peer
 from scipy.ndimage import gaussian_filter
 
+from infraspot.metrics import Evaluation
 from infraspot.metrics.frame import prepare, score_frame
 from infraspot.metrics.protocols import PROTOCOLS
 from infraspot.metrics.sweep import sweep_frame
@@ -91,14 +96,14 @@ def peer_at_many(scores: np.ndarray, truth: np.ndarray) -> list[tuple[int, int]]
     return list(zip(targets.tp_objs.tolist(), targets.fp_area.tolist(), strict=True))
 
 
-def seconds(function: Callable[..., Any], frame: Frame, repeats: int) -> tuple[float, Any]:
-    """Median of ``repeats`` times, and what the function said."""
+def seconds(function: Callable[..., Any], frame: Frame, repeats: int) -> tuple[np.ndarray, Any]:
+    """Medians of CPU and wall time over ``repeats`` calls, and what the function said."""
     times = []
     for _ in range(repeats):
-        start = time.thread_time()
+        start = np.array([time.thread_time(), time.perf_counter()])
         answer = function(*frame)
-        times.append(time.thread_time() - start)
-    return float(np.median(times)), answer
+        times.append(np.array([time.thread_time(), time.perf_counter()]) - start)
+    return np.median(times, axis=0), answer
 
 
 def compare(
@@ -118,9 +123,39 @@ def compare(
             raise SystemExit(f"{name}: infraspot says {answer}, pyirstdmetrics says {expected}")
         times.append((mine, other))
     mine, other = np.median(times, axis=0) * 1e3
-    ratio = float(np.median([b / a for a, b in times]))
-    print(f"{name:24} infraspot {mine:8.3f} ms   pyirstdmetrics {other:9.2f} ms   ratio {ratio:7.1f}")
-    return ratio
+    low, ratio, high = np.percentile([b[0] / a[0] for a, b in times], [10, 50, 90])
+    print(
+        f"{name:16} CPU (wall) ms: infraspot {mine[0]:7.3f} ({mine[1]:7.3f})"
+        f"   pyirstdmetrics {other[0]:7.2f} ({other[1]:7.2f})   ratio {ratio:6.1f} [{low:.1f}, {high:.1f}]"
+    )
+    return float(ratio)
+
+
+def make_crowd(across: int, rng: np.random.Generator) -> Frame:
+    """``across`` x ``across`` targets of 2x2 pixels, 11 pixels apart, each found up to a pixel away."""
+    side = 11 * across
+    scores, truth = np.zeros((side, side), np.float32), np.zeros((side, side), bool)
+    for y in range(2, side, 11):
+        for x in range(2, side, 11):
+            truth[y : y + 2, x : x + 2] = True
+            down, right = rng.integers(-1, 2, 2)
+            scores[y + down : y + down + 2, x + right : x + right + 2] = rng.uniform(0.3, 0.99)
+    return scores, truth
+
+
+def measure_crowd(across: int, rng: np.random.Generator) -> dict[str, float]:
+    """CPU milliseconds of the sweep, of one threshold and of ``compute``, and its peak of memory in MB."""
+    frame = make_crowd(across, rng)
+    evaluation = Evaluation(thresholds=None)
+    evaluation.update(*frame)
+    work = {"sweep": ours_at_many, "one threshold": ours_at_one, "compute": lambda *_: evaluation.compute()}
+    numbers = {name: 1e3 * seconds(function, frame, 5)[0][0] for name, function in work.items()}
+    tracemalloc.start()
+    evaluation.compute()
+    numbers["compute, MB"] = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    print(f"{across * across:6} targets   " + "   ".join(f"{k} {v:.2f}" for k, v in numbers.items()))
+    return numbers
 
 
 def main() -> None:
@@ -132,11 +167,14 @@ def main() -> None:
         frames = [make_frame(height, width, rng) for _ in range(count)]
         one[name] = compare(f"{name} one threshold", ours_at_one, peer_at_one, frames, 5, 3)
         many[name] = compare(f"{name} 101 thresholds", ours_at_many, peer_at_many, frames[:curve_count], 5, 1)
+    crowds = [measure_crowd(across, rng) for across in (22, 45, 90)]
     for name in WORKLOADS:
         print(f"one_threshold_ratio_{name}={one[name]:.1f}")
         print(f"curve_ratio_{name}={many[name]:.1f}")
     print(f"one_threshold_ratio={min(one.values()):.1f}")
     print(f"curve_ratio={min(many.values()):.1f}")
+    print(f"crowd_compute_ms={crowds[1]['compute']:.1f}")
+    print(f"crowd_sweep_ms={crowds[1]['sweep']:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The accumulator, its inputs, strata, errors and intervals."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -334,3 +336,26 @@ def test_an_evaluation_of_nothing_has_no_numbers_and_no_error(name):
     assert np.isnan(result["iou"])
     assert np.isnan(result["fa_area"])
     assert np.isnan(result["intervals"]["pd"]).all()
+
+
+def test_a_long_preparation_is_announced_and_a_short_one_is_not(monkeypatch):
+    evaluation, said = Evaluation(), []
+    kernel_loader.warm_up(evaluation, said.append)
+    said.clear()  # compiled from here on
+    kernel_loader.warm_up(evaluation, said.append)
+    assert said == []
+    monkeypatch.setattr(kernel_loader, "PATIENCE", 0.0)
+    spoken = Event()
+    monkeypatch.setattr(evaluation, "measure", lambda *_, **__: spoken.wait(10))
+    kernel_loader.warm_up(evaluation, lambda text: (said.append(text), spoken.set()))
+    assert said == [kernel_loader.PREPARING]
+
+
+@pytest.mark.slow
+def test_the_numbers_come_where_numba_cannot_keep_its_code(tmp_path):
+    (tmp_path / "file").write_text("")
+    code = "import numpy as np; from infraspot.metrics import Evaluation; truth = np.eye(9, dtype=bool);"
+    code += "e = Evaluation(); e.update(truth, truth); print(e.compute()['pd'])"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "1.0"), done.stderr

@@ -8,6 +8,7 @@ import pytest
 from infraspot.core.errors import InputError
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
+from infraspot.inference.false_alarms import measure_false_alarms
 from infraspot.metrics import PROTOCOLS, BoxPrecision, Evaluation, jsonable
 
 SHAPE = (64, 80)
@@ -131,3 +132,20 @@ def test_protocols_that_compare_pixels_and_frames_of_another_size_are_refused():
         evaluate("infraspot", Prediction.from_boxes("a", [], [], (4, 5)))
     with pytest.raises(InputError, match="score maps only"):
         Evaluation().update(FOUND, truth(), ignore=truth())
+
+
+class Boxes:
+    """A detector of boxes."""
+
+    name, card = "boxes", {}
+
+    def predict(self, frame, id):
+        return FOUND
+
+
+def test_false_alarms_of_a_detector_of_boxes_are_calibrated_without_a_map():
+    sample = Sample("a", np.zeros(SHAPE, np.float32), truth())
+    measured = measure_false_alarms(Boxes(), [sample], "made up")
+    rates = {threshold: (rate, pd) for threshold, rate, pd in measured["curve"]}
+    assert rates[0.5] == (round(1e6 / (SHAPE[0] * SHAPE[1]), 4), round(2 / 3, 4))
+    assert rates[0.85] == (0, round(1 / 3, 4))

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
-from infraspot.inference.frames import score_frame
+from infraspot.inference.predictor import TargetEngine, predict
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
 
 
-def measure_false_alarms(engine: "Engine", samples: Iterable[Sample], data: str) -> dict[str, Any]:
+def measure_false_alarms(
+    engine: "Engine | TargetEngine", samples: Iterable[Sample], data: str
+) -> dict[str, Any]:
     """Measure the false alarms and the Pd of an engine at many thresholds.
 
     Parameters
@@ -32,16 +34,15 @@ def measure_false_alarms(engine: "Engine", samples: Iterable[Sample], data: str)
     DataError
         If no sample has a mask with a target.
     """
-    from infraspot.metrics.frame import prepare
-    from infraspot.metrics.protocols import PROTOCOLS
-    from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts, sweep_frame
+    from infraspot.metrics import Evaluation
+    from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 
-    protocol = PROTOCOLS["infraspot"]
-    counts = SweepCounts.empty(DEFAULT_THRESHOLDS)
+    evaluation, counts = Evaluation("infraspot"), SweepCounts.empty(DEFAULT_THRESHOLDS)
     for sample in samples:
         if sample.mask is not None:
-            scores = score_frame(engine, sample.image, sample.bit_depth)
-            counts += sweep_frame(*prepare(scores, sample.mask, protocol, name=sample.id), protocol)
+            measured = evaluation.measure(predict(engine, sample), sample.mask, id=sample.id)
+            assert measured.sweep is not None
+            counts += measured.sweep
     if not counts.targets:
         raise DataError(f"{data}: expected frames with masks and targets to calibrate on, and there are none")
     megapixels = counts.pixels / 1e6

@@ -11,6 +11,7 @@ from infraspot.core.cores import available_cores
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.metrics import Evaluation, FrameMeasure
+from infraspot.metrics.kernel_loader import warm_up
 from infraspot.report.pairs import Pair, PairList, pair_engine, pair_files
 
 NAMED = 5
@@ -110,6 +111,7 @@ def evaluate(
     else:
         found, workers = pair_engine(str(pred), Path(str(data)), split=split, trust=trust), 1
     left_out = _tell_missing(found, missing, tell)
+    warm_up(evaluation, tell)
     left_out += _score(evaluation, found.pairs, workers, progress, tell)
     if not evaluation.records:
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")

@@ -1,8 +1,19 @@
 """The compiled kernels where numba works, and None where it does not; numba is imported at the first use."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from threading import Timer
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from infraspot.metrics.evaluation import Evaluation
+
+PATIENCE = 1.0
+PREPARING = "preparing, once: the counting loops are being compiled, which takes some seconds"
 
 
 @cache
@@ -13,3 +24,20 @@ def kernels() -> ModuleType | None:
     except ImportError:
         return None
     return import_module("infraspot.metrics.kernels")
+
+
+def warm_up(evaluation: "Evaluation", say: Callable[[str], object]) -> None:
+    """Compile what an evaluation needs, or load it where that was done before.
+
+    ``say`` hears a sentence when it takes more than a second. That happens once an installation, or once a
+    process where numba has no folder to keep its code in.
+    """
+    notice = Timer(PATIENCE, say, [PREPARING])
+    notice.daemon = True
+    notice.start()
+    try:
+        target = np.zeros((8, 8), np.bool_)
+        target[2:4, 2:4] = True
+        evaluation.measure(target.astype(np.float32), target, id="warm-up")
+    finally:
+        notice.cancel()

@@ -25,7 +25,10 @@ INTERRUPTED = 130
 @click.option("--data", help="Folder of the data set; else the recipe's, or its set within $INFRASPOT_DATA.")
 @click.option("--out", help="Run folder; runs/RECIPE if not given.")
 @click.option("--set", "changes", multiple=True, metavar="PART.OPTION=VALUE", help="Change the recipe.")
-@click.option("--start", help="Weight file, run folder or packaged model to begin with; it says the network.")
+@click.option(
+    "--start",
+    help="Weights to start from: a weight file, run folder or packaged model. Sets the network too.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @trust_option
 def command(

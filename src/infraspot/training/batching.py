@@ -46,12 +46,13 @@ class Further:
 class Loader:
     """Makes the batches of an epoch.
 
-    Every draw comes from a generator seeded with (seed, epoch, index of the frame), so that a batch depends
-    on nothing that came before it, and a resumed run goes on with the very batch that was next. Batches are
-    made in this process, the next one in a thread while the network works on the last. Frames at the end that
-    are fewer than two for each process join the batch before, since norms of pooled features need two.
+    Every random draw comes from a generator seeded with (seed, epoch, index of the frame). A batch therefore
+    depends on nothing before it, and a resumed run goes on with exactly the next batch. A thread makes the
+    next batch while the network works on the last. If fewer than two frames for each process are left at the
+    end of an epoch, they join the batch before, since norms of pooled features need two.
 
-    Several processes share each batch: every process makes each ``world``-th of its frames, from ``rank`` on.
+    Several processes share each batch: process ``rank`` of ``world`` makes the frames ``rank``,
+    ``rank + world``, and so on.
 
     Attributes
     ----------

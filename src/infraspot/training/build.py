@@ -36,7 +36,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     InfraspotError
         If the data are absent or unusable, or an option has a value that its part refuses.
     """
-    # Said in the recipe, because a resumed run computes as it began, wherever it goes on.
+    # Kept in the recipe, so that a run resumed on another machine computes in the same precision.
     train = recipe.train.model_copy(update={"precision": precision_of(recipe.train)})
     recipe = recipe.model_copy(update={"train": train})
     data = recipe.data
@@ -45,7 +45,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     frames = CachedFrames(open_training(data), limit)
     val_split = data.val_split if train.select_on == "val" else data.test_split
     val_frames = CachedFrames(open_validation(data, val_split), limit)
-    # Weights and dropout draw from torch's own generator, for want of another handle; checkpoints keep it.
+    # Initial weights and dropout draw from torch's global generator, which checkpoints save.
     torch.manual_seed(train.seed)
     module = parts.network_of(recipe.network)
     if train.channels_last:

@@ -41,7 +41,7 @@ class Watcher(Protocol):
 
 
 class TrainingError(InfraspotError):
-    """The loss left the numbers; the last checkpoint is untouched."""
+    """The loss is not finite; the last checkpoint is untouched."""
 
 
 def fit(run: Run, *watchers: Watcher) -> bool:

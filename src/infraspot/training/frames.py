@@ -79,7 +79,7 @@ class CachedFrames(Frames):
 
 
 class WithoutTruth(Frames):
-    """Frames as a scheme sees them that must not know the truth."""
+    """Frames for a scheme that must not see the truth."""
 
     def __init__(self, frames: Sequence[Sample]) -> None:
         self._frames = frames

@@ -154,7 +154,7 @@ def _apply(table: dict[str, Any], change: str) -> None:
 
 
 def _value(text: str) -> Any:
-    """A TOML value; what is none, such as ``cosine`` without quotes, is a string."""
+    """The value that TOML reads; text that is not TOML, such as ``cosine`` without quotes, is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

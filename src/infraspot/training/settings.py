@@ -141,7 +141,8 @@ class TrainPart(Part):
 
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
     ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
-    ``accumulate`` is the number of batches to a step of the optimiser. ``devices`` share each batch.
+    The optimiser steps once every ``accumulate`` batches. Each batch is split over ``devices``.
+    ``precision = "auto"`` is "bf16-mixed" on GPUs and CPUs that compute in bfloat16, else "32-true".
     """
 
     epochs: int = Field(default=100, gt=0)

@@ -12,6 +12,7 @@ import infraspot
 from infraspot.annotators import ANNOTATORS, annotate
 from infraspot.annotators.diffusion_field import DiffusionParameters
 from infraspot.classical import CLASSICAL
+from infraspot.classical.threshold import cfar, k_sigma
 from infraspot.core.errors import InfraspotError
 
 pytestmark = pytest.mark.slow
@@ -203,6 +204,14 @@ def test_detectors_refuse_odd_options(name: str) -> None:
         for kind, value in VALUES.items():
             if (option, kind) not in SENSIBLE:
                 refused(CLASSICAL[name], frame(), **{option: value})
+
+
+@pytest.mark.parametrize("kind", list(VALUES))
+def test_odd_thresholds_are_refused(kind: str) -> None:
+    response = np.zeros((9, 9), np.float32)
+    if kind != "zero":
+        refused(k_sigma, response, VALUES[kind])
+    refused(cfar, response, VALUES[kind])
 
 
 def test_every_detector_and_option_is_attacked() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from infraspot.core.errors import UsageError
+from infraspot.core.options import require_number
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -27,10 +27,9 @@ def k_sigma(response: FloatArray, k: float = 5.0) -> float:
     Raises
     ------
     UsageError
-        If ``k`` is negative or not finite.
+        If ``k`` is not a finite number >= 0.
     """
-    if not (np.isfinite(k) and k >= 0):
-        raise UsageError(f"k must be a number >= 0, and {k} came")
+    require_number(0, 1e9, k=k)
     if not response.size:
         return 0.0
     return float(response.mean(dtype=np.float64) + k * response.std(dtype=np.float64))
@@ -65,10 +64,9 @@ def cfar(response: FloatArray, fa_per_mpx: float = 10.0) -> float:
     Raises
     ------
     UsageError
-        If ``fa_per_mpx`` is not a positive number.
+        If ``fa_per_mpx`` is not a number from 1e-9 to 1e6.
     """
-    if not (np.isfinite(fa_per_mpx) and fa_per_mpx > 0):
-        raise UsageError(f"the wanted false alarms a megapixel must be a number > 0, and {fa_per_mpx} came")
+    require_number(1e-9, 1e6, fa_per_mpx=fa_per_mpx)
     peaks = peak_values(response)
     wanted = fa_per_mpx * response.size / 1e6
     if len(peaks) <= wanted:

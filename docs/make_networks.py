@@ -28,8 +28,8 @@ the key map that `infraspot convert-weights` uses, and read the same frame; the 
 range of the program's answers. Rounding in float32 gives about 1e-6. The figures hold in evaluation: where a
 network's text names a departure in training, training statistics differ. No figure: the program is not public
 or was not run side by side (the authors' own ACM and ALCNet, whose published weights are scored instead).
-mim-istd has no key map: its parts were matched by hand, after correcting the program as its section says;
-mtunet ran with `sparse = true`.
+mim-istd has no key map: its parts were matched by hand, after correcting the program as its section says.
+mtunet's figure is that of `sparse = true`, which its key map chooses.
 
 Every network is exported to ONNX at free height and width by `infraspot export` and checked against torch on
 frames of odd sizes; every network is captured whole by `torch.compile(network, fullgraph=True)`. The state

@@ -86,7 +86,7 @@ def test_thresholds_that_find_nothing_do_not_meet_a_rate():
     card = {"false_alarms": {"data": "val", "megapixels": 5.0, "curve": curve}}
     assert threshold_for(1, card, "m") == 0.7, "the highest threshold breaks the rate: blobs split"
     with pytest.raises(
-        UsageError, match=r"cannot keep to --fa-per-mpx 0\.5: .* 0\.8, at the threshold 0\.7, .* 90 %"
+        UsageError, match=r"cannot keep to --fa-per-mpx 0\.5: .* 0\.8 false alarms .* 0\.7, .* 90 %"
     ):
         threshold_for(0.5, card, "m")
     for row in curve:

@@ -38,7 +38,11 @@ class Entry:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 @click.option("--measure", is_flag=True, help="Run every network once: time and peak memory of a frame.")
 @click.option(
-    "--threads", type=click.IntRange(0), default=1, show_default=True, help="For --measure; 0: all."
+    "--threads",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Threads for --measure; 0 takes every core.",
 )
 def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: bool, threads: int) -> int:
     """List networks, classical methods, annotators and packaged weights, or only those in NAMES.

@@ -42,7 +42,7 @@ UNSCALED = InputScaling((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 @dataclass
 class _Leftovers:
-    """What did not fit, told all at once."""
+    """Keys and shapes that did not fit, so that one message can name all of them."""
 
     unknown: list[str] = field(default_factory=list)
     shapes: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ def _rename(state: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
 
 
 def _fit(key: str, value: Tensor, expected: Tensor, leftovers: _Leftovers) -> Tensor:
-    """Same numbers in the shape that is asked for; input channels are folded later."""
+    """The same numbers in the network's shape; three input channels are left for :func:`_fold_input`."""
     if value.shape == expected.shape or (value.ndim == 4 and value.shape[1] == 3 and expected.shape[1] == 1):
         return value
     if value.numel() == expected.numel():

@@ -27,7 +27,7 @@ class Cost:
     Attributes
     ----------
     params
-        Learnt numbers, those of heads for training alone included.
+        Learnt numbers, including those of heads that only training uses.
     macs
         Multiply-accumulates of convolutions, linear layers and attention.
     flops
@@ -41,7 +41,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Median milliseconds and peak bytes of what one frame allocates, parameters not included."""
+    """Median time of one frame in milliseconds, and the peak of the memory that it allocates, in bytes."""
 
     milliseconds: float
     peak_bytes: int
@@ -90,7 +90,7 @@ class _Counter(TorchDispatchMode):
 
 
 def measure(network: nn.Module, side: int = SIDE, *, repeats: int = 5) -> Measurement:
-    """Time and memory of one frame of noise, on the device of the network, in the state it is in."""
+    """Time and memory of one frame of noise, on the network's device and in its present mode."""
     parameter = next(network.parameters())
     generator = torch.Generator().manual_seed(0)
     frame = torch.rand(1, 1, side, side, generator=generator).to(parameter.device, parameter.dtype)
@@ -109,7 +109,7 @@ def _seconds(network: nn.Module, frame: Tensor) -> float:
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """The most that ``work`` has allocated at once, from the record of every allocation and release."""
+    """The most bytes that ``work`` held at once, from the profiler's record of allocations."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

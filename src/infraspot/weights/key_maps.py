@@ -1,8 +1,8 @@
 """How the parameters of published programs are called here.
 
-A map is a sequence of tables. A key passes through all tables in turn; in each, the first pattern that
-matches somewhere replaces that place. What a network's ``dropped`` patterns match is not used by the program
-itself and is left out.
+A map is a sequence of tables. A key passes through all tables in turn; in each table, the first pattern that
+matches part of the key replaces that part. Keys that match a ``dropped`` pattern belong to layers that the
+program itself does not use; they are left out.
 
 The names on the left are those of the authors' programs: state dicts of PyTorch, or MXNet's for the first ACM
 and ALCNet.
@@ -17,11 +17,18 @@ from infraspot.weights.key_maps_contrast import Table
 
 
 class KeyMap(NamedTuple):
-    """Tables of (pattern, replacement), and patterns of keys without a use.
+    """Tables of (pattern, replacement), and what else a network needs to give the program's answers.
 
-    ``slopes`` matches layers that read the gradient of the frame, to which an offset of the frame does not
-    come; ``plain`` networks read it in more than one way, so that no scaling can be folded into them.
-    ``options`` build the network that gives the program's answers.
+    Attributes
+    ----------
+    dropped
+        Patterns of keys that are left out.
+    slopes
+        Pattern of the layers that read the gradient of the image, which no offset changes.
+    plain
+        Whether the program does not scale its three channels.
+    options
+        Options of the network.
     """
 
     tables: tuple[Table, ...]

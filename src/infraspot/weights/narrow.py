@@ -1,6 +1,6 @@
 """Layers with fewer channels than their network's class gives them, as pruning leaves them.
 
-The card of such a weight file names them, with the channels that they read and write::
+The card of such a weight file names them, with their input and output channels::
 
     {"name": "compact", "options": {}, "widths": {"stem.0": [8, 11], "stem.1": [11, 11], ...}}
 """
@@ -15,12 +15,12 @@ Widths = Mapping[str, Sequence[int]]
 
 
 def narrow(network: Network, widths: Widths) -> Network:
-    """Give layers of ``network`` other widths, in place; their first channels stay as they were.
+    """Reduce the channels of some layers of ``network`` in place; the first channels are kept.
 
     Parameters
     ----------
     widths
-        Channels read and written, by the module's name: a dense or depthwise convolution or a batch norm.
+        Input and output channels by the module's name: a dense or depthwise convolution or a batch norm.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Channel pruning over any network, soft while it trains and for good afterwards (IRPruneDet, AAAI, 2024).
 
-Which channels may leave is read from the exported graph: those that a convolution writes and that only
-channelwise operations and further convolutions read. No network has to be written for it.
+Which channels are prunable is read from the exported graph: a convolution writes them, and only channelwise
+operations and further convolutions read them. Networks need no code of their own for it.
 
     groups = find_groups(network, torch.zeros(1, 1, 64, 64))
     ... each epoch: soften(network, choose(network, groups, keep=0.5))
@@ -53,18 +53,18 @@ CHANNELWISE = {
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that leave together, by the names of the modules that hold them.
+    """Channels that are pruned together, by the names of the modules that hold them.
 
     Attributes
     ----------
     writer
         The convolution whose filters they are.
     followers
-        Batch norms and depthwise convolutions that they pass.
+        Batch norms and depthwise convolutions between the writer and the readers.
     readers
         Convolutions that read them.
     kept
-        Indices of the channels that stay, in order; None before anything was chosen.
+        Indices of the channels to keep, in order; None before :func:`choose`.
     """
 
     writer: str
@@ -74,12 +74,12 @@ class Group:
 
 
 def find_groups(network: nn.Module, image: Tensor) -> list[Group]:
-    """The groups of ``network``, traced with an ``image`` (1, 1, H, W) of any size that it takes.
+    """The groups of prunable channels of ``network``, traced with an ``image`` (1, 1, H, W) of any size.
 
     Raises
     ------
     UsageError
-        If the network does something that cannot be traced.
+        If the network cannot be traced.
     """
     copy = deepcopy(network).eval()
     program = _trace(copy, image)
@@ -114,7 +114,7 @@ def _operation(node: Node) -> str:
 
 
 def _follow(network: nn.Module, writer: Node, holders: dict[Node, str]) -> Group | None:
-    """The group that ``writer`` heads, or None where its channels meet others or leave the network."""
+    """The group that ``writer`` heads, or None where its channels are added to others or are the answer."""
     if not _is_dense(network, holders[writer]):
         return None
     followers: list[str] = []
@@ -170,9 +170,10 @@ def importance(network: nn.Module, group: Group) -> Tensor:
 
 
 def choose(network: nn.Module, groups: Sequence[Group], *, keep: float, least: int = 4) -> list[Group]:
-    """The same groups with the channels that stay: the ``keep`` share (0 to 1) most important of the network.
+    """The same groups with the channels to keep: the most important ``keep`` share of the network, 0 to 1.
 
-    Importance is relative to the mean of its group, so that layers compare; each keeps ``least`` or more.
+    Importance is divided by the mean of its group, so that layers can be compared. Each group keeps at least
+    ``least`` channels.
 
     Raises
     ------
@@ -182,7 +183,7 @@ def choose(network: nn.Module, groups: Sequence[Group], *, keep: float, least: i
     if not 0 < keep <= 1:
         raise UsageError(f"expected a share of channels to keep above 0 and up to 1, got {keep}")
     if not groups:
-        raise UsageError("no channels of this network can be pruned: every one of them meets others")
+        raise UsageError("no channels of this network can be pruned: all of them are added to others")
     scores = [importance(network, group) for group in groups]
     relative = [score / score.mean().clamp_min(1e-12) for score in scores]
     together = torch.cat(relative)
@@ -197,7 +198,7 @@ def choose(network: nn.Module, groups: Sequence[Group], *, keep: float, least: i
 
 @torch.no_grad()
 def soften(network: nn.Module, plan: Sequence[Group]) -> None:
-    """Set the filters that would leave to 0, in place; training goes on and may bring them back."""
+    """Set the filters that would be pruned to 0, in place; further training may bring them back."""
     for group in plan:
         weight = _filters(network, group)
         gone = torch.ones(len(weight), dtype=torch.bool)
@@ -207,7 +208,7 @@ def soften(network: nn.Module, plan: Sequence[Group]) -> None:
 
 @torch.no_grad()
 def shrink(network: Network, plan: Sequence[Group]) -> Network:
-    """A copy of ``network`` without the channels that the plan drops, weights carried over."""
+    """A copy of ``network`` without the channels that the plan drops, with the weights of the others."""
     state = network.state_dict()
     for group in plan:
         kept = torch.tensor(_kept(group))
@@ -221,7 +222,7 @@ def shrink(network: Network, plan: Sequence[Group]) -> Network:
 
 
 def widths(network: nn.Module, plan: Sequence[Group]) -> dict[str, list[int]]:
-    """Channels that the changed layers read and write after the plan, by the names of their modules.
+    """Input and output channels of the layers that the plan changes, by the names of their modules.
 
     This is what a weight file's card needs for :func:`infraspot.weights.files.load_network`.
     """

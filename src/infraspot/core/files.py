@@ -36,18 +36,14 @@ def replacing(path: Path | str) -> Iterator[Path]:
     temporary: Path | None = None
     handle = -1
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent not in _swept:
-            clear_leftovers(path.parent)
-            _swept.add(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
-        temporary = Path(name)
+        handle, temporary = _open_beside(path)
         if not _lock(handle):
             os.close(handle)
             handle = -1
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        temporary = None
     except OSError as error:
         raise DataError(
             f"cannot write {path}: {error.strerror or error}; choose another folder or free the place"
@@ -57,6 +53,17 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         if handle >= 0:
             os.close(handle)
+
+
+def _open_beside(path: Path) -> tuple[int, Path]:
+    """A new temporary file in the folder of ``path``, which is made and cleared of leftovers at first."""
+    folder = path.parent
+    if folder not in _swept or not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder)
+        _swept.add(folder)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY, suffix=path.suffix)
+    return handle, Path(name)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -32,7 +32,7 @@ def draw_targets(
     height, width = image.shape
     scale = max(1, WANTED_SIDE // max(height, width, 1))
     levels = (np.clip(image, 0, 1) * (INK - 1) + 0.5).astype(np.uint8)
-    picture = Image.fromarray(levels.repeat(scale, axis=0).repeat(scale, axis=1))
+    picture = Image.fromarray(levels.repeat(scale, axis=1).repeat(scale, axis=0))
     picture.putpalette([*np.linspace(0, 255, INK).round().astype(int).repeat(3).tolist(), *colour])
     pen = ImageDraw.Draw(picture)
     for target in targets:

@@ -1,4 +1,4 @@
-"""How long ``infraspot detect`` takes: cold start, a folder run, deep frames, a large frame, the network alone.
+"""How long ``infraspot detect`` takes: cold start, folders, deep and large frames, the network alone.
 
     python benchmarks/detect.py [--images FOLDER] [--repeats 7]
 

@@ -1,11 +1,18 @@
 """Whole-folder work as plain functions: they write, they return what was done, and they print nothing."""
 
+import subprocess
+import sys
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 import infraspot
 from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.prediction import Prediction
 from infraspot.data import write_grey, write_mask
+from infraspot.inference import frames, stretch
+from infraspot.jobs.detect import run_engine
 
 
 @pytest.fixture
@@ -78,3 +85,49 @@ def test_nothing_readable_is_an_error_that_names_the_first(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(DataError, match=r"no frame could be read.*a\.png"):
         infraspot.detect_files(tmp_path / "a.png", tmp_path / "out", method="tophat")
+
+
+def test_a_deep_frame_is_stretched_once_for_the_network_and_the_picture(tmp_path, monkeypatch):
+    write_grey(tmp_path / "deep.png", np.random.default_rng(0).random((40, 48)), bits=16)
+    calls: list[tuple[int, ...]] = []
+
+    def counted(image):
+        calls.append(image.shape)
+        return stretch(image)
+
+    monkeypatch.setattr(frames, "stretch", counted)
+    infraspot.detect_files(tmp_path / "deep.png", tmp_path / "out", formats=["overlay", "json"], threads=1)
+    assert calls == [(40, 48)]
+
+
+class Boxes:
+    """An engine that answers with one box a frame, and no score map."""
+
+    name = "boxes"
+    card: ClassVar[dict[str, object]] = {}
+
+    def predict(self, frame, id):
+        return Prediction.from_boxes(id, [[4, 6, 7, 9]], [0.8], frame.image.shape)
+
+
+def test_an_engine_of_boxes_is_written_in_every_format_but_those_of_maps(data, tmp_path):
+    formats = ["json", "overlay", "csv", "coco"]
+    run = run_engine(Boxes(), 0.5, [data], tmp_path / "out", formats=formats)
+    assert [record["targets"][0]["box"] for record in run.records] == [[4, 6, 7, 9]] * 6
+    assert (tmp_path / "out/f0.overlay.png").is_file()
+    with pytest.raises(UsageError, match="without score maps; leave out mask and prob"):
+        run_engine(Boxes(), 0.5, [data], tmp_path / "other", formats=["json", "mask", "prob"])
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_model_starts_without_what_it_does_not_need(data, tmp_path):
+    code = (
+        "import sys; from infraspot.cli.main import main; status = main(sys.argv[1:]);"
+        "loaded = {name.partition('.')[0] for name in sys.modules};"
+        "print(status, sorted(loaded & {'scipy', 'rich', 'torch', 'numba', 'skimage', 'urllib3', 'matplotlib'}))"
+    )
+    arguments = ["detect", str(data / "images/f0.png"), "--out", str(tmp_path / "out"), "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"

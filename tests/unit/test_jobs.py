@@ -124,7 +124,7 @@ def test_a_model_starts_without_what_it_does_not_need(data, tmp_path):
     code = (
         "import sys; from infraspot.cli.main import main; status = main(sys.argv[1:]);"
         "loaded = {name.partition('.')[0] for name in sys.modules};"
-        "print(status, sorted(loaded & {'scipy', 'rich', 'torch', 'numba', 'skimage', 'urllib3', 'matplotlib'}))"
+        "print(status, sorted(loaded & {'scipy', 'rich', 'torch', 'numba', 'skimage', 'matplotlib'}))"
     )
     arguments = ["detect", str(data / "images/f0.png"), "--out", str(tmp_path / "out"), "--threads", "1"]
     done = subprocess.run(

@@ -12,21 +12,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", type=click.Path())
-@click.option("--out", required=True, help="File for the level, to pass on as --level FILE.")
+@click.option("--out", required=True, help="JSON file for the fitted level.")
 @click.option(
-    "--points", default="centroid", show_default=True, help="centroid, coarse, or a JSON or CSV file."
+    "--points",
+    default="centroid",
+    show_default=True,
+    help="Clicks: centroid or coarse (from masks), or a file.",
 )
 @click.option("--split", help="A split of the data set; all images without it.")
 @click.option(
-    "--folds", type=click.IntRange(2), default=5, show_default=True, help="Of the cross-validation."
+    "--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of the cross-validation."
 )
-@click.option("--curve", is_flag=True, help="Show how the figure grows with the number of labelled targets.")
-@click.option("--seed", default=0, show_default=True, help="Of the fit, the folds and coarse clicks.")
+@click.option("--curve", is_flag=True, help="Also measure the IoU for fewer labelled targets.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed of the fit, the folds and coarse clicks."
+)
 def command(data: str, out: str, points: str, split: str | None, folds: int, curve: bool, seed: int) -> int:
-    """Learn from labelled targets where their annotators draw the boundary.
+    """Fit the boundary level of the annotation method `profile` to the masks of a data set.
 
-    DATA needs masks; 20 to 50 labelled targets help, more help more. Every figure is cross-validated: a
-    target's level is chosen by a fit that never saw its image.
+    Pass the file on to `infraspot pseudo --level FILE`. DATA needs masks; 20 to 50 labelled targets are
+    enough to gain from it. The figures are cross-validated by image.
     """
     from infraspot.jobs.calibrate import calibrate
 

@@ -31,11 +31,23 @@ POSITIVE = click.FloatRange(0, min_open=True)
 )
 @click.option("--model", help="Packaged model, .onnx or .safetensors file, or run folder.")
 @click.option("--method", help="A classical detector instead of a model; see `infraspot models`.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Least score of a target pixel.")
-@click.option("--fa-per-mpx", type=POSITIVE, help="Threshold for this many false alarms a megapixel.")
-@click.option("--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations.")
-@click.option("--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(0), default=0, help="Threads of a frame; 0 takes every core.")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Score above which a pixel belongs to a target."
+)
+@click.option("--fa-per-mpx", type=POSITIVE, help="Choose the threshold by false alarms per megapixel.")
+@click.option(
+    "--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations above the mean."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model; auto takes ONNX Runtime where there is an ONNX file.",
+)
+@click.option(
+    "--threads", type=click.IntRange(0), default=0, help="CPU threads for each frame; 0 takes every core."
+)
 @trust_option
 @click.option("--max-pixels", type=click.IntRange(1), help="Largest image, in pixels; default: 100 million.")
 @click.option("--max-pages", type=click.IntRange(1), help="Most pages of one file; default: 10,000.")

@@ -14,7 +14,9 @@ from infraspot.core.extras import require
 @click.argument("truth", required=False)
 @click.option("--data", help="Data set to run a model on, instead of TRUTH.")
 @click.option("--split", help="Split of the data set: train, val, test or a list file.")
-@click.option("--protocol", default="infraspot", show_default=True, help="What is computed; see --list.")
+@click.option(
+    "--protocol", default="infraspot", show_default=True, help="Definition of the metrics; see --list."
+)
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Replaces the protocol's threshold.")
 @click.option("--json", "json_file", help="File for every number, with the curves and each image.")
 @click.option("--csv", "csv_file", help="File for one line an image.")
@@ -24,22 +26,22 @@ from infraspot.core.extras import require
     default=1000,
     show_default=True,
     type=click.IntRange(0),
-    help="Resampled sets; 0: no intervals.",
+    help="Resamplings for the intervals; 0: no intervals.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the resampling.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the resampling.")
 @click.option(
     "--missing",
     type=click.Choice(["leave-out", "empty"]),
     default="leave-out",
     show_default=True,
-    help="A truth without prediction: left out, or scored as empty.",
+    help="Images without prediction: leave out, or score as empty.",
 )
 @click.option(
     "--max-value",
     type=click.FloatRange(0, min_open=True),
-    help="Stored value that means 1 (largest of the depth).",
+    help="Stored value that means a score of 1; default: the largest of the bit depth.",
 )
-@click.option("--no-curves", is_flag=True, help="Score at one threshold only.")
+@click.option("--no-curves", is_flag=True, help="Score at one threshold only, without curves.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="Frames read at once; 0 takes every core.")
 @trust_option
 @click.option(

@@ -12,17 +12,37 @@ from infraspot.core.errors import UsageError
 @click.command()
 @click.option("--scenes", type=click.IntRange(1), default=200, show_default=True, help="How many scenes.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the data set.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same scenes.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed; the same seed gives the same scenes.",
+)
 @click.option("--size", help="WIDTHxHEIGHT of every frame; default: many sizes, as in SIRST.")
 @click.option("--kind", type=click.Choice(["sky", "sea", "ground", "mixed"]), help="Only this background.")
-@click.option("--bits", type=click.Choice(["8", "12", "14", "16"]), default="8", show_default=True)
-@click.option("--targets", default="1-3", show_default=True, help="A-B: targets in a scene.")
-@click.option("--scr", default="4-35", show_default=True, help="A-B: signal-to-clutter ratio of a target.")
-@click.option("--frames", type=click.IntRange(1), default=1, show_default=True, help="Frames of a sequence.")
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "12", "14", "16"]),
+    default="8",
+    show_default=True,
+    help="Bit depth of the sensor.",
+)
+@click.option("--targets", default="1-3", show_default=True, help="Fewest and most targets of a scene.")
+@click.option(
+    "--scr", default="4-35", show_default=True, help="Lowest and highest signal-to-clutter ratio of a target."
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Frames of each scene; more than 1 makes sequences.",
+)
 @click.option(
     "--dark", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of dark targets."
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: one for each core.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one for each core.")
 @click.option(
     "--compare",
     type=click.Path(path_type=Path),
@@ -46,8 +66,8 @@ def command(
 ) -> int:
     """Make synthetic infrared scenes with exact masks, points, boxes and sky, in the layout of NUAA-SIRST.
 
-    The same options always make the same scenes. A run that was stopped goes on where it was; a larger
-    --scenes adds to what is there.
+    The same options always make the same scenes. After an interruption, the same command goes on where it
+    stopped; a larger --scenes adds to what is there.
     """
     from infraspot.jobs.generate import write_scenes
     from infraspot.synth import SceneRanges

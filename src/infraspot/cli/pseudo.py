@@ -10,33 +10,44 @@ from infraspot.cli.console import fail, hear, progress, say, table
 @click.command()
 @click.argument("data", type=click.Path())
 @click.option(
-    "--points", default="centroid", show_default=True, help="centroid, coarse, or a JSON or CSV file."
+    "--points",
+    default="centroid",
+    show_default=True,
+    help="Clicks: centroid or coarse (from masks), or a file.",
 )
 @click.option(
-    "--method", "methods", default="profile", show_default=True, help="One or several, comma-separated."
+    "--method",
+    "methods",
+    default="profile",
+    show_default=True,
+    help="One or several methods, comma-separated.",
 )
 @click.option("--compare", is_flag=True, help="Score each method by target size where there is truth.")
 @click.option("--out", default="infraspot-pseudo", show_default=True, help="Folder for the masks.")
 @click.option("--json", "json_path", help="File for the figures.")
 @click.option(
-    "--level", default="auto", show_default=True, help="profile: auto, 0.33, preset:NAME or a file."
+    "--level",
+    default="auto",
+    show_default=True,
+    help="Boundary level of profile: auto, a number, preset:NAME or a file.",
 )
 @click.option(
     "--size-prior",
     type=click.Choice(["none", "oracle"]),
     default="none",
     show_default=True,
-    help="oracle: tell mclc and diffusion-mc each target's true area, as their authors did.",
+    help="oracle gives mclc and diffusion-mc the true area of each target, as their authors did.",
 )
-@click.option("--weights", help="sam, sam2: folder with config.json and the weights.")
+@click.option("--weights", help="For sam and sam2: folder with config.json and the weights.")
 @click.option("--split", help="A split of the data set; all images without it.")
-@click.option("--seed", default=0, show_default=True, help="Of coarse clicks and random methods.")
-@click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 takes every core.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of coarse clicks and random methods.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Number of processes; 0 takes every core.")
 def command(data: str, methods: str, compare: bool, out: str, **options: Any) -> int:
     """Grow masks from one click per target in a data set or a folder of images.
 
     Writes OUT/STEM.png (0 and 255, native size; OUT/METHOD/STEM.png for several methods), OUT/provenance.json
-    and, where there is truth, a table of IoU, nIoU, target IoU and time. A run that was stopped resumes.
+    and, where there is truth, a table of IoU, nIoU, target IoU and time. After
+    an interruption, the same command goes on where it stopped.
     """
     from infraspot.jobs.pseudo import label_dataset
 

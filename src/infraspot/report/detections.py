@@ -79,7 +79,7 @@ def _target_record(number: int, target: Target) -> dict[str, Any]:
         "area": target.area,
         "score": round(target.score, 4),
         "scr": None if target.scr is None else round(target.scr, 2),
-        "box": list(target.box),
+        "box": [round(side, 2) for side in target.box],
     }
 
 

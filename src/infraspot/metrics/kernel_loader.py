@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from infraspot.metrics.evaluation import Evaluation
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 PREPARING = "preparing, once: the counting loops are being compiled, which takes some seconds"
 
 
@@ -29,7 +29,7 @@ def kernels() -> ModuleType | None:
 def warm_up(evaluation: "Evaluation", say: Callable[[str], object]) -> None:
     """Compile what an evaluation needs, or load it where that was done before.
 
-    ``say`` hears a sentence when it takes more than a second. That happens once an installation, or once a
+    ``say`` hears a sentence when it takes more than two seconds. That happens once an installation, or once a
     process where numba has no folder to keep its code in.
     """
     notice = Timer(PATIENCE, say, [PREPARING])

@@ -104,7 +104,7 @@ _ZERO = "IoU pooled; nIoU over all images, an empty image without prediction cou
 _SMALL_GRID = "Score map and truth resized to 256x256 (bilinear, nearest). "
 _BOXES = (
     "Boxes of the 8-connected components of p > 0.5, scored by the highest p inside; exact coordinates; the "
-    "other numbers as in the protocol infraspot. "
+    "other numbers as in the protocol infraspot. Equal scores enter the curve together. "
 )
 
 PROTOCOLS: dict[str, Protocol] = {

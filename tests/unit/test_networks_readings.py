@@ -1,5 +1,6 @@
 """The survey's Table 5, row by row."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,18 @@ def test_a_reading_trains_by_its_name(tmp_path: Path) -> None:
     arguments = ["train", "survey/ganet", "--data", str(data), *words]
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert read_card(tmp_path / "run/last.safetensors")["network"]["options"]["local"] == "swin"
+
+
+def test_the_whole_list_holds_the_readings_and_does_not_count_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infraspot.networks.NETWORKS", {})
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() >= survey_readings().keys()
+    assert rows["survey/fcnet"]["params"] is None
+    assert main(["models", "survey/fcnet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["params"] > 0
 
 
 def test_readings_are_listed_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:

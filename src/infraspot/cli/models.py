@@ -48,7 +48,8 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     """List networks, classical methods, annotators and packaged weights, or only those in NAMES.
 
     \b
-    name     what --model, --method or a recipe's [network] takes; survey/NAME is a recipe of its own
+    name     what --model, --method or a recipe's [network] takes; survey/NAME is a recipe, and its
+             figures are counted when it is named or its family is asked for
     family   what a network adds, in the survey's words, or what kind of method it is
     params   learnt numbers in millions; beside it, what the survey's Table 6 says
     FLOPs    of one 256x256 frame in 1e9 multiply-accumulates, as Table 6 counts; beside it, what it says
@@ -59,7 +60,9 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     a row also holds the plain multiply-accumulates, the licence, and what weights were trained on.
     """
     require("train", "`infraspot models`")
-    chosen = _choose([*_networks(threads if measure else None), *_weights(), *_methods()], names, family)
+    on = threads if measure else None
+    readings = _readings(on, counted=bool(names or family or measure))
+    chosen = _choose([*_networks(on), *readings, *_weights(), *_methods()], names, family)
     rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
     if as_json:
         say(json.dumps(rows, indent=2))
@@ -106,13 +109,21 @@ def _parts(family: str) -> set[str]:
 
 def _networks(threads: int | None) -> Iterator[Entry]:
     from infraspot.networks import NETWORKS
-    from infraspot.networks.readings import survey_readings
 
     for name, network in NETWORKS.items():
         yield Entry(name, network.sheet.family, partial(_network, name, network, network.sheet, threads))
+
+
+def _readings(threads: int | None, *, counted: bool) -> Iterator[Entry]:
+    """The readings of the survey; their figures take longer than the rest of the list, so they may wait."""
+    from infraspot.networks.readings import survey_readings
+
     for name, reading in survey_readings().items():
-        describe = partial(_network, name, reading.build, reading.sheet, threads)
-        yield Entry(name, reading.sheet.family, describe)
+        sheet = reading.sheet
+        describe = partial(_row, name, sheet.family, sheet.source, sheet.licence, note=sheet.note)
+        if counted:
+            describe = partial(_network, name, reading.build, sheet, threads)
+        yield Entry(name, sheet.family, describe)
 
 
 def _network(

@@ -42,9 +42,10 @@ def test_an_unknown_block_is_refused_with_the_nearest_name(part: str) -> None:
         UNet(fusion="acn")
 
 
-def test_one_level_is_no_unet() -> None:
+@pytest.mark.parametrize("widths", [(16,), (), (0, 8), (-4, 8), (8, 1_000_000), (8, 2.5), "ab"])
+def test_widths_that_make_no_unet_are_refused(widths: object) -> None:
     with pytest.raises(UsageError, match="two or more widths"):
-        UNet(widths=(16,))
+        UNet(widths=widths)
 
 
 def test_the_spectral_parts_start_complementary_and_the_background_is_smooth() -> None:

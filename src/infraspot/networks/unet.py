@@ -31,6 +31,8 @@ from infraspot.core.errors import UsageError
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 from infraspot.networks.sheet import OWN, Sheet
 
+MOST_CHANNELS = 4096
+
 
 class UNet(SegmentationNetwork):
     """Levels of ``widths``, each at half the size of the one before.
@@ -52,7 +54,7 @@ class UNet(SegmentationNetwork):
         Name in :data:`~infraspot.blocks.attention.ATTENTION`, applied after each encoder level, or None.
 
     The answer comes from the finest level; ``aux`` holds one coarser map for each decoder level and the
-    coarsest. Raises UsageError for an unknown name or fewer than two widths.
+    coarsest. Raises UsageError for an unknown name, and for widths that are too few or no channel counts.
     """
 
     sheet = Sheet(family="own", source="infraspot, from the survey's Tables 1-3", licence=OWN)
@@ -71,8 +73,12 @@ class UNet(SegmentationNetwork):
         attention: str | None = None,
     ):
         super().__init__()
-        if len(widths) < 2:
-            raise UsageError(f"expected two or more widths for a unet, got {list(widths)}; add a level")
+        sound = all(isinstance(width, int) and 1 <= width <= MOST_CHANNELS for width in widths)
+        if len(widths) < 2 or not sound:
+            raise UsageError(
+                f"expected two or more widths for a unet, whole numbers from 1 to {MOST_CHANNELS}, got"
+                f" {list(widths)}"
+            )
         self.stride = 2 ** (len(widths) - 1)
         make_stem = ConvNormAct if stem is None else find("local refinement", stem, LOCAL)
         make_decoder = find("local refinement", decoder, LOCAL)

@@ -162,7 +162,6 @@ SPOILT: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] 
     "an empty tensor": lambda w: {**w, "stem.0.weight": torch.zeros(4, 0, 3, 3)},
     "whole numbers": lambda w: {**w, "stem.0.weight": torch.zeros(4, 8, 3, 3, dtype=torch.int64)},
     "truth values": lambda w: {**w, "stem.0.weight": torch.zeros(4, 8, 3, 3, dtype=torch.bool)},
-    "complex numbers": lambda w: {**w, "stem.0.weight": torch.zeros(4, 8, 3, 3, dtype=torch.complex64)},
 }
 
 

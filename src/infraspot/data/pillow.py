@@ -60,7 +60,7 @@ def _png(file: BinaryIO, image: Any, where: str) -> Raster:
     """
     colour = _MARKS.get(image.mode, _MARK)
     image.im = marked = Image.new(image.mode, image.size, colour).im
-    raw_mode, interlaced = image.tile[0].args if image.tile else "", bool(image.info.get("interlace"))
+    raw_mode, interlaced = image.tile[0][3] if image.tile else "", bool(image.info.get("interlace"))
     if raw_mode in _DEEP_PNG:
         raster = Raster(_deep_png(file, image, raw_mode, where), 16, 65535)
     else:

@@ -1,69 +1,25 @@
 """The annotation page in a real browser, against a real server that is killed in the middle."""
 
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-from itertools import pairwise
-from pathlib import Path
-
 import numpy as np
 import pytest
+from web_fakes import BROWSER_MARKS, Server, areas, browser_page, click_at, drag, free_port, spots
 
 from infraspot.data import read_mask, write_grey
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright's core package is not installed")
-expect = playwright.expect
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-
-
-class Server:
-    """``infraspot annotate`` in a process of its own."""
-
-    def __init__(self, folder: Path, out: Path, port: int) -> None:
-        command = [sys.executable, "-m", "infraspot", "annotate", str(folder), "--out", str(out)]
-        self.process = subprocess.Popen(
-            [*command, "--port", str(port), "--no-open"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if found := re.search(r"http://\S+", line):
-                self.address = found[0]
-                return
-        raise AssertionError("the server ended before it gave its address")
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
+expect = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright's core package is not installed"
+).expect
+pytestmark = BROWSER_MARKS
 
 
 @pytest.fixture
 def port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    ys, xs = np.mgrid[:96, :128]
-    image = 0.2 + 0.01 * rng.standard_normal((96, 128))
-    for y, x in ((30, 40), (60, 90)):
-        image += 0.5 * np.exp(-((ys - y) ** 2 + (xs - x) ** 2) / 4)
+    image = spots(rng, [(30, 40), (60, 90)])
     images = tmp_path / "frames"
     write_grey(images / "a.png", image)
     write_grey(images / "b.png", image[::-1])
@@ -72,40 +28,8 @@ def folder(tmp_path, rng):
 
 @pytest.fixture
 def page():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="Playwright's core package is not installed"
-    )
-    with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-        browser.close()
-
-
-def on_screen(page, x, y):
-    """Where the page shows the centre of a pixel of the frame, at its fitted scale."""
-    box = page.locator("#view").bounding_box()
-    scale = 0.96 * min(box["width"] / 128, box["height"] / 96)
-    left, top = (box["width"] - 128 * scale) / 2, (box["height"] - 96 * scale) / 2
-    return box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
-
-
-def click_at(page, x, y):
-    page.mouse.click(*on_screen(page, x, y))
-
-
-def drag(page, *places, step=1):
-    """Press at the first place, pass the others in steps of some pixels, and let go."""
-    page.mouse.move(*on_screen(page, *places[0]))
-    page.mouse.down()
-    for (x0, y0), (x1, y1) in pairwise(places):
-        steps = max(abs(x1 - x0), abs(y1 - y0)) // step
-        for k in range(1, steps + 1):
-            page.mouse.move(*on_screen(page, x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps))
-    page.mouse.up()
-
-
-def areas(page):
-    return [int(text.split()[0]) for text in page.locator("#targets td:nth-child(3)").all_inner_texts()]
+    with browser_page() as page:
+        yield page
 
 
 def test_click_grow_undo_save_and_a_killed_server_lose_nothing(folder, tmp_path, port, page):
@@ -196,11 +120,10 @@ def test_uncertain_images_come_first_on_demand(folder, tmp_path, port, page, rng
     try:
         page.goto(server.address)
         expect(page.locator("#title")).to_have_text("a")
-        page.wait_for_function(
-            """async () => (await (await fetch("/api/images")).json()).images
-                .every((row) => row.uncertainty !== null)"""
-        )
-        found = page.evaluate("""async () => (await (await fetch("/api/images")).json()).images""")
+        found = [{"uncertainty": None}]
+        while any(row["uncertainty"] is None for row in found):
+            page.wait_for_timeout(200)
+            found = page.evaluate("""async () => (await (await fetch("/api/images")).json()).images""")
         expected = [row["image"] for row in sorted(found, key=lambda row: -row["uncertainty"])]
         assert expected[0] not in ("a", "e"), found
         page.locator("#order").select_option("uncertainty")

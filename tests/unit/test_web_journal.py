@@ -5,7 +5,17 @@ import pytest
 from pydantic import ValidationError
 
 from infraspot.core.errors import DataError
-from infraspot.web.actions import DropTarget, History, MarkedTarget, PutTarget, Redo, SetSky, SetStatus, Undo
+from infraspot.web.actions import (
+    Batch,
+    DropTarget,
+    History,
+    MarkedTarget,
+    PutTarget,
+    Redo,
+    SetSky,
+    SetStatus,
+    Undo,
+)
 from infraspot.web.journal import Journal
 from infraspot.web.runs import Patch, to_mask, to_patch
 
@@ -60,6 +70,21 @@ def test_a_new_action_forgets_what_was_undone():
     assert [target.id for target in history.state().targets] == [2]
 
 
+def test_a_batch_is_undone_and_redone_as_one_step():
+    history = History()
+    for action in (put(1), Batch(actions=[put(2), put(3), SetStatus(status="done")]), Undo()):
+        history.apply(action)
+    assert ([target.id for target in history.state().targets], history.state().status) == ([1], "open")
+    history.apply(Redo())
+    assert ([target.id for target in history.state().targets], history.state().status) == ([1, 2, 3], "done")
+
+
+@pytest.mark.parametrize("actions", [[], [{"kind": "undo"}], [{"kind": "batch", "actions": []}]])
+def test_a_batch_holds_at_least_one_step_and_no_step_of_time(actions):
+    with pytest.raises(ValidationError):
+        Batch.model_validate({"kind": "batch", "actions": actions})
+
+
 def test_undo_of_nothing_changes_nothing():
     history = History()
     history.apply(Undo())
@@ -86,7 +111,48 @@ def test_the_journal_brings_everything_back(tmp_path):
     assert again.history("a").state().can_redo
     assert again.history("b").state().sky == DOT
     assert again.entries[0].seconds == 2.5
+    assert again.seconds == {"a": 2.5, "b": 0.0}
     assert again.history("never touched").state().status == "open"
+
+
+def test_a_batch_is_one_line_so_that_a_kill_leaves_all_of_it_or_nothing(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.add("a", "w", Batch(actions=[put(1), put(2)]))
+    journal.close()
+    whole = path.read_bytes()
+    assert whole.count(b"\n") == 1
+    again = Journal(path)
+    assert [target.id for target in again.history("a").state().targets] == [1, 2]
+    again.close()
+    path.write_bytes(whole[:-1])
+    assert Journal(path).history("a").state().targets == []
+
+
+def test_a_journal_of_the_first_version_is_read_as_ever(tmp_path):
+    target = {
+        "id": 1,
+        "x": 3.0,
+        "y": 4.0,
+        "method": "profile",
+        "level": 0.3,
+        "patch": {"box": [3, 4, 5, 5], "runs": [0, 2]},
+    }
+    lines = [
+        {
+            "time": 1.0,
+            "window": "w",
+            "image": "a",
+            "action": {"kind": "put", "target": target},
+            "seconds": 2.0,
+        },
+        {"time": 2.0, "window": "w", "image": "a", "action": {"kind": "status", "status": "done"}},
+        {"time": 3.0, "window": "w", "image": "a", "action": {"kind": "undo"}},
+    ]
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    state = Journal(path).history("a").state()
+    assert (len(state.targets), state.status, state.can_redo) == (1, "open", True)
 
 
 def test_half_a_last_line_is_cut_off_and_the_rest_is_kept(tmp_path):

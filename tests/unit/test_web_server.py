@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from infraspot.core.errors import InputError
 from infraspot.data import write_grey
-from infraspot.web.proposals import Uncertainty
+from infraspot.web.background import Background
 from infraspot.web.runs import Patch, to_mask
 from infraspot.web.server import MAX_BODY, make_app
 from infraspot.web.session import LEASE_SECONDS, RefusedError, Session
@@ -41,9 +42,16 @@ def session(folder, tmp_path):
     session.journal.close()
 
 
+def ready(session):
+    """A background whose methods answer at once, as they do a few seconds after the start."""
+    background = Background(session)
+    background.warm_up("profile")
+    return background
+
+
 @pytest.fixture
 def client(session):
-    app = make_app(session, TOKEN, PORT, Uncertainty(session))
+    app = make_app(session, TOKEN, PORT, ready(session))
     with TestClient(app, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
         client.cookies.set(f"infraspot-token-{PORT}", TOKEN)
         yield client
@@ -71,6 +79,52 @@ def test_a_click_gives_the_mask_of_the_target_under_it(client):
     assert mask[20, 30]
     assert 5 <= mask.sum() <= 60
     assert target["method"] == "profile"
+
+
+def test_several_clicks_give_masks_that_share_no_pixel(client):
+    places = [{"x": 30, "y": 20}, {"x": 60, "y": 40}, {"x": 30, "y": 20}]
+    body = {"window": "w", "id": 5, "method": "profile", "places": places}
+    targets = client.post("/api/images/one/clicks", json=body).json()["targets"]
+    assert [target["id"] for target in targets] == [5, 6]  # the third place is taken already
+    masks = [to_mask([Patch.model_validate(target["patch"])], (60, 80)) for target in targets]
+    assert not (masks[0] & masks[1]).any()
+    assert client.post("/api/images/one/clicks", json={**body, "places": []}).status_code == 400
+
+
+def test_what_is_not_ready_yet_is_refused_in_words_and_granted_later(session):
+    background = Background(session)
+    app = make_app(session, TOKEN, PORT, background)
+    with TestClient(app, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
+        client.cookies.set(f"infraspot-token-{PORT}", TOKEN)
+        click = {"window": "w", "id": 1, "x": 30, "y": 20, "method": "profile"}
+        answers = [
+            client.post("/api/images/one/click", json=click),
+            client.post(
+                "/api/images/one/clicks",
+                json={"window": "w", "id": 1, "method": "profile", "places": [{"x": 1, "y": 1}]},
+            ),
+            client.get("/api/images/one/proposals"),
+        ]
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert "being prepared" in answers[0].json()["error"]
+        assert client.get("/api/images").json()["methods"]["profile"] is False
+        background.warm_up("profile")
+        background.load_model()
+        assert client.post("/api/images/one/click", json=click).status_code == 200
+        assert len(client.get("/api/images/one/proposals").json()["rings"]) == 2
+
+
+def test_a_model_that_cannot_be_loaded_is_said_and_is_not_the_same_as_no_proposals(session):
+    def refuse():
+        raise InputError("my.onnx is damaged")
+
+    background = Background(session, refuse)
+    background.load_model()
+    with TestClient(make_app(session, TOKEN, PORT, background), base_url=ORIGIN) as client:
+        client.cookies.set(f"infraspot-token-{PORT}", TOKEN)
+        answer = client.get("/api/images/one/proposals")
+    assert answer.status_code == 422
+    assert "my.onnx is damaged" in answer.json()["error"]
 
 
 def test_what_was_done_is_there_after_the_server_was_killed(client, session, folder, tmp_path):
@@ -135,7 +189,7 @@ def test_a_request_that_is_not_the_pages_own_is_refused_with_a_sentence(client, 
 
 
 def test_without_an_origin_nothing_is_changed(session):
-    with TestClient(make_app(session, TOKEN, PORT, Uncertainty(session)), base_url=ORIGIN) as bare:
+    with TestClient(make_app(session, TOKEN, PORT, ready(session)), base_url=ORIGIN) as bare:
         bare.cookies.set(f"infraspot-token-{PORT}", TOKEN)
         assert open_image(bare).status_code == 403
 
@@ -157,7 +211,7 @@ def test_the_page_sets_the_token_and_asks_nothing_of_other_sites(client):
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert "samesite=strict" in page.headers["set-cookie"].lower()
-    for name in ("api.js", "list.js", "masks.js", "page.css", "page.js", "view.js"):
+    for name in ("api.js", "keys.js", "list.js", "masks.js", "mouse.js", "page.css", "page.js", "view.js"):
         assert client.get(f"/static/{name}").status_code == 200
 
 

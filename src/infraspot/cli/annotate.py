@@ -3,16 +3,19 @@
 import secrets
 import socket
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from infraspot.cli.console import fail, say, warn
+from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError, unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
+    from infraspot.inference import Engine
     from infraspot.web.session import Session
 
 
@@ -21,12 +24,23 @@ if TYPE_CHECKING:
 @click.option("--out", help="Folder for the journal and exports; beside the images as NAME.annotation.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
+@click.option("--model", help="Proposes targets: packaged model, .onnx or .safetensors file, or run folder.")
+@trust_option
 @click.option(
-    "--import", "imported", help="First take targets in from a data set, a points file or an export."
+    "--import",
+    "imported",
+    help="First take targets in: results of `infraspot detect`, a data set, a points file, or an export.",
 )
 @click.option("--export", "formats", help="Comma-separated formats to write, without starting the page.")
 def command(
-    folder: str, out: str | None, port: int, open_browser: bool, imported: str | None, formats: str | None
+    folder: str,
+    out: str | None,
+    port: int,
+    open_browser: bool,
+    model: str | None,
+    trust: tuple[str, ...],
+    imported: str | None,
+    formats: str | None,
 ) -> int:
     """Mark targets with one click each; every action is on disk before it is shown.
 
@@ -36,6 +50,7 @@ def command(
     require("annotate", "`infraspot annotate`")
     from infraspot.web.session import Session
 
+    engine = _open_model(model, trust)
     images = Path(folder)
     session = Session(images, Path(out) if out else images.with_name(f"{images.resolve().name}.annotation"))
     for sentence in session.skipped:
@@ -50,7 +65,17 @@ def command(
         return _export(session, formats)
     if imported and not open_browser:
         return 0
-    return _serve(session, port, open_browser)
+    return _serve(session, port, open_browser, engine)
+
+
+def _open_model(model: str | None, trust: Sequence[str]) -> "Engine | None":
+    """The model that was asked for, opened before the page starts, so that a wrong one is refused at once."""
+    if model is None:
+        return None
+    from infraspot.inference import open_engine
+
+    say(f"loading {model}")
+    return open_engine(model, threads=1, trust=trust)
 
 
 def _export(session: "Session", formats: str) -> int:
@@ -93,27 +118,27 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _serve(session: "Session", port: int, open_browser: bool) -> int:
+def _serve(session: "Session", port: int, open_browser: bool, engine: "Engine | None") -> int:
     import uvicorn
 
-    from infraspot.web.proposals import Uncertainty
+    from infraspot.web.background import Background, open_packaged
     from infraspot.web.server import make_app
 
     with listen(port) as listener:
         token = secrets.token_urlsafe(16)
-        uncertainty = Uncertainty(session)
-        app = make_app(session, token, port, uncertainty)
+        background = Background(session, open_packaged if engine is None else lambda: engine)
+        app = make_app(session, token, port, background)
         config = uvicorn.Config(
             app, log_level="warning", timeout_keep_alive=30, h11_max_incomplete_event_size=65536
         )
         address = f"http://127.0.0.1:{port}/?token={token}"
         say(f"{len(session.images)} images; journal in {session.out}")
         say(f"annotate at {address}   (Ctrl-C stops)")
-        uncertainty.start()
+        background.start()
         if open_browser:
             webbrowser.open(address)
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
-            uncertainty.stop()
+            background.stop()
     return 0

@@ -4,6 +4,7 @@ The annotation of an image is never stored: it is the sum of the actions in the 
 action off, redo puts it back, and a new action forgets what was undone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -59,6 +60,16 @@ class SetSky(_Action):
     patch: Patch | None
 
 
+Step = Annotated[PutTarget | DropTarget | SetStatus | SetSky, Field(discriminator="kind")]
+
+
+class Batch(_Action):
+    """Several steps that one undo takes back together; they are one line of the journal, all or nothing."""
+
+    kind: Literal["batch"] = "batch"
+    actions: list[Step] = Field(min_length=1, max_length=10_000)
+
+
 class Undo(_Action):
     kind: Literal["undo"] = "undo"
 
@@ -67,7 +78,9 @@ class Redo(_Action):
     kind: Literal["redo"] = "redo"
 
 
-Action = Annotated[PutTarget | DropTarget | SetStatus | SetSky | Undo | Redo, Field(discriminator="kind")]
+Action = Annotated[
+    PutTarget | DropTarget | SetStatus | SetSky | Batch | Undo | Redo, Field(discriminator="kind")
+]
 
 
 class State(BaseModel):
@@ -106,7 +119,7 @@ class History:
         targets: dict[int, MarkedTarget] = {}
         status: Status = "open"
         sky: Patch | None = None
-        for action in self.done:
+        for action in self._steps():
             if isinstance(action, PutTarget):
                 targets[action.target.id] = action.target
                 status = "open" if status == "empty" else status
@@ -125,3 +138,11 @@ class History:
             can_undo=bool(self.done),
             can_redo=bool(self.undone),
         )
+
+    def _steps(self) -> Iterator[Action]:
+        """What was done, with the steps of each batch in its place."""
+        for action in self.done:
+            if isinstance(action, Batch):
+                yield from action.actions
+            else:
+                yield action

@@ -33,6 +33,8 @@ class Journal:
 
     Attributes
     ----------
+    seconds
+        Of work on each image that was worked on.
     notice
         A sentence about half a line that was set aside, or None.
 
@@ -46,6 +48,7 @@ class Journal:
         self.path = path
         self.entries: list[Entry] = []
         self.histories: dict[str, History] = {}
+        self.seconds: dict[str, float] = {}
         self.notice: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +107,7 @@ class Journal:
 
     def _take(self, entry: Entry) -> History:
         self.entries.append(entry)
+        self.seconds[entry.image] = self.seconds.get(entry.image, 0.0) + (entry.seconds or 0.0)
         history = self.histories.setdefault(entry.image, History())
         history.apply(entry.action)
         return history

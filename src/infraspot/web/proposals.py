@@ -1,21 +1,17 @@
-"""What the page offers: the mask under a click, and rings around what the packaged detector sees."""
+"""What the page offers: the masks under clicks, and rings around what a detector sees."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from threading import Event, Thread
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from infraspot.annotators import ANNOTATORS, LabelledMask, annotate
-from infraspot.core.errors import InfraspotError
 from infraspot.core.prediction import Prediction
 from infraspot.data import Frame
-from infraspot.inference import Engine, open_engine, predict
+from infraspot.inference import Engine, predict
 from infraspot.web.actions import MarkedTarget
 from infraspot.web.runs import to_mask, to_patch
-from infraspot.web.session import Session
 
 # Fast enough to follow the mouse; the others are for whole data sets.
 METHODS = [
@@ -24,23 +20,40 @@ METHODS = [
 FAINT = 0.1
 LEVEL_STEP = 0.02
 RING_MARGIN = 3.0
+MOST_CLICKS = 1000
 
 
-class ClickRequest(BaseModel):
-    """A click at (x, y) pixels; ``level`` None lets the method choose.
+class Place(BaseModel):
+    """Where a person clicked, or a ring lies: (x, y) pixels."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: float = Field(ge=0, le=1e5, allow_inf_nan=False)
+    y: float = Field(ge=0, le=1e5, allow_inf_nan=False)
+
+
+class ClickRequest(Place):
+    """A click for target ``id``; ``level`` None lets the method choose.
 
     With ``grow`` 1 or -1, the level moves from ``level`` until the mask grows or shrinks.
     """
+
+    window: str = Field(min_length=1, max_length=64)
+    id: int = Field(ge=1)
+    method: str
+    level: float | None = Field(default=None, gt=0, lt=1)
+    grow: Literal[-1, 0, 1] = 0
+
+
+class ClicksRequest(BaseModel):
+    """Several clicks at once; their targets are numbered from ``id``."""
 
     model_config = ConfigDict(extra="forbid")
 
     window: str = Field(min_length=1, max_length=64)
     id: int = Field(ge=1)
-    x: float = Field(ge=0, le=1e5, allow_inf_nan=False)
-    y: float = Field(ge=0, le=1e5, allow_inf_nan=False)
     method: str
-    level: float | None = Field(default=None, gt=0, lt=1)
-    grow: Literal[-1, 0, 1] = 0
+    places: list[Place] = Field(min_length=1, max_length=MOST_CLICKS)
 
 
 def mask_of_click(frame: Frame, click: ClickRequest, targets: Sequence[MarkedTarget]) -> MarkedTarget:
@@ -65,6 +78,20 @@ def mask_of_click(frame: Frame, click: ClickRequest, targets: Sequence[MarkedTar
     )
 
 
+def masks_of_clicks(
+    frame: Frame, request: ClicksRequest, targets: Sequence[MarkedTarget]
+) -> list[MarkedTarget]:
+    """The targets under several clicks, as if they came one by one; none where no free pixel is left."""
+    found = list(targets)
+    for place in request.places:
+        number = request.id + len(found) - len(targets)
+        click = ClickRequest(window=request.window, id=number, method=request.method, x=place.x, y=place.y)
+        target = mask_of_click(frame, click, found)
+        if target.patch.runs:
+            found.append(target)
+    return found[len(targets) :]
+
+
 def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
     """The mask at the click's level, or at the next level where it is larger or smaller."""
 
@@ -83,56 +110,22 @@ def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
     return found
 
 
-@lru_cache(maxsize=1)
-def _engine() -> Engine:
-    return open_engine(threads=1)
-
-
-def detector_rings(frame: Frame) -> list[dict[str, float]]:
-    """A ring around each target of the packaged detector: x, y and radius in pixels, and its score."""
-    threshold = float(_engine().card.get("threshold", 0.5))
+def detector_rings(engine: Engine, frame: Frame) -> list[dict[str, float]]:
+    """A ring around each target of a detector: x, y and radius in pixels, and its score."""
     rings = []
-    for target in predict(_engine(), frame).find_targets(threshold):
+    for target in predict(engine, frame).find_targets(threshold_of(engine)):
         x0, y0, x1, y1 = target.box
         radius = max(x1 - x0, y1 - y0) / 2 + RING_MARGIN
         rings.append({"x": target.x, "y": target.y, "radius": radius, "score": target.score})
     return rings
 
 
+def threshold_of(engine: Engine) -> float:
+    """The least score of a target pixel, as the model's card has it."""
+    return float(engine.card.get("threshold", 0.5))
+
+
 def uncertainty_of(prediction: Prediction) -> float:
     """How undecided the detector is about its least certain target: 0 sure, 1 a coin toss."""
     peaks = [target.score for target in prediction.find_targets(FAINT)]
     return max((1 - abs(2 * peak - 1) for peak in peaks), default=0.0)
-
-
-class Uncertainty:
-    """Fills in while the page is in use; ``values`` holds what is known so far."""
-
-    def __init__(self, session: Session) -> None:
-        self.values: dict[str, float] = {}
-        self._session = session
-        self._stopped = Event()
-        self._thread = Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin in the background."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Wait for the frame in work; a thread inside the runtime would abort a process that ends."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        from infraspot.data import read_image
-
-        for image, path in self._session.images.items():
-            if self._stopped.is_set():
-                return
-            try:
-                frame = read_image(path)
-                prediction = predict(_engine(), frame, image)
-            except InfraspotError:
-                continue  # the page says what is wrong with an image when it is opened
-            self.values[image] = uncertainty_of(prediction)

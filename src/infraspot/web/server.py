@@ -22,12 +22,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from infraspot.core.errors import InfraspotError
 from infraspot.inference import stretch
 from infraspot.web.actions import Action
-from infraspot.web.proposals import METHODS, ClickRequest, Uncertainty, detector_rings, mask_of_click
+from infraspot.web.background import Background, NotReadyError
+from infraspot.web.proposals import (
+    METHODS,
+    ClickRequest,
+    ClicksRequest,
+    detector_rings,
+    mask_of_click,
+    masks_of_clicks,
+)
 from infraspot.web.session import RefusedError, Session
 from infraspot.web.transfer import EXPORTS
 
 STATIC = Path(__file__).parent / "static"
-FILES = {"api.js", "list.js", "masks.js", "page.css", "page.js", "view.js"}
+FILES = {path.name for path in STATIC.iterdir() if path.suffix in (".js", ".css")}
 MAX_BODY = 4 << 20
 # On every answer: scripts and pictures of this page alone, no guessed types, and no frame of another site.
 HEADERS = {
@@ -113,21 +121,24 @@ def _with_headers(send: Send) -> Send:
     return wrapped
 
 
-def make_app(session: Session, token: str, port: int, uncertainty: Uncertainty) -> ASGIApp:
-    """The application; ``uncertainty`` orders the images and fills in while the page is in use."""
+def make_app(session: Session, token: str, port: int, background: Background) -> ASGIApp:
+    """The application; what ``background`` has not prepared yet is refused with 503, for another try."""
     at = "/api/images/{image}"
     routes = [
         Route("/", partial(_page, token=token, cookie=cookie_name(port))),
         Route("/static/{name}", _static),
-        Route("/api/images", partial(_images, session, uncertainty)),
+        Route("/api/images", partial(_images, session, background)),
         Route(at + "/thumbnail", _answer(session, _thumbnail)),
         Route(at + "/pixels", _answer(session, _pixels)),
-        Route(at + "/proposals", _answer(session, _proposals)),
+        Route(at + "/proposals", _answer(session, partial(_proposals, background))),
         Route(at + "/open", _answer(session, _open, _Body), methods=["POST"]),
         Route(at + "/keep", _answer(session, _keep, _Body), methods=["POST"]),
         Route(at + "/close", _answer(session, _close, _Body), methods=["POST"]),
         Route(at + "/act", _answer(session, _act, ActBody), methods=["POST"]),
-        Route(at + "/click", _answer(session, _click, ClickRequest), methods=["POST"]),
+        Route(at + "/click", _answer(session, partial(_click, background), ClickRequest), methods=["POST"]),
+        Route(
+            at + "/clicks", _answer(session, partial(_clicks, background), ClicksRequest), methods=["POST"]
+        ),
         Route("/api/export", partial(_export, session), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), token, port)
@@ -185,12 +196,14 @@ async def _guarded(work: Callable[..., Any], *arguments: Any) -> Response:
         result = await run_in_threadpool(work, *arguments)
     except RefusedError as error:
         return JSONResponse({"error": str(error)}, 409)
+    except NotReadyError as error:
+        return JSONResponse({"error": str(error)}, 503)
     except InfraspotError as error:
         return JSONResponse({"error": str(error)}, 422)
     return result if isinstance(result, Response) else JSONResponse(result)
 
 
-async def _images(session: Session, uncertainty: Uncertainty, request: Request) -> Response:
+async def _images(session: Session, background: Background, request: Request) -> Response:
     rows = []
     for image in session.images:
         state, _ = session.state(image)
@@ -200,11 +213,18 @@ async def _images(session: Session, uncertainty: Uncertainty, request: Request) 
                 "status": state.status,
                 "targets": len(state.targets),
                 "doubtful": sum(target.doubtful for target in state.targets),
-                "uncertainty": uncertainty.values.get(image),
+                "uncertainty": background.uncertainties.get(image),
+                "seconds": session.journal.seconds.get(image, 0.0),
             }
         )
-    methods, formats = list(METHODS), list(EXPORTS)
-    return JSONResponse({"images": rows, "methods": methods, "formats": formats, "name": session.folder.name})
+    return JSONResponse(
+        {
+            "images": rows,
+            "methods": {method: method in background.ready for method in METHODS},
+            "formats": list(EXPORTS),
+            "name": session.folder.resolve().name,
+        }
+    )
 
 
 async def _export(session: Session, request: Request) -> Response:
@@ -256,14 +276,22 @@ def _act(session: Session, image: str, body: ActBody) -> dict[str, Any]:
     return _shown(*session.act(image, body.window, body.version, body.action, body.seconds))
 
 
-def _click(session: Session, image: str, body: ClickRequest) -> dict[str, Any]:
+def _click(background: Background, session: Session, image: str, body: ClickRequest) -> dict[str, Any]:
+    background.check(body.method)
     state, _ = session.state(image)
     target = mask_of_click(session.frame(image), body, state.targets)
     return target.model_dump(mode="json")
 
 
-def _proposals(session: Session, image: str) -> dict[str, Any]:
-    return {"rings": detector_rings(session.frame(image))}
+def _clicks(background: Background, session: Session, image: str, body: ClicksRequest) -> dict[str, Any]:
+    background.check(body.method)
+    state, _ = session.state(image)
+    targets = masks_of_clicks(session.frame(image), body, state.targets)
+    return {"targets": [target.model_dump(mode="json") for target in targets]}
+
+
+def _proposals(background: Background, session: Session, image: str) -> dict[str, Any]:
+    return {"rings": detector_rings(background.engine(), session.frame(image))}
 
 
 def _shown(state: BaseModel, version: int) -> dict[str, Any]:

@@ -143,9 +143,7 @@ def _label_studio(session: Session, folder: Path) -> Exported:
 
 def _timing(session: Session, folder: Path) -> Exported:
     """Seconds of work per image, from the first look to the last action, and per target."""
-    seconds: dict[str, float] = {}
-    for entry in session.journal.entries:
-        seconds[entry.image] = seconds.get(entry.image, 0.0) + (entry.seconds or 0.0)
+    seconds = session.journal.seconds
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["image", "targets", "seconds", "seconds_per_target"])

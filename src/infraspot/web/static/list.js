@@ -9,8 +9,9 @@ const ORDERS = {
 };
 
 export class ImageList {
-  constructor(list, tally, choose) {
-    Object.assign(this, { list, tally, choose, images: [], order: "name", current: null });
+  // ``shown`` are the elements that say how far the work has come: tally, bar and pace.
+  constructor(list, shown, choose) {
+    Object.assign(this, { list, shown, choose, images: [], order: "name", current: null });
     this.items = new Map();
   }
 
@@ -29,19 +30,37 @@ export class ImageList {
     return names.find((name) => open.has(name)) ?? names[0];
   }
 
-  update(image, changes) {
-    Object.assign(this.images.find((row) => row.image === image), changes);
+  // The next image, after the open one and around, that is doubtful or holds a doubtful target.
+  nextDoubtful() {
+    const names = this.ordered();
+    const start = names.indexOf(this.current) + 1;
+    const doubtful = new Set(
+      this.images.filter((row) => row.doubtful || row.status === "doubtful").map((row) => row.image));
+    return [...names.slice(start), ...names.slice(0, start)].find((name) => doubtful.has(name));
+  }
+
+  update(image, changes, seconds) {
+    const row = this.images.find((other) => other.image === image);
+    Object.assign(row, changes, { seconds: row.seconds + seconds });
     this.draw();
   }
 
   draw() {
-    const worked = this.images.filter((row) => row.status !== "open").length;
-    this.tally.textContent = `${worked} of ${this.images.length}`;
+    this.drawProgress();
     const rows = new Map(this.images.map((row) => [row.image, row]));
     const items = this.ordered().map((name) => this.item(rows.get(name)));
     const shown = [...this.list.children];
     if (items.length !== shown.length || items.some((item, index) => item !== shown[index]))
       this.list.replaceChildren(...items);
+  }
+
+  drawProgress() {
+    const { tally, bar, pace } = this.shown;
+    const worked = this.images.filter((row) => row.status !== "open").length;
+    tally.textContent = `${worked} of ${this.images.length}`;
+    Object.assign(bar, { max: this.images.length || 1, value: worked });
+    const sum = (key) => this.images.reduce((total, row) => total + row[key], 0);
+    pace.textContent = sum("targets") ? `${(sum("seconds") / sum("targets")).toFixed(1)} s a target` : "";
   }
 
   item(row) {

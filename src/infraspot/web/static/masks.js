@@ -33,15 +33,28 @@ export const has = (mask, x, y) =>
 
 export const area = (mask) => mask.bits.reduce((sum, bit) => sum + bit, 0);
 
-// The same mask with one pixel set or cleared, in a box that is as small as can be.
-export function withPixel(mask, x, y, bit) {
-  const pixels = [];
+// The same mask with some pixels set or cleared, in a box that is as small as can be.
+export function withPixels(mask, changes, bit) {
+  const pixels = new Map();
   for (let row = 0; row < mask.height; row += 1)
     for (let column = 0; column < mask.width; column += 1)
-      if (mask.bits[row * mask.width + column]) pixels.push([mask.x0 + column, mask.y0 + row]);
-  const others = pixels.filter(([px, py]) => px !== x || py !== y);
-  if (bit) others.push([x, y]);
-  return fromPixels(others);
+      if (mask.bits[row * mask.width + column])
+        pixels.set(`${mask.x0 + column},${mask.y0 + row}`, [mask.x0 + column, mask.y0 + row]);
+  for (const [x, y] of changes) {
+    if (bit) pixels.set(`${x},${y}`, [x, y]);
+    else pixels.delete(`${x},${y}`);
+  }
+  return fromPixels([...pixels.values()]);
+}
+
+// The pixels under a round brush that is ``size`` (odd) pixels wide.
+export function disc(x, y, size) {
+  const reach = Math.floor(size / 2);
+  const pixels = [];
+  for (let dy = -reach; dy <= reach; dy += 1)
+    for (let dx = -reach; dx <= reach; dx += 1)
+      if (Math.hypot(dx, dy) <= size / 2) pixels.push([x + dx, y + dy]);
+  return pixels;
 }
 
 export function fromPixels(pixels) {

@@ -1,31 +1,36 @@
 // The page: what is open, what a person does, and what the server made of it.
 
 import * as api from "./api.js";
-import { area, decode, encode, has, resized, withPixel, withRegion } from "./masks.js";
+import { listenToKeys } from "./keys.js";
 import { ImageList } from "./list.js";
+import { area, decode, encode, has, resized } from "./masks.js";
+import { Mouse } from "./mouse.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), $("loupe"));
-const list = new ImageList($("images"), $("tally"), openImage);
+const list = new ImageList($("images"), { tally: $("tally"), bar: $("bar"), pace: $("pace") }, openImage);
 const KEEP_MS = 5000;
 const LIST_MS = 4000;
+const RETRY_MS = 500;
 const LONGEST_PAUSE = 120;
+const NOT_READY = 503;
+const MOST_CLICKS = 1000;
 
 const page = {
-  current: null, state: null, version: 0, tool: "target", method: null, masks: new Map(), stroke: null, since: 0,
-  queue: Promise.resolve(), opened: 0,
+  current: null, state: null, version: 0, tool: "target", method: null, masks: new Map(), since: 0,
+  queue: Promise.resolve(), opening: 0, opened: 0, rings: [], dismissed: new Set(), waiting: [], asked: null, brush: 1,
 };
 
 // Messages -------------------------------------------------------------------------------------------------
 
 let hiding = 0;
-function tell(text, good = false) {
+function tell(text, kind = "bad") {
   $("message").textContent = text;
-  $("message").classList.toggle("good", good);
+  $("message").className = kind;
   $("message").hidden = !text;
   clearTimeout(hiding);
-  if (good) hiding = setTimeout(() => tell(""), 3000);
+  if (kind === "good") hiding = setTimeout(() => tell(""), 3000);
 }
 
 // One thing at a time, in order: an action never overtakes the one before it.
@@ -39,13 +44,17 @@ function inTurn(work) {
 async function refreshList() {
   const { images, methods, formats, name } = await api.images();
   list.images = images;
+  const names = Object.keys(methods);
   if (!page.method) {
-    page.method = methods[0];
-    $("method").replaceChildren(...methods.map((method, index) => new Option(`${index + 1} ${method}`, method)));
+    page.method = names[0];
+    $("method").replaceChildren(...names.map((method) => new Option(method, method)));
     $("format").replaceChildren(...formats.map((format) => new Option(format)));
     $("name").textContent = name;
     document.title = `${name} – infraspot annotate`;
   }
+  names.forEach((method, index) => {
+    $("method").options[index].text = `${index + 1} ${method}${methods[method] ? "" : " (being prepared)"}`;
+  });
   list.draw();
 }
 
@@ -56,29 +65,66 @@ function step(by) {
 
 // Opening an image -----------------------------------------------------------------------------------------
 
-function openImage(image) {
+// An image that cannot be opened or read is shown as such, and one can go on from it.
+function openImage(image, ready = () => {}) {
+  page.opening += 1;
   return inTurn(async () => {
-    const answer = await api.open(image);
-    const frame = await api.pixels(image);
-    Object.assign(page, { current: image, since: performance.now(), opened: page.opened + 1 });
-    Object.assign(view, { chosen: null, rings: [], line: [] });
-    page.masks.clear();
-    view.show(frame);
-    take(answer);
-    $("title").textContent = image;
-    tell("");
-    showContrast();
-    list.current = image;
-    list.draw();
-    list.reveal();
-    loadRings(image, page.opened);
+    leaveImage(image);
+    try {
+      const answer = await api.open(image);
+      page.current = image;
+      take(answer);
+      view.show(await api.pixels(image));
+      take(answer);
+      showContrast();
+      showWaiting();
+      loadRings(image, page.opened);
+      ready();
+    } finally {
+      page.opening -= 1;
+      $("title").textContent = image;
+    }
   });
 }
 
+function leaveImage(next) {
+  Object.assign(page, { current: null, state: null, asked: null, since: performance.now(), opened: page.opened + 1 });
+  page.rings = [];
+  page.dismissed.clear();
+  page.masks.clear();
+  Object.assign(view, { chosen: null, rings: [], line: [], waiting: [] });
+  view.clear();
+  $("title").textContent = `${next} …`;
+  $("looking").textContent = "";
+  drawPanel();
+  list.current = next;
+  list.draw();
+  list.reveal();
+  tell("");
+}
+
 async function loadRings(image, opened) {
-  const { rings } = await api.proposals(image).catch(() => ({ rings: [] }));
-  if (opened !== page.opened) return;
-  view.rings = rings.filter((ring) => !page.state.targets.some((target) => has(maskOf(target), ...near(ring))));
+  try {
+    page.rings = [];
+    $("looking").textContent = "looking for targets …";
+    const { rings } = await api.proposals(image);
+    if (opened !== page.opened) return;
+    page.rings = rings;
+    showRings();
+  } catch (error) {
+    if (opened !== page.opened) return;
+    if (error.status === NOT_READY) setTimeout(() => opened === page.opened && loadRings(image, opened), 2 * RETRY_MS);
+    $("looking").textContent = error.message;
+  }
+}
+
+// A ring is open until its target is marked; an undo opens it again.
+function showRings() {
+  const marked = (ring) => page.state.targets.some((target) =>
+    has(maskOf(target), ...near(ring)) || Math.hypot(target.x - ring.x, target.y - ring.y) < 0.5);
+  view.rings = page.rings.filter((ring) => !page.dismissed.has(ring) && !marked(ring));
+  const left = view.rings.length;
+  $("looking").textContent = left ? `${left} proposal${left === 1 ? "" : "s"} left (A accepts all)` : "no proposals left";
   view.draw();
 }
 
@@ -97,6 +143,7 @@ function take({ state, version }) {
   if (!state.targets.some((target) => target.id === view.chosen)) view.chosen = null;
   view.setTargets(state.targets.map((target) => ({ ...target, mask: maskOf(target) })));
   view.setSky(state.sky && decode(state.sky));
+  if (page.rings.length) showRings();
   drawPanel();
   view.draw();
 }
@@ -108,6 +155,7 @@ function act(action) {
 }
 
 async function send(action) {
+  if (!page.current) return;
   const seconds = Math.min((performance.now() - page.since) / 1000, LONGEST_PAUSE);
   try {
     take(await api.act(page.current, page.version, action, seconds));
@@ -124,21 +172,49 @@ async function send(action) {
   page.since = performance.now();
   const { status, targets } = page.state;
   const doubtful = targets.filter((target) => target.doubtful).length;
-  list.update(page.current, { status, targets: targets.length, doubtful });
+  list.update(page.current, { status, targets: targets.length, doubtful }, seconds);
 }
 
 const freeId = () => 1 + Math.max(0, ...page.state.targets.map((target) => target.id));
 const chosen = () => page.state.targets.find((target) => target.id === view.chosen);
 const put = (target) => act({ kind: "put", target });
 
-function mark(x, y, { id, level = null, method = page.method, grow = 0 } = {}) {
-  return inTurn(async () => {
-    const target = await api.click(page.current, { id: id ?? freeId(), x, y, method, level, grow });
+function mark(x, y, options = {}) {
+  const click = { x, y, level: null, method: page.method, grow: 0, ...options };
+  return inTurn(() => markNow(page.current, click));
+}
+
+// A click whose method is still being compiled stays on the image and is taken when the method is ready.
+async function markNow(image, click) {
+  if (image !== page.current) return;
+  try {
+    const target = await api.click(image, { ...click, id: click.id ?? freeId() });
     await send({ kind: "put", target });
-    view.chosen = target.id;
-    drawPanel();
-    view.draw();
-  });
+    choose(target.id);
+    if ($("message").className === "wait") tell("");
+  } catch (error) {
+    if (error.status !== NOT_READY) throw error;
+    page.waiting.push({ image, click });
+    tell(error.message, "wait");
+  }
+  showWaiting();
+}
+
+const waitingHere = () => page.waiting.filter(({ image }) => image === page.current);
+
+function showWaiting() {
+  view.waiting = waitingHere().map(({ click }) => click);
+  view.draw();
+}
+
+function retryWaiting() {
+  const [first] = waitingHere();
+  if (!first || !view.frame || page.retrying) return;
+  page.retrying = true;
+  inTurn(() => {
+    page.waiting = page.waiting.filter((other) => other !== first);
+    return markNow(first.image, first.click);
+  }).then(() => { page.retrying = false; });
 }
 
 function resize(direction) {
@@ -158,10 +234,10 @@ function useMethod(method) {
 }
 
 function drop() {
-  const ring = view.cursor && ringAt(view.cursor);
+  const ring = view.cursor && mouse.ringAt(view.cursor);
   if (ring) {
-    view.rings = view.rings.filter((other) => other !== ring);
-    view.draw();
+    page.dismissed.add(ring);
+    showRings();
   } else if (chosen()) act({ kind: "drop", id: view.chosen });
 }
 
@@ -170,32 +246,68 @@ function doubt() {
   if (target) put({ ...target, doubtful: !target.doubtful });
 }
 
-const setStatus = (status) => act({ kind: "status", status: page.state.status === status ? "open" : status });
+function setStatus(status) {
+  if (!view.frame && status !== "rejected")
+    return tell("This image cannot be read, so that nobody can say what is in it. R rejects it, → goes on.");
+  return act({ kind: "status", status: page.state.status === status ? "open" : status });
+}
+
+// Work is not thrown away by one key: with targets in the image the key has to come twice.
+function noTarget() {
+  const { status, targets } = page.state;
+  if (status !== "empty" && targets.length && page.asked !== page.version) {
+    page.asked = page.version;
+    const those = targets.length === 1 ? "a target" : `${targets.length} targets`;
+    return tell(`This image has ${those}. N again takes away what is marked; any other key keeps it.`, "wait");
+  }
+  tell("");
+  return setStatus("empty");
+}
+
 const setSky = (patch) => act({ kind: "sky", patch });
 const wholeFrame = (bit) =>
   setSky(encode({ x0: 0, y0: 0, width: view.frame.width, height: view.frame.height,
                   bits: new Uint8Array(view.frame.width * view.frame.height).fill(bit) }));
 
 async function finish() {
+  if (!view.frame) return step(1);
+  if (waitingHere().length) return tell("A click here still waits for its method; it is taken in a moment.", "wait");
   if (page.state.status !== "done") await setStatus("done");
-  step(1);
+  return step(1);
 }
 
-async function acceptAll() {
-  for (const ring of view.rings) await mark(ring.x, ring.y);
-  view.rings = [];
-  view.draw();
+function acceptAll() {
+  return inTurn(async () => {
+    const places = view.rings.slice(0, MOST_CLICKS).map(({ x, y }) => ({ x, y }));
+    if (!places.length) return;
+    const { targets } = await api.clicks(page.current, { id: freeId(), method: page.method, places });
+    if (targets.length) await send({ kind: "batch", actions: targets.map((target) => ({ kind: "put", target })) });
+  });
+}
+
+function nextDoubtful() {
+  const doubtful = (after) => {
+    const start = page.state.targets.findIndex((target) => target.id === after) + 1;
+    return page.state.targets.slice(start).find((target) => target.doubtful);
+  };
+  const here = page.state && doubtful(view.chosen);
+  if (here) return choose(here.id, true);
+  const image = list.nextDoubtful();
+  if (!image) return tell("No target and no image is marked as doubtful.", "good");
+  const showFirst = () => doubtful(null) && choose(doubtful(null).id, true);
+  return image === page.current ? showFirst() : openImage(image, showFirst);
 }
 
 // The panel ------------------------------------------------------------------------------------------------
 
 function drawPanel() {
-  const { targets, status, can_undo, can_redo } = page.state;
+  const { targets = [], status, can_undo, can_redo } = page.state ?? {};
   $("undo").disabled = !can_undo;
   $("redo").disabled = !can_redo;
   for (const button of $("statuses").children) button.ariaPressed = button.dataset.status === status;
   for (const button of $("tools").children) button.ariaPressed = button.dataset.tool === page.tool;
   $("sky-row").hidden = page.tool !== "sky";
+  $("brush-row").hidden = !["brush", "eraser"].includes(page.tool);
   $("count").textContent = targets.length || "";
   $("targets").replaceChildren(...targets.map((target) => {
     const row = document.createElement("tr");
@@ -204,13 +316,14 @@ function drawPanel() {
     row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
     row.ariaSelected = target.id === view.chosen;
     row.classList.toggle("doubtful", target.doubtful);
-    row.onclick = () => choose(target.id);
+    row.onclick = () => choose(target.id, true);
     return row;
   }));
 }
 
-function choose(id) {
+function choose(id, reveal = false) {
   view.chosen = id;
+  if (reveal) view.reveal(maskOf(chosen()));
   drawPanel();
   view.draw();
 }
@@ -222,167 +335,78 @@ function showContrast() {
 
 function useTool(tool) {
   page.tool = tool;
+  view.brush = ["brush", "eraser"].includes(tool) ? page.brush : 0;
   drawPanel();
-}
-
-// The mouse ------------------------------------------------------------------------------------------------
-
-const targetAt = (x, y) => page.state?.targets.find((target) => has(maskOf(target), Math.round(x), Math.round(y)));
-const ringAt = ([x, y]) => view.showRings && view.rings.find((ring) => Math.hypot(ring.x - x, ring.y - y) <= ring.radius);
-
-function press(event) {
-  if (!view.frame || !page.state) return;
-  view.canvas.setPointerCapture(event.pointerId);
-  const { canvas, frame } = view.at(event);
-  const panning = event.button === 1 || page.tool === "target";
-  page.stroke = { canvas, moved: false, panning, start: frame, mask: null };
-  if (!panning && page.tool === "sky") view.line = [frame];
-  if (!panning && page.tool !== "sky") paint(frame);
-}
-
-function move(event) {
-  const { canvas, frame } = view.at(event);
-  view.cursor = frame;
-  const stroke = page.stroke;
-  if (stroke?.panning) {
-    const [dx, dy] = [canvas[0] - stroke.canvas[0], canvas[1] - stroke.canvas[1]];
-    if (stroke.moved || Math.hypot(dx, dy) > 4) {
-      Object.assign(stroke, { moved: true, canvas });
-      view.pan(dx, dy);
-    }
-  } else if (stroke && page.tool === "sky") view.line.push(frame);
-  else if (stroke) paint(frame);
-  readOut(frame);
   view.draw();
 }
 
-function release(event) {
-  const stroke = page.stroke;
-  page.stroke = null;
-  if (!stroke) return;
-  if (stroke.panning) {
-    if (!stroke.moved && event.button === 0) clickAt(stroke.start);
-  } else if (page.tool === "sky") closeRegion(event.altKey ? 0 : 1);
-  else if (stroke.mask) finishStroke(stroke);
+function useBrush(size) {
+  page.brush = Math.min(Math.max(size, Number($("brush").min)), Number($("brush").max));
+  $("brush").value = page.brush;
+  $("brush-size").textContent = `${page.brush} px`;
+  useTool(["brush", "eraser"].includes(page.tool) ? page.tool : "brush");
 }
 
-function clickAt(position) {
-  if (!view.inside(position)) return;
-  const ring = ringAt(position);
-  const target = targetAt(...position);
-  if (target) choose(target.id);
-  else {
-    view.rings = view.rings.filter((other) => other !== ring);
-    mark(...(ring ? [ring.x, ring.y] : position.map((value) => Math.max(value, 0))));
-  }
-}
-
-// Brush and eraser work on the selected target; the brush begins a new one where none is selected.
-function paint(position) {
-  if (!view.inside(position)) return;
-  const [x, y] = position.map(Math.round);
-  const bit = page.tool === "brush" ? 1 : 0;
-  const stroke = page.stroke;
-  stroke.target ??= chosen() ?? (bit ? newByHand(x, y) : targetAt(x, y));
-  if (!stroke.target) return;
-  stroke.mask ??= maskOf(stroke.target);
-  // A fast stroke reports few positions; the pixels between them belong to it too.
-  for (const [px, py] of between(stroke.last ?? [x, y], [x, y])) stroke.mask = withPixel(stroke.mask, px, py, bit);
-  stroke.last = [x, y];
-  const others = page.state.targets.filter((target) => target.id !== stroke.target.id);
-  const all = [...others.map((target) => ({ ...target, mask: maskOf(target) })), { ...stroke.target, mask: stroke.mask }];
-  view.setTargets(all);
-}
-
-function between([x0, y0], [x1, y1]) {
-  const steps = Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0), 1);
-  return Array.from({ length: steps }, (_, k) =>
-    [x0 + ((x1 - x0) * (k + 1)) / steps, y0 + ((y1 - y0) * (k + 1)) / steps].map(Math.round));
-}
-
-const newByHand = (x, y) => ({
-  id: freeId(), x, y, method: "hand", level: null, confidence: null, doubtful: false, patch: { box: [0, 0, 0, 0], runs: [] },
-});
-
-async function finishStroke({ target, mask }) {
-  if (!mask.bits.length) return act({ kind: "drop", id: target.id });
-  await put({ ...target, method: "hand", level: null, patch: encode(mask) });
-  return choose(target.id);
-}
-
-function closeRegion(bit) {
-  const points = view.line.map(([x, y]) => [x + 0.5, y + 0.5]);
-  view.line = [];
-  if (points.length > 2)
-    setSky(encode(withRegion(page.state.sky && decode(page.state.sky), view.frame, points, bit)));
-  view.draw();
-}
-
-function readOut(position) {
-  const inside = view.inside(position);
-  const [x, y] = position.map(Math.round);
-  const value = inside ? view.value(position) : 0;
-  const { width, height, depth } = view.frame ?? {};
-  const stored = depth > 8 ? value : Math.round(value / 257);
-  $("readout").textContent = inside ? `${x}, ${y}  =  ${stored}   ${width}×${height}, ${depth}-bit` : "";
-}
-
-function wheel(event) {
-  event.preventDefault();
-  const amount = event.deltaY || event.deltaX;
-  if (event.shiftKey) resize(amount < 0 ? 1 : -1);
-  else view.zoom(amount < 0 ? 1.2 : 1 / 1.2, view.at(event).canvas);
-}
-
-// The keys -------------------------------------------------------------------------------------------------
-
-const KEYS = {
-  t: () => useTool("target"), b: () => useTool("brush"), e: () => useTool("eraser"), s: () => useTool("sky"),
-  "[": () => resize(-1), "]": () => resize(1), x: drop, d: doubt, a: acceptAll,
-  z: () => act({ kind: "undo" }), Z: () => act({ kind: "redo" }),
-  n: () => setStatus("empty"), q: () => setStatus("doubtful"), r: () => setStatus("rejected"), Enter: finish,
-  ArrowLeft: () => step(-1), ArrowRight: () => step(1), f: () => view.fit(),
-  c: () => { view.autoContrast(); showContrast(); },
-  p: () => { view.showRings = !view.showRings; view.draw(); },
-  "?": () => $("help").showModal(),
-};
-
-function key(event) {
-  if (event.target.matches?.("select, input") || $("help").open || event.ctrlKey || event.metaKey || event.altKey) return;
-  const digit = Number(event.key);
-  const method = digit && $("method").options[digit - 1]?.value;
-  const work = method ? () => useMethod(method) : KEYS[event.key];
-  if (!work || !page.state) return;
-  event.preventDefault();
-  work();
-}
+const mouse = new Mouse(view, page, { act, choose, chosen, freeId, mark, maskOf, put, resize, setSky }, $("readout"));
 
 // Beginning ------------------------------------------------------------------------------------------------
 
+// Keys of "anywhere" work also where no image is open or the open one cannot be read.
+const KEYS = {
+  anywhere: {
+    ArrowLeft: () => step(-1), ArrowRight: () => step(1), Enter: finish, j: nextDoubtful,
+    t: () => useTool("target"), b: () => useTool("brush"), e: () => useTool("eraser"), s: () => useTool("sky"),
+    "-": () => useBrush(page.brush - 2), "+": () => useBrush(page.brush + 2), "=": () => useBrush(page.brush + 2),
+    "?": () => $("help").showModal(),
+  },
+  opened: {
+    z: () => act({ kind: "undo" }), "shift+z": () => act({ kind: "redo" }),
+    "ctrl+z": () => act({ kind: "undo" }), "ctrl+shift+z": () => act({ kind: "redo" }), "ctrl+y": () => act({ kind: "redo" }),
+    n: noTarget, q: () => setStatus("doubtful"), r: () => setStatus("rejected"),
+  },
+  readable: {
+    "[": () => resize(-1), "]": () => resize(1), x: drop, Delete: drop, Backspace: drop, d: doubt, a: acceptAll,
+    f: () => view.fit(), c: () => { view.autoContrast(); showContrast(); },
+    p: () => { view.showRings = !view.showRings; view.draw(); },
+    Escape: () => { tell(""); choose(null); },
+  },
+};
+
+// A key that comes while an image opens is meant for that image.
+function keyWork(name) {
+  if (page.opening) return () => inTurn(() => keyWork(name)?.());
+  if (name !== "n") page.asked = null;
+  const method = $("method").options[Number(name) - 1]?.value;
+  if (method && page.state && view.frame) return () => useMethod(method);
+  return KEYS.anywhere[name] ?? (page.state && KEYS.opened[name]) ?? (page.state && view.frame && KEYS.readable[name]);
+}
+
 function listen() {
-  const canvas = view.canvas;
-  canvas.onpointerdown = press;
-  canvas.onpointermove = move;
-  canvas.onpointerup = release;
-  canvas.addEventListener("wheel", wheel, { passive: false });
-  addEventListener("keydown", key);
+  mouse.listen();
+  listenToKeys(keyWork, $("help"));
   addEventListener("pagehide", () => page.current && api.close(page.current));
+  // A slider or a list that was used keeps no keys from the page.
+  addEventListener("change", (event) => event.target.blur());
   $("order").onchange = (event) => { list.order = event.target.value; list.draw(); };
   $("method").onchange = (event) => useMethod(event.target.value);
-  for (const button of $("statuses").children) button.onclick = () => setStatus(button.dataset.status);
+  $("brush").oninput = (event) => useBrush(Number(event.target.value));
+  for (const button of $("statuses").children)
+    button.onclick = () => page.state && (button.dataset.status === "empty" ? noTarget() : setStatus(button.dataset.status));
   for (const button of $("tools").children) button.onclick = () => useTool(button.dataset.tool);
-  const contrast = () => view.setContrast(Number($("level").value), Number($("window").value));
+  const contrast = () => view.frame && view.setContrast(Number($("level").value), Number($("window").value));
   $("level").oninput = contrast;
   $("window").oninput = contrast;
-  $("export").onclick = () => inTurn(async () => tell((await api.exportAs($("format").value)).message, true));
-  $("sky-all").onclick = () => wholeFrame(1);
-  $("sky-none").onclick = () => wholeFrame(0);
+  $("export").onclick = () => inTurn(async () => tell((await api.exportAs($("format").value)).message, "good"));
+  $("sky-all").onclick = () => view.frame && wholeFrame(1);
+  $("sky-none").onclick = () => view.frame && wholeFrame(0);
   $("sky-clear").onclick = () => setSky(null);
-  const buttons = { undo: "z", redo: "Z", previous: "ArrowLeft", next: "ArrowRight", shrink: "[", grow: "]", doubt: "d",
-                    drop: "x", contrast: "c", fit: "f", rings: "p", "help-open": "?" };
-  for (const [id, name] of Object.entries(buttons)) $(id).onclick = () => KEYS[name]();
+  const buttons = { undo: "z", redo: "shift+z", previous: "ArrowLeft", next: "ArrowRight", shrink: "[", grow: "]",
+                    doubt: "d", drop: "x", contrast: "c", fit: "f", rings: "p", accept: "a", "next-doubtful": "j",
+                    "help-open": "?" };
+  for (const [id, name] of Object.entries(buttons)) $(id).onclick = () => keyWork(name)?.();
   setInterval(() => page.current && api.keep(page.current).catch(() => {}), KEEP_MS);
   setInterval(() => refreshList().catch(() => {}), LIST_MS);
+  setInterval(retryWaiting, RETRY_MS);
 }
 
 listen();

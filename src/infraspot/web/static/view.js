@@ -8,6 +8,10 @@ const DOUBTFUL = "#ffc857";
 const RING = "#6cb6ff";
 const SKY = [90, 150, 255, 60];
 const LOUPE_PIXELS = 19;
+// On the screen, in pixels of the canvas: what is smaller gets a ring, and how large a target is shown on demand.
+const TINY = 14;
+const TINY_RING = 11;
+const REVEALED = 40;
 
 export class View {
   constructor(canvas, loupe) {
@@ -20,7 +24,9 @@ export class View {
     this.window = 1;
     this.targets = [];
     this.rings = [];
+    this.waiting = [];
     this.line = [];
+    this.brush = 0;
     this.cursor = null;
     this.chosen = null;
     this.showRings = true;
@@ -34,6 +40,11 @@ export class View {
     this.autoContrast();
     this.resize();
     this.fit();
+  }
+
+  clear() {
+    Object.assign(this, { frame: null, targets: [], skyPicture: null });
+    this.draw();
   }
 
   resize() {
@@ -75,6 +86,15 @@ export class View {
 
   pan(dx, dy) {
     this.offset = [this.offset[0] + dx, this.offset[1] + dy];
+    this.draw();
+  }
+
+  // A mask in the middle, and large enough to be seen.
+  reveal(mask) {
+    if (!this.frame) return;
+    const { width, height } = this.canvas;
+    this.scale = Math.max(this.scale, REVEALED / Math.max(mask.width, mask.height, 4));
+    this.offset = [width / 2 - (mask.x0 + mask.width / 2) * this.scale, height / 2 - (mask.y0 + mask.height / 2) * this.scale];
     this.draw();
   }
 
@@ -133,9 +153,9 @@ export class View {
   }
 
   draw() {
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => {
-      this.waiting = 0;
+    if (this.drawing) return;
+    this.drawing = requestAnimationFrame(() => {
+      this.drawing = 0;
       this.drawNow();
     });
   }
@@ -158,8 +178,16 @@ export class View {
     for (const target of this.targets) {
       pen.strokeStyle = target.id === this.chosen ? CHOSEN : target.doubtful ? DOUBTFUL : MARK;
       pen.stroke(target.path);
+      const { x0, y0, width, height } = target.mask;
+      if (Math.max(width, height) * scale < TINY) circle(pen, x0 + width / 2, y0 + height / 2, TINY_RING / scale);
     }
     if (this.showRings) this.drawRings(pen, scale);
+    pen.strokeStyle = DOUBTFUL;
+    for (const { x, y } of this.waiting) circle(pen, x + 0.5, y + 0.5, TINY_RING / 2 / scale);
+    if (this.brush && this.cursor) {
+      pen.strokeStyle = MARK;
+      circle(pen, Math.round(this.cursor[0]) + 0.5, Math.round(this.cursor[1]) + 0.5, this.brush / 2);
+    }
     if (this.line.length > 1) {
       pen.strokeStyle = RING;
       pen.beginPath();
@@ -171,11 +199,7 @@ export class View {
   drawRings(pen, scale) {
     pen.strokeStyle = RING;
     pen.setLineDash([4 / scale, 4 / scale]);
-    for (const ring of this.rings) {
-      pen.beginPath();
-      pen.arc(ring.x + 0.5, ring.y + 0.5, ring.radius, 0, 2 * Math.PI);
-      pen.stroke();
-    }
+    for (const ring of this.rings) circle(pen, ring.x + 0.5, ring.y + 0.5, Math.max(ring.radius, TINY_RING / scale));
     pen.setLineDash([]);
   }
 
@@ -187,4 +211,10 @@ export class View {
     pen.clearRect(0, 0, this.loupe.width, this.loupe.height);
     this.drawFrame(pen, scale, [(half - Math.round(this.cursor[0])) * scale, (half - Math.round(this.cursor[1])) * scale]);
   }
+}
+
+function circle(pen, x, y, radius) {
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
+  pen.stroke();
 }

@@ -1,0 +1,128 @@
+"""What goes on while the page is in use: methods are compiled, the model is loaded, every frame is scored."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from threading import Event, Thread
+
+import numpy as np
+
+from infraspot.annotators import annotate
+from infraspot.core.errors import InfraspotError
+from infraspot.data import read_image
+from infraspot.inference import Engine, open_engine, predict
+from infraspot.web.proposals import METHODS, uncertainty_of
+from infraspot.web.session import Session
+
+
+class NotReadyError(InfraspotError):
+    """What was asked for is being compiled or loaded; the same request will be granted soon."""
+
+
+def open_packaged() -> Engine:
+    """The packaged detector on one thread, so that clicks are not held up."""
+    return open_engine(threads=1)
+
+
+class Background:
+    """One thread beside the server, so that no request ever waits for a compiler or a weight file.
+
+    Parameters
+    ----------
+    open_model
+        Opens the detector that proposes targets.
+
+    Attributes
+    ----------
+    ready
+        Methods that answer at once.
+    uncertainties
+        How undecided the detector is about each image that was scored so far (see
+        :func:`infraspot.web.proposals.uncertainty_of`).
+    failure
+        Why there is no model, or None.
+    """
+
+    def __init__(self, session: Session, open_model: Callable[[], Engine] = open_packaged) -> None:
+        self.ready: set[str] = set()
+        self.uncertainties: dict[str, float] = {}
+        self.failure: InfraspotError | None = None
+        self._engine: Engine | None = None
+        self._open_model = open_model
+        self._session = session
+        self._stopped = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin: the first method, the model, the other methods, then the frames."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for the work in hand; a thread inside the runtime would abort a process that ends."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def check(self, method: str) -> None:
+        """Raise a NotReadyError while a method is being compiled; unknown methods pass."""
+        if method in METHODS and method not in self.ready:
+            raise NotReadyError(f"{method} is still being prepared; your click is kept until it is ready")
+
+    def engine(self) -> Engine:
+        """The model.
+
+        Raises
+        ------
+        NotReadyError
+            While it is being loaded.
+        InfraspotError
+            If it could not be loaded.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self._engine is None:
+            raise NotReadyError("the model is still being loaded")
+        return self._engine
+
+    def warm_up(self, method: str) -> None:
+        """Compile a method by a click on a made-up target."""
+        try:
+            for level in ({}, {"level": 0.3}) if method == "profile" else ({},):
+                annotate(_dot(), np.array([[24.0, 24.0]]), method=method, **level)
+        except InfraspotError:
+            pass  # a click will say what is wrong
+        self.ready.add(method)
+
+    def load_model(self) -> None:
+        """Open the model, or keep what went wrong."""
+        try:
+            self._engine = self._open_model()
+        except InfraspotError as error:
+            self.failure = error
+
+    def _run(self) -> None:
+        steps: list[Callable[[], None]] = [partial(self.warm_up, method) for method in METHODS]
+        for step in (steps[0], self.load_model, *steps[1:]):
+            if self._stopped.is_set():
+                return
+            step()
+        self._score()
+
+    def _score(self) -> None:
+        if self._engine is None:
+            return
+        for image, path in self._session.images.items():
+            if self._stopped.is_set():
+                return
+            try:
+                prediction = predict(self._engine, read_image(path), image)
+            except InfraspotError:
+                continue  # the page says what is wrong with an image when it is opened
+            self.uncertainties[image] = uncertainty_of(prediction)
+
+
+@lru_cache(maxsize=1)
+def _dot() -> np.ndarray:
+    """A (48, 48) float32 frame with one target in its middle."""
+    ys, xs = np.mgrid[:48, :48]
+    noise = np.random.default_rng(0).normal(0.2, 0.01, (48, 48))
+    return np.ascontiguousarray(noise + 0.5 * np.exp(-((ys - 24) ** 2 + (xs - 24) ** 2) / 4), np.float32)

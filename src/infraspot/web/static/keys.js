@@ -1,0 +1,22 @@
+// Which key was pressed, by a name that capitals and the system's keyboard do not change: "z", "shift+z", "ctrl+z".
+
+export function keyName(event) {
+  const letter = /^[a-z]$/i.test(event.key);
+  const parts = [
+    (event.ctrlKey || event.metaKey) && "ctrl",
+    letter && event.shiftKey && "shift",
+    letter ? event.key.toLowerCase() : event.key,
+  ];
+  return parts.filter(Boolean).join("+");
+}
+
+// ``workOf`` gives what a name does, or nothing; keys belong to the help while it is open, and to fields in use.
+export function listenToKeys(workOf, help) {
+  addEventListener("keydown", (event) => {
+    if (event.target.matches?.("select, input") || help.open || event.altKey) return;
+    const work = workOf(keyName(event));
+    if (!work) return;
+    event.preventDefault();
+    work();
+  });
+}

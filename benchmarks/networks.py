@@ -2,7 +2,10 @@
 
 ``python benchmarks/networks.py [--networks dnanet,acm] [--repeats 5] [--step 8]``; with ``--peers FILE`` (a
 module with ``build(name) -> nn.Module`` for the authors' programs, which are not part of this package) both
-sides run in turn in one process, and the ratios of the medians are printed.
+sides run in turn in one process.
+
+Times are CPU time of this process, with wall time in brackets: medians and [least, largest] over the repeats.
+A ratio is that of one turn, authors' CPU time over ours; its median and range over the turns are printed.
 
 A frame is timed as it is (plain), prepared for inference (norms folded, channels last) and in ONNX Runtime; a
 training step is forward and backward in channels last, as the training loop runs it.
@@ -16,9 +19,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from infraspot.core.errors import InfraspotError
@@ -32,11 +37,19 @@ CPU = torch.device("cpu")
 Run = Callable[[], object]
 
 
+class Times(NamedTuple):
+    """CPU and wall seconds of each repeat."""
+
+    cpu: NDArray[np.float64]
+    wall: NDArray[np.float64]
+
+
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     peers = _peers(options.peers) if options.peers else None
     ratios: dict[str, list[float]] = {}
+    print(f"{options.threads} threads, frames of {SIDE}x{SIDE}, batch 1, steps of {options.step or 'none'}")
     for name in options.networks.split(",") if options.networks else NETWORKS:
         theirs = _build(peers, name) if peers else None
         if peers and theirs is None:
@@ -45,7 +58,8 @@ def main() -> None:
         counted = cost(NETWORKS[name])
         print(f"{name:12s} {counted.params / 1e6:7.3f} M {counted.flops / 1e9:6.2f} G", end="", flush=True)
         if options.repeats:
-            _report(*_frame(ours, theirs, options), ratios)
+            card = {"network": {"name": name, "options": {}}}
+            _report(*_frame(ours, theirs, card, options), ratios)
         if options.step:
             _report(*_training(ours, theirs, options), ratios)
         print(flush=True)
@@ -54,14 +68,14 @@ def main() -> None:
 
 
 def _frame(
-    ours: SegmentationNetwork, theirs: nn.Module | None, options: argparse.Namespace
-) -> tuple[str, dict[str, float], int, int]:
-    """Milliseconds of one frame for each contender, and the memory that it takes."""
+    ours: SegmentationNetwork, theirs: nn.Module | None, card: dict[str, Any], options: argparse.Namespace
+) -> tuple[str, dict[str, Times], int, int]:
+    """Times of one frame for each contender, and the memory that it takes."""
     prepared = prepare_for_inference(ours)
     contenders = {"ours": _forward(prepared), "plain": _forward(ours)}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            export_onnx(ours, {}, Path(folder) / "network.onnx")
+            export_onnx(ours, card, Path(folder) / "network.onnx")
             contenders["onnx"] = _onnx(Path(folder) / "network.onnx", options.threads)
         except InfraspotError as error:
             print(f"  ({error})", end="")
@@ -70,35 +84,41 @@ def _frame(
         if theirs is not None:
             contenders["authors"] = _forward(theirs)
             their_memory = peak_bytes(contenders["authors"], CPU)
-        return "frame", _medians(contenders, options.repeats), memory, their_memory
+        return "frame", _times(contenders, options.repeats), memory, their_memory
 
 
 def _training(
     ours: SegmentationNetwork, theirs: nn.Module | None, options: argparse.Namespace
-) -> tuple[str, dict[str, float], int, int]:
-    """Milliseconds of one training step for each contender, and the memory that it takes."""
+) -> tuple[str, dict[str, Times], int, int]:
+    """Times of one training step for each contender, and the memory that it takes."""
     ours = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     contenders = {"ours": _step(ours, options.step)}
     if theirs is not None:
         contenders["authors"] = _step(theirs, options.step)
     memory = {name: peak_bytes(run, CPU) for name, run in contenders.items()}
-    times = _medians(contenders, options.step_repeats)
+    times = _times(contenders, options.step_repeats)
     return "step", times, memory["ours"], memory.get("authors", 0)
 
 
 def _report(
-    what: str, times: dict[str, float], memory: int, their_memory: int, ratios: dict[str, list[float]]
+    what: str, times: dict[str, Times], memory: int, their_memory: int, ratios: dict[str, list[float]]
 ) -> None:
-    told = "  ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in times.items())
-    print(f"  | {what}, ms: {told}  MB: ours {memory / 1e6:.0f}", end="")
-    if "authors" in times:
-        print(f"  authors {their_memory / 1e6:.0f}", end="")
-        for name in set(times) - {"authors"}:
+    print(f"\n  {what}: MB {memory / 1e6:.0f}", end="")
+    print(f", authors {their_memory / 1e6:.0f}" if "authors" in times else "", end="")
+    for name, (cpu, wall) in times.items():
+        print(f"\n    {name:8s} {_spread(1e3 * cpu, '.1f')} ms ({_spread(1e3 * wall, '.1f')})", end="")
+        if "authors" in times and name != "authors":
+            by_turn = times["authors"].cpu / cpu
+            print(f"   authors' over this: {_spread(by_turn, '.2f')}", end="")
             key = what if name == "ours" else f"{what}_{name}"
-            ratios.setdefault(key, []).append(times["authors"] / times[name])
+            ratios.setdefault(key, []).append(float(np.median(by_turn)))
+    if "authors" in times:
         ratios.setdefault(f"{what}_memory", []).append(their_memory / memory)
-    if "onnx" in times:
-        ratios.setdefault("onnx_against_ours", []).append(times["ours"] / times["onnx"])
+
+
+def _spread(values: NDArray[np.float64], form: str) -> str:
+    low, middle, high = (format(value, form) for value in np.percentile(values, (0, 50, 100)))
+    return f"{middle} [{low}, {high}]"
 
 
 def _options() -> argparse.Namespace:
@@ -167,17 +187,17 @@ def _tensors(output: object) -> list[torch.Tensor]:
     return [tensor for part in output for tensor in _tensors(part)]  # type: ignore[attr-defined]
 
 
-def _medians(contenders: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Median seconds of each, run in turn, so that other load on the machine meets all alike."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+def _times(contenders: dict[str, Run], repeats: int) -> dict[str, Times]:
+    """Seconds of each, run in turn, so that other load on the machine meets all alike."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for run in contenders.values():
         run()
     for _ in range(repeats):
         for name, run in contenders.items():
-            start = time.perf_counter()
+            cpu, wall = time.process_time(), time.perf_counter()
             run()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+            seconds[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    return {name: Times(*np.array(values).T) for name, values in seconds.items()}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
 from infraspot.core.sample import FloatArray, Sample
-from infraspot.inference.frames import stretch
+from infraspot.inference.frames import prepare_frame
 from infraspot.schemes import LabelStore
 
 # How many ids an error names.
@@ -110,7 +110,7 @@ class LabelledFrames(Frames):
 
 def as_detected(sample: Sample) -> Sample:
     """The frame with the image that a detector's network sees."""
-    return sample.replace(image=stretch(sample.image)) if sample.bit_depth > 8 else sample
+    return sample.replace(image=prepare_frame(sample.image, sample.bit_depth))
 
 
 class _Kept:

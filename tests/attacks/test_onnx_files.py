@@ -15,7 +15,8 @@ from model_files import SOUND, refuse
 from onnx import TensorProto, helper, numpy_helper
 
 from infraspot.cli.main import main
-from infraspot.weights import CARD
+from infraspot.inference.second_look import encode_graph
+from infraspot.weights import CARD, SECOND_LOOK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("never_hangs")]
 
@@ -223,3 +224,69 @@ def test_a_model_that_breaks_on_the_real_frame_alone_is_no_empty_sky(frame, tmp_
     ]
     (tmp_path / "m.onnx").write_bytes(graph(nodes).SerializeToString())
     assert "nan" in refuse(frame, tmp_path / "m.onnx", capsys)
+
+
+def judge(*nodes: Node, last: str = "logits", domains: tuple[str, ...] = ("",)) -> onnx.ModelProto:
+    """A second look: the mean of both windows, which further nodes may change."""
+    shapes = {"near": ["n", 1, 32, 32], "wide": ["n", 1, 64, 64], last: ["n"]}
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    means = [node("ReduceMean", end, f"{end[0]}", axes=[1, 2, 3], keepdims=0) for end in ("near", "wide")]
+    made = helper.make_graph([*means, *nodes], "judge", ends[:2], ends[2:])
+    opsets = [helper.make_opsetid(domain, 17 if not domain else 1) for domain in domains]
+    return helper.make_model(made, opset_imports=opsets, ir_version=8)
+
+
+ADD = node("Add", "n w", "logits")
+JUDGES: dict[str, Callable[[], str | None]] = {
+    "none": lambda: None,
+    "no base64": lambda: "ÄÖÜ, no base64",
+    "base64 of nothing": lambda: "",
+    "base64 of noise": lambda: encode_graph(bytes(range(256)) * 9),
+    "cut off": lambda: encode_graph(judge(ADD).SerializeToString()[:-40]),
+    "a loop without end": lambda: encode_graph(
+        judge(
+            node("Constant", "", "count", value=numpy_helper.from_array(np.array(2**62))),
+            node("Constant", "", "go", value=numpy_helper.from_array(np.array(True))),
+            node("Loop", "count go n", "logits", body=body()),
+        ).SerializeToString()
+    ),
+    "an operator of another library": lambda: encode_graph(
+        judge(
+            helper.make_node("Inverse", ["n"], ["logits"], domain="com.microsoft"),
+            domains=("", "com.microsoft"),
+        ).SerializeToString()
+    ),
+    "another output": lambda: encode_graph(judge(node("Add", "n w", "y"), last="y").SerializeToString()),
+    "the segmentation again": lambda: encode_graph(graph(SIGMOID).SerializeToString()),
+    "NaN": lambda: encode_graph(
+        judge(ADD_X, node("Sub", "x x", "zero"), node("Div", "zero zero", "logits")).SerializeToString()
+    ),
+    "one logit for all": lambda: encode_graph(
+        judge(ADD_X, node("ReduceMean", "x", "logits", keepdims=1)).SerializeToString()
+    ),
+}
+ADD_X = node("Add", "n w", "x")
+LOOKING = {
+    **ONNX_CARD,
+    "second_look": {"widths": [2, 2, 2], "level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0},
+}
+
+
+def with_judge(text: str | None) -> bytes:
+    model = graph(SIGMOID, card=LOOKING)
+    if text is not None:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = SECOND_LOOK, text
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("what", JUDGES)
+def test_an_odd_second_look_is_refused_with_a_sentence(what, frame, tmp_path, capsys):
+    (tmp_path / "m.onnx").write_bytes(with_judge(JUDGES[what]()))
+    assert "second look" in refuse(frame, tmp_path / "m.onnx", capsys)
+
+
+def test_the_second_look_that_all_of_them_are_made_of_is_sound(frame, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(with_judge(encode_graph(judge(ADD).SerializeToString())))
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["detect", str(frame), "--model", str(tmp_path / "m.onnx"), *out]) == 0

@@ -20,10 +20,13 @@ from infraspot.data import write_grey
 from infraspot.inference.engines import WEIGHTS
 from infraspot.networks import NETWORKS
 from infraspot.weights import CARD
+from infraspot.weights.second_look import SecondLookNetwork
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("never_hangs")]
 
 FALSE_ALARMS = {"data": "val", "megapixels": 2.0, "targets": 3, "curve": [[0.0, 9.0, 1.0], [0.5, 1.0, 0.9]]}
+
+SECOND_LOOK = {"widths": [2, 2, 2], "level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,14 @@ def with_options(**changes: Any) -> dict[str, Any]:
 
 def with_false_alarms(**changes: Any) -> dict[str, Any]:
     return {**SOUND, "false_alarms": {**FALSE_ALARMS, **changes}}
+
+
+def with_second_look(**changes: Any) -> dict[str, Any]:
+    return {**SOUND, "second_look": {**SECOND_LOOK, **changes}}
+
+
+def with_point(**changes: Any) -> dict[str, Any]:
+    return {**SOUND, "operating_points": {"quiet": {"threshold": 0.9, **changes}}}
 
 
 def nested(depth: int) -> list[Any]:
@@ -111,6 +122,18 @@ CARDS: dict[str, Any] = {
     "a curve of pairs": with_false_alarms(curve=[[0.1, 2.0]]),
     "a curve that falls": with_false_alarms(curve=[[0.5, 1.0, 0.9], [0.1, 9.0, 1.0]]),
     "a curve beyond 1": with_false_alarms(curve=[[1.5, 1.0, 0.9]]),
+    "a second look that is a word": {**SOUND, "second_look": "yes"},
+    "a second look without tensors": with_second_look(),
+    "a second look a million wide": with_second_look(widths=[10**6] * 3),
+    "a second look of four widths": with_second_look(widths=[2] * 4),
+    "a second look at everything": with_second_look(level=0.0),
+    "a second look of no temperature": with_second_look(temperature=0.0),
+    "a second look far off": with_second_look(offset=1e30),
+    "a second look that names code": with_second_look(name="os:system"),
+    "operating points are a list": {**SOUND, "operating_points": [0.5]},
+    "an operating point beyond 1": with_point(threshold=1.5),
+    "an operating point without a threshold": with_point(threshold=None),
+    "an operating point of a thousand measures": with_point(measured=[{}] * 1000),
     "a curve of a million rows": with_false_alarms(curve=[[0.5, 1.0, 0.9]] * 1_000_000),
 }
 
@@ -173,6 +196,36 @@ def test_broken_weights_are_refused_and_are_no_empty_sky(what, weights, frame, t
 
 def header(length: int, text: bytes = b"") -> bytes:
     return struct.pack("<Q", length) + text
+
+
+JUDGE = {f"second_look.{name}": tensor for name, tensor in SecondLookNetwork([2, 2, 2]).state_dict().items()}
+
+JUDGES = {
+    "NaN": {**JUDGE, "second_look.head.1.bias": torch.full((2,), float("nan"))},
+    "another shape": {**JUDGE, "second_look.near.0.0.weight": torch.zeros(2, 1, 5, 5)},
+    "one tensor less": {key: value for key, value in JUDGE.items() if not key.endswith("head.3.bias")},
+    "one tensor more": {**JUDGE, "second_look.extra": torch.zeros(3)},
+    "whole numbers": {**JUDGE, "second_look.head.3.bias": torch.zeros(1, dtype=torch.int64)},
+}
+
+
+@pytest.mark.parametrize("what", JUDGES)
+def test_a_broken_second_look_is_refused(what, weights, frame, tmp_path, capsys):
+    card = {CARD: json.dumps(with_second_look())}
+    save_file({**weights, **JUDGES[what]}, tmp_path / "w.safetensors", metadata=card)
+    refuse(frame, tmp_path / "w.safetensors", capsys)
+
+
+def test_a_second_look_that_the_card_does_not_name_is_refused(weights, frame, tmp_path, capsys):
+    save_file({**weights, **JUDGE}, tmp_path / "w.safetensors", metadata={CARD: json.dumps(SOUND)})
+    assert "second_look" in refuse(frame, tmp_path / "w.safetensors", capsys)
+
+
+def test_the_second_look_that_all_of_them_are_made_of_is_sound(weights, frame, tmp_path):
+    card = {CARD: json.dumps(with_second_look())}
+    save_file({**weights, **JUDGE}, tmp_path / "w.safetensors", metadata=card)
+    arguments = ["--model", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
+    assert main(["detect", str(frame), *arguments]) == 0
 
 
 BEYOND = json.dumps({"t": {"dtype": "F32", "shape": [9**9], "data_offsets": [0, 4 * 9**9]}}).encode()

@@ -34,6 +34,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Score above which a pixel belongs to a target."
 )
+@click.option("--operating-point", help="Threshold by name, such as quiet, balanced or keen.")
 @click.option("--fa-per-mpx", type=POSITIVE, help="Choose the threshold by false alarms per megapixel.")
 @click.option(
     "--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations above the mean."

@@ -29,18 +29,21 @@ def command(model: str, out: str, data: str | None, split: str, trust: tuple[str
     from infraspot.inference.engines import TorchEngine, locate
     from infraspot.inference.export import export_onnx
     from infraspot.inference.false_alarms import measure_false_alarms
-    from infraspot.weights.files import load_network, save_weights
+    from infraspot.weights.files import load_network, load_second_look, save_weights
+    from infraspot.weights.second_look import with_second_look
 
-    network, card = load_network(locate(model, "torch"), trust=trust)
+    source = locate(model, "torch")
+    network, card = load_network(source, trust=trust)
+    second_look = load_second_look(source, card)
     frames = []
     if data is not None:
         samples = open_dataset(data, split=split)
         frames = [samples[index] for index in range(min(4, len(samples)))]
-        engine = TorchEngine(network, card, model)
+        engine = TorchEngine(network, card, model, second_look)
         stream = progress(iter(samples), len(samples), "calibrating")
         card = {**card, "false_alarms": measure_false_alarms(engine, stream, f"{samples.name} {split}")}
     target, weights = Path(out), Path(out).with_suffix(".safetensors")
-    difference = export_onnx(network, card, target, frames=frames)
-    save_weights(weights, network.state_dict(), card)
+    difference = export_onnx(network, card, target, frames=frames, second_look=second_look)
+    save_weights(weights, with_second_look(network.state_dict(), second_look), card)
     say(f"{target} agrees with torch to {difference:.1e}; weights in {weights}")
     return 0

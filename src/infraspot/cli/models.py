@@ -184,6 +184,7 @@ def _packaged(name: str) -> dict[str, Any]:
         flops_256=counted.flops,
         macs_256=counted.macs,
         trained_on=card.get("trained_on"),
+        operating_points=card.get("operating_points"),
     )
 
 
@@ -214,6 +215,7 @@ def _row(name: str, family: str, source: str, licence: str, **known: Any) -> dic
             "paper_params",
             "paper_flops",
             "trained_on",
+            "operating_points",
         )
     )
     row = {"name": name, "family": family, "source": source, **empty, "note": "", "licence": licence}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from infraspot.weights.pruning import Group
 
 # What was measured with all channels does not hold for fewer.
-OUTDATED = ("false_alarms", "validation")
+OUTDATED = ("false_alarms", "validation", "second_look", "operating_points")
 SHOWN_SCORES = 4
 ROUNDS = 5
 

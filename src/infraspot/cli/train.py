@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infraspot.cli.console import say, warn
+from infraspot.cli.console import progress, say, warn
 from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
 from infraspot.core.extras import require
@@ -77,6 +77,8 @@ def _open_run(
         chosen = training.changed_recipe(training.recipe_of(state or {}, trust), changes)
     if start is not None:
         chosen = training.started_recipe(chosen, start, trust)
+    if chosen.train.epochs == 0 and chosen.network.start is None:
+        raise UsageError("train.epochs is 0, so that there must be weights to begin with; add --start")
     run = training.build_run(chosen, folder)
     if state is not None:
         training.restore_run(run, state)
@@ -104,8 +106,25 @@ def _train(run: "Run") -> int:
     if run.at.best is not None:
         chosen_on = run.recipe.train.select_on
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
+    if run.recipe.second_look is not None:
+        _look_twice(run)
     say(f"-> {run.folder}/best.safetensors, last.safetensors, log.csv, recipe.toml")
     return 0
+
+
+def _look_twice(run: "Run") -> None:
+    """The stage after the run; it is done again by --resume if it is stopped."""
+    from infraspot.training import look_twice
+
+    card = look_twice(run, progress)
+    say(f"second look  calibration error {card['calibration']['error']:.3f}")
+    for name, point in card["operating_points"].items():
+        for row in point["measured"]:
+            pd = "-" if row["pd"] is None else f"{row['pd']:.3f}"
+            say(
+                f"{name:9} {point['threshold']:.2f}  Pd {pd:>5}  {row['false_per_frame']:.3f} false a frame"
+                f"  {row['clean']:.3f} of frames without  {row['data']} ({row['frames']})"
+            )
 
 
 def _introduction(run: "Run") -> str:

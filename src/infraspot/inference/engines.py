@@ -13,9 +13,11 @@ from infraspot.core.catalog import find
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError, UsageError
 from infraspot.inference.scores import first_line
+from infraspot.inference.second_look import SecondLook
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
+    from infraspot.weights.second_look import SecondLookNetwork
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
@@ -23,7 +25,11 @@ USUAL_SIGMAS = 5.0
 
 
 class Engine(Protocol):
-    """Scores frames. ``card`` says what the engine is and how its threshold was chosen."""
+    """Scores frames. ``card`` says what the engine is and how its threshold was chosen.
+
+    An engine may have a ``second_look`` too (:class:`infraspot.inference.second_look.SecondLook`); its scores
+    are those of :func:`infraspot.inference.score_frame`, while ``score`` is what was seen at first.
+    """
 
     name: str
     card: dict[str, Any]
@@ -58,6 +64,7 @@ class OnnxEngine:
         self.card = _onnx_card(path, trust)
         self._stride = int(self.card["stride"])
         self._session = _onnx_session(path, threads)
+        self.second_look = _onnx_second_look(path, self.card, threads)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = image.shape
@@ -84,7 +91,27 @@ def _onnx_card(path: Path, trust: Collection[str] | str) -> dict[str, Any]:
     return card
 
 
-def _onnx_session(path: Path, threads: int) -> Any:
+def _onnx_second_look(path: Path, card: dict[str, Any], threads: int) -> SecondLook | None:
+    """The second look of an ONNX file whose card names one; its graph lies in the metadata."""
+    if not card.get("second_look"):
+        return None
+    from infraspot.inference.onnx_file import read_second_look, try_out_second_look
+
+    graph = read_second_look(path)
+    if path.parent != WEIGHTS:
+        try_out_second_look(path, graph)
+    session = _onnx_session(path, threads, graph)
+
+    def classify(near: NDArray[np.float32], wide: NDArray[np.float32]) -> NDArray[np.float32]:
+        (logits,) = session.run(None, {"near": near, "wide": wide})
+        result: NDArray[np.float32] = logits
+        return result
+
+    return SecondLook(card["second_look"], classify, path.stem)
+
+
+def _onnx_session(path: Path, threads: int, graph: bytes | None = None) -> Any:
+    """A session for the graph of a file, or for another one that came inside it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -96,7 +123,7 @@ def _onnx_session(path: Path, threads: int) -> Any:
     # Waiting threads that spin stall each other where cores are shared.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph or str(path), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base class
         reason = first_line(error)
         raise InputError(f"{path}: expected an ONNX model, and loading it failed: {reason}") from error
@@ -105,11 +132,18 @@ def _onnx_session(path: Path, threads: int) -> Any:
 class TorchEngine:
     """A network in PyTorch, with its norms folded into its convolutions."""
 
-    def __init__(self, network: "SegmentationNetwork", card: dict[str, Any], name: str) -> None:
+    def __init__(
+        self,
+        network: "SegmentationNetwork",
+        card: dict[str, Any],
+        name: str,
+        second_look: "SecondLookNetwork | None" = None,
+    ) -> None:
         from infraspot.inference.prepared import prepare_for_inference
 
         self.name, self.card = name, card
         self._network = prepare_for_inference(network)
+        self.second_look = None if second_look is None else torch_look(card["second_look"], second_look, name)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
@@ -119,6 +153,18 @@ class TorchEngine:
             batch = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None].to(device)
             scores: NDArray[np.float32] = self._network(batch).logits[0, 0].float().sigmoid().cpu().numpy()
         return scores
+
+
+def torch_look(card: dict[str, Any], network: "SecondLookNetwork", name: str) -> SecondLook:
+    """A second look in PyTorch; ``card`` is the ``second_look`` of a weight file's card."""
+    import torch
+
+    def classify(near: NDArray[np.float32], wide: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(torch.from_numpy(near), torch.from_numpy(wide)).numpy()
+        return logits
+
+    return SecondLook(card, classify, name)
 
 
 class ClassicalEngine:
@@ -190,12 +236,13 @@ def open_engine(
         return OnnxEngine(path, threads=threads, trust=trust)
     import torch
 
-    from infraspot.weights.files import load_network
+    from infraspot.weights.files import load_network, load_second_look
 
     if threads:
         torch.set_num_threads(threads)
     network, card = load_network(path, trust=trust)
-    return TorchEngine(network, card, path.parent.name if path.stem in ("best", "last") else path.stem)
+    name = path.parent.name if path.stem in ("best", "last") else path.stem
+    return TorchEngine(network, card, name, load_second_look(path, card))
 
 
 def packaged_models() -> list[str]:

@@ -1,8 +1,11 @@
 """The threshold of a model for a wanted rate of false alarms, from what was measured on held-out frames."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
@@ -10,6 +13,7 @@ from infraspot.inference.predictor import TargetEngine, predict
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
+    from infraspot.metrics.sweep import SweepCounts
 
 
 def measure_false_alarms(
@@ -34,15 +38,30 @@ def measure_false_alarms(
     DataError
         If no sample has a mask with a target.
     """
-    from infraspot.metrics import Evaluation
     from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 
-    evaluation, counts = Evaluation("infraspot"), SweepCounts.empty(DEFAULT_THRESHOLDS)
+    counts = sum(
+        count_frames(engine, samples, DEFAULT_THRESHOLDS), start=SweepCounts.empty(DEFAULT_THRESHOLDS)
+    )
+    return false_alarms_of(counts, data)
+
+
+def count_frames(
+    engine: "Engine | TargetEngine", samples: Iterable[Sample], thresholds: NDArray[np.float64]
+) -> Iterator["SweepCounts"]:
+    """The counts of each frame that has a mask at every threshold, under the protocol ``infraspot``."""
+    from infraspot.metrics import Evaluation
+
+    evaluation = Evaluation("infraspot", thresholds=thresholds)
     for sample in samples:
         if sample.mask is not None:
             measured = evaluation.measure(predict(engine, sample), sample.mask, id=sample.id)
             assert measured.sweep is not None
-            counts += measured.sweep
+            yield measured.sweep
+
+
+def false_alarms_of(counts: "SweepCounts", data: str) -> dict[str, Any]:
+    """Counts as the ``false_alarms`` of a card (see :func:`measure_false_alarms`)."""
     if not counts.targets:
         raise DataError(f"{data}: expected frames with masks and targets to calibrate on, and there are none")
     megapixels = counts.pixels / 1e6

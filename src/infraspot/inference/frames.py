@@ -11,6 +11,7 @@ from infraspot.inference.scores import scores_of
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
+    from infraspot.inference.second_look import SecondLook
 
 TILE = 1024
 OVERLAP = 128
@@ -26,6 +27,32 @@ def score_frame(
     overlap: int = OVERLAP,
 ) -> NDArray[np.float32]:
     """Score a frame at its own size.
+
+    Where the engine has a ``second_look``, it judges every candidate of the whole frame, and its scores are
+    those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`). This is the one way to
+    scores: detection, evaluation, the annotation page and calibration all take it.
+
+    Parameters and errors are those of :func:`segment_frame`.
+
+    Returns
+    -------
+    (H, W) float32 in [0, 1].
+    """
+    image = prepare_frame(image, bit_depth)
+    scores = segment_frame(engine, image, tile=tile, overlap=overlap)
+    look: SecondLook | None = getattr(engine, "second_look", None)
+    return scores if look is None else look.rescore(image, scores)
+
+
+def segment_frame(
+    engine: "Engine",
+    image: NDArray[np.float32],
+    bit_depth: int = 8,
+    *,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+) -> NDArray[np.float32]:
+    """The scores of a frame's pixels before any second look.
 
     Frames with a side over ``tile`` pixels are cut into tiles that share ``overlap`` pixels; of each tile
     only the part further than half the overlap from a cut is kept, so that a network whose view is shorter

@@ -16,7 +16,8 @@ import numpy as np
 
 from infraspot.core.errors import InputError
 from infraspot.inference.scores import check_scores, first_line
-from infraspot.weights import CARD
+from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, decode_graph
+from infraspot.weights import CARD, SECOND_LOOK
 
 LARGEST_FILE = 300_000_000  # bytes
 MOST_NODES = 15_000
@@ -45,19 +46,48 @@ def read_onnx_card(path: Path) -> str:
         If it is not ONNX, has no card, is larger than any that is loaded, or holds what infraspot never
         exports: subgraphs, functions, operators of other libraries, weights in other files.
     """
+    card = _read_text(path, CARD)
+    if card is None:
+        raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
+    return card
+
+
+def read_second_look(path: Path) -> bytes:
+    """The graph of the second look in an ONNX file; it must be as straight as the file's own.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it holds what infraspot never exports.
+    """
+    text = _read_text(path, SECOND_LOOK)
+    if text is None:
+        raise InputError(f"{path}: its card names a second look, and the file holds none; export it again")
+    try:
+        graph = decode_graph(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its second look is not written in base64: {error}") from error
+    _check(f"{path}: its second look", graph, len(graph), "")
+    return graph
+
+
+def _read_text(path: Path, key: str) -> str | None:
+    """One text of the metadata of a file whose graph is straight."""
     size = path.stat().st_size
     if not 0 < size <= LARGEST_FILE:
         raise InputError(f"{path}: expected an ONNX model of up to {LARGEST_FILE} bytes, and it has {size}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            card = _Reader(data).model(Span(0, size))
-        except (ValueError, IndexError, TypeError) as error:
-            raise InputError(f"{path}: expected an ONNX model, and reading it failed: {error}") from error
-        except _RefusedError as error:
-            raise InputError(f"{path}: {error}; infraspot runs what it exports, and nothing else") from None
-    if card is None:
-        raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
-    return card
+        return _check(path, data, size, key)
+
+
+def _check(source: object, data: mmap.mmap | bytes, size: int, key: str) -> str | None:
+    """The text of the metadata that ``key`` names, once every part of the model was seen."""
+    try:
+        return _Reader(data).model(Span(0, size), key)
+    except (ValueError, IndexError, TypeError) as error:
+        raise InputError(f"{source}: expected an ONNX model, and reading it failed: {error}") from error
+    except _RefusedError as error:
+        raise InputError(f"{source}: {error}; infraspot runs what it exports, and nothing else") from None
 
 
 class _RefusedError(Exception):
@@ -67,25 +97,25 @@ class _RefusedError(Exception):
 class _Reader:
     """Walks over the messages of an ONNX file; the numbers of their fields are those of onnx.proto."""
 
-    def __init__(self, data: mmap.mmap):
+    def __init__(self, data: mmap.mmap | bytes):
         self.data = data
         self.seen = 0
 
-    def model(self, whole: Span) -> str | None:
-        """Check a ModelProto and return the card."""
-        card, graphs = None, 0
+    def model(self, whole: Span, wanted: str) -> str | None:
+        """Check a ModelProto and return the text of the metadata that ``wanted`` names."""
+        found, graphs = None, 0
         for number, value in self._fields(whole):
             if number == 7:
                 graphs += 1
                 self._check_graph(_span(value))
             elif number == 14:
                 key, text = self._strings(_span(value), 1, 2)
-                card = text.decode() if key == CARD.encode() else card
+                found = text.decode() if key == wanted.encode() else found
             elif number in (20, 25):
                 raise _RefusedError("it holds functions or training information")
         if graphs != 1:
             raise ValueError(f"it holds {graphs} graphs")
-        return card
+        return found
 
     def _check_graph(self, graph: Span) -> None:
         nodes = 0
@@ -183,6 +213,36 @@ def try_out(path: Path, stride: int) -> None:
         If it does not load, takes and gives something else than scores of an image, answers with another
         shape or with values outside [0, 1], or asks for too much.
     """
+    side = TRIED_SIDE + -TRIED_SIDE % stride
+    frame = np.full((1, 1, side, side), 0.5, np.float32)
+    scores = _run_once(path, str(path), {"image": frame}, {"scores": 4}, f"a frame of {side}x{side}")
+    if scores.shape != (1, 1, side, side):
+        raise InputError(
+            f"{path}: expected scores of the shape {(1, 1, side, side)} for a frame of {side}x{side}, and the"
+            f" model answers with the shape {scores.shape}"
+        )
+    check_scores(scores[0, 0], (side, side), str(path))
+
+
+def try_out_second_look(path: Path, graph: bytes) -> None:
+    """Run the second look of a file once on three candidates, with the bounds of :func:`try_out`.
+
+    Raises
+    ------
+    InputError
+        If it does not load, takes and gives something else than windows and logits, or asks for too much.
+    """
+    sides = {"near": NEAR, "wide": WIDE // SHRINKING}
+    windows = {name: np.zeros((3, 1, side, side), np.float32) for name, side in sides.items()}
+    logits = _run_once(f"{path}: its second look", graph, windows, {"logits": 1}, "three candidates")
+    if logits.shape != (3,) or not np.isfinite(logits).all():
+        raise InputError(f"{path}: its second look gives no finite logit for each of three candidates")
+
+
+def _run_once(
+    source: object, graph: str | bytes, inputs: dict[str, Any], outputs: dict[str, int], what: str
+) -> Any:
+    """The only output of a graph for small inputs; the values of ``outputs`` are numbers of axes."""
     import onnxruntime
 
     _bounded_memory()
@@ -192,42 +252,35 @@ def try_out(path: Path, stride: int) -> None:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    side = TRIED_SIDE + -TRIED_SIDE % stride
     limits = onnxruntime.RunOptions()
     limits.log_severity_level = 4
     limits.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     alarm = Timer(LONGEST_TRIAL, setattr, (limits, "terminate", True))
     alarm.daemon = True
     try:
-        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        _check_ends(path, session)
+        session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+        _check_ends(source, session, {**{name: value.ndim for name, value in inputs.items()}, **outputs})
         alarm.start()
-        (scores,) = session.run(None, {"image": np.full((1, 1, side, side), 0.5, np.float32)}, limits)
+        (answer,) = session.run(None, inputs, limits)
     except InputError:
         raise
     except Exception as error:  # onnxruntime's exceptions share no public base class
         reason = f"it ran for more than {LONGEST_TRIAL:g} s" if limits.terminate else first_line(error)
         raise InputError(
-            f"{path}: expected an ONNX model, and running it on a frame of {side}x{side} failed: {reason}"
+            f"{source}: expected an ONNX model, and running it on {what} failed: {reason}"
         ) from error
     finally:
         alarm.cancel()
-    if scores.shape != (1, 1, side, side):
-        raise InputError(
-            f"{path}: expected scores of the shape {(1, 1, side, side)} for a frame of {side}x{side}, and the"
-            f" model answers with the shape {scores.shape}"
-        )
-    check_scores(scores[0, 0], (side, side), str(path))
+    return answer
 
 
-def _check_ends(path: Path, session: Any) -> None:
-    """One image in, one map of scores out, by their names, types and ranks."""
+def _check_ends(source: object, session: Any, wanted: dict[str, int]) -> None:
+    """The inputs and outputs by their names, types and numbers of axes."""
     ends = [(end.name, end.type, len(end.shape)) for end in (*session.get_inputs(), *session.get_outputs())]
-    if ends != [("image", "tensor(float)", 4), ("scores", "tensor(float)", 4)]:
-        raise InputError(
-            f"{path}: expected an ONNX model from image to scores (float, 4 axes each), and it has"
-            f" {', '.join(f'{name[:50]} ({kind}, {rank} axes)' for name, kind, rank in ends)}"
-        )
+    if ends != [(name, "tensor(float)", rank) for name, rank in wanted.items()]:
+        expected = ", ".join(f"{name} ({rank} axes)" for name, rank in wanted.items())
+        came = ", ".join(f"{name[:50]} ({kind}, {rank} axes)" for name, kind, rank in ends)
+        raise InputError(f"{source}: expected an ONNX model of {expected}, all float, and it has {came}")
 
 
 @lru_cache(maxsize=1)

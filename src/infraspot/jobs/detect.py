@@ -50,6 +50,7 @@ def detect_files(
     method: str | None = None,
     threshold: float | None = None,
     fa_per_mpx: float | None = None,
+    operating_point: str | None = None,
     sigmas: float | None = None,
     engine: str = "auto",
     threads: int = 0,
@@ -71,7 +72,7 @@ def detect_files(
     formats
         Some of ``json``, ``mask``, ``overlay``, ``prob`` (one file a frame), ``csv`` and ``coco`` (one file
         for all).
-    model, method, threshold, fa_per_mpx, sigmas, engine, threads, trust
+    model, method, threshold, fa_per_mpx, operating_point, sigmas, engine, threads, trust
         See :func:`choose_engine`.
     max_pixels, max_pages
         Larger images and longer files are refused (see :func:`infraspot.data.read_frames`).
@@ -91,6 +92,7 @@ def detect_files(
         method=method,
         threshold=threshold,
         fa_per_mpx=fa_per_mpx,
+        operating_point=operating_point,
         sigmas=sigmas,
         engine=engine,
         threads=threads,
@@ -132,6 +134,7 @@ def choose_engine(
     method: str | None = None,
     threshold: float | None = None,
     fa_per_mpx: float | None = None,
+    operating_point: str | None = None,
     sigmas: float | None = None,
     engine: str = "auto",
     threads: int = 0,
@@ -149,6 +152,8 @@ def choose_engine(
         Least score of a target pixel, in [0, 1]; the model's own by default.
     fa_per_mpx
         Or the threshold that gives this many false alarms a megapixel.
+    operating_point
+        Or the threshold that the model's card gives this name, such as ``"quiet"``.
     sigmas
         Or, for a classical method, standard deviations above the mean response.
     engine, threads, trust
@@ -163,8 +168,14 @@ def choose_engine(
     """
     from infraspot.inference.engines import ClassicalEngine
     from infraspot.inference.false_alarms import threshold_for
+    from infraspot.inference.operating_points import threshold_at
 
-    rules = {"threshold": threshold, "fa-per-mpx": fa_per_mpx, "sigmas": sigmas}
+    rules = {
+        "threshold": threshold,
+        "fa-per-mpx": fa_per_mpx,
+        "operating-point": operating_point,
+        "sigmas": sigmas,
+    }
     given = [name for name, value in rules.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"the options {' and '.join(given)} each set the threshold; give one of them")
@@ -172,6 +183,10 @@ def choose_engine(
     if method is not None:
         if model is not None:
             raise UsageError("the options model and method exclude each other; give one of them")
+        if operating_point is not None:
+            raise UsageError(
+                "a classical method has no operating points; give threshold, fa-per-mpx or sigmas"
+            )
         chosen = ClassicalEngine(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
     elif sigmas is not None:
         raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
@@ -179,6 +194,8 @@ def choose_engine(
         chosen = open_engine(model or DEFAULT_MODEL, engine=engine, threads=threads, trust=trust)
         if fa_per_mpx is not None:
             return chosen, threshold_for(fa_per_mpx, chosen.card, chosen.name)
+        if operating_point is not None:
+            return chosen, threshold_at(operating_point, chosen.card, chosen.name)
     default = float(chosen.card.get("threshold", 0.5))
     return chosen, default if threshold is None else threshold
 

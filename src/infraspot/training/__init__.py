@@ -6,6 +6,7 @@ from infraspot.training.fit import TrainingError, Watcher, fit
 from infraspot.training.lock import locked
 from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe, started_recipe
 from infraspot.training.run import Row, Run
+from infraspot.training.second_look import look_twice
 from infraspot.training.settings import Recipe
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "has_state",
     "load_recipe",
     "locked",
+    "look_twice",
     "read_state",
     "recipe_of",
     "restore_run",

@@ -13,7 +13,13 @@ from infraspot.training.run import Row, Run
 from infraspot.weights import PREPROCESSING
 
 # Where things lay on one machine is of no use on another.
-PLACES: Any = {"network": {"start"}, "data": {"path"}, "negatives": {"path"}, "unlabelled": {"path"}}
+PLACES: Any = {
+    "network": {"start"},
+    "data": {"path"},
+    "negatives": {"path"},
+    "unlabelled": {"path"},
+    "second_look": {"sets"},
+}
 
 
 def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ IMPORTS_NOTHING: Any = {
     "network": {"start"},
     "negatives": {"path", "set"},
     "unlabelled": {"path", "set"},
+    "second_look": True,
 }
 
 

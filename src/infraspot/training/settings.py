@@ -112,6 +112,30 @@ class PrunePart(Part):
     keep: float = Field(gt=0, le=1)
 
 
+class SecondLookPart(Part):
+    """``[second_look]``: a small network that judges each candidate of the trained one again.
+
+    Candidates are the components of the score map above ``level``; those above ``further_levels`` are trained
+    on too. They come from the frames of ``[data]`` and of ``sets``: folders, or sets within the folder that
+    INFRASPOT_DATA names. Targets keep the pixels above ``outline``. For each prefix of ``left_out`` a sibling
+    is trained without the frames whose names begin so, and the card says what it gives on them.
+    """
+
+    sets: list[str] = []
+    level: float = Field(default=0.2, gt=0, lt=1)
+    further_levels: list[float] = [0.05]
+    outline: float = Field(default=0.5, gt=0, lt=1)
+    widths: tuple[int, int, int] = (16, 24, 40)
+    steps: int = Field(default=1200, gt=0)
+    batch: int = Field(default=64, ge=2)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    jitter: int = Field(default=2, ge=0, le=8)
+    noise: float = Field(default=0.05, ge=0)
+    points: dict[str, float] = {"quiet": 0.8, "balanced": 0.5, "keen": 0.2}
+    left_out: list[str] = []
+
+
 class OptimiserPart(Named):
     """``[optimiser]``: a name, the learning rate, and the optimiser's own options.
 
@@ -139,13 +163,14 @@ class SchedulePart(Part):
 class TrainPart(Part):
     """``[train]``: how long, on what, and what is kept.
 
+    No epochs leave the weights as they began, which is of use before ``[second_look]``.
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
     ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
     The optimiser steps once every ``accumulate`` batches. Each batch is split over ``devices``.
     ``precision = "auto"`` is "bf16-mixed" on GPUs and CPUs that compute in bfloat16, else "32-true".
     """
 
-    epochs: int = Field(default=100, gt=0)
+    epochs: int = Field(default=100, ge=0)
     batch: int = Field(default=8, gt=0)
     accumulate: int = Field(default=1, gt=0)
     drop_last: bool = False
@@ -175,6 +200,7 @@ class Recipe(Part):
     unlabelled: FurtherPart | None = None
     loss: LossPart = LossPart()
     prune: PrunePart | None = None
+    second_look: SecondLookPart | None = None
     optimiser: OptimiserPart = OptimiserPart()
     schedule: SchedulePart = SchedulePart()
     scheme: Named = Named(name="full")

@@ -5,3 +5,6 @@ CARD = "infraspot"
 
 PREPROCESSING = "stretch"
 """How frames are brought to the network, as cards name it: see :func:`infraspot.inference.prepare_frame`."""
+
+SECOND_LOOK = "infraspot.second_look"
+"""Key of the graph of the second look, in base64, among the metadata of an ONNX file."""

@@ -5,7 +5,8 @@ A card is JSON inside a safetensors or ONNX file::
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
 
 A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one that scales
-its image has ``input`` with ``mean`` and ``std``. Keys that are not in
+its image has ``input`` with ``mean`` and ``std``. A model that looks twice has ``second_look``, and
+``operating_points`` are thresholds with names. Keys that are not in
 :class:`Card` are notes for the reader.
 """
 
@@ -79,6 +80,35 @@ class FalseAlarms(_Part):
         return curve
 
 
+class SecondLookCard(_Part):
+    """How candidates are found, judged and calibrated (see :mod:`infraspot.inference.second_look`)."""
+
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=3, max_length=3)]
+    level: float = Field(gt=0, lt=1)
+    outline: float = Field(gt=0, lt=1)
+    temperature: float = Field(ge=1e-3, le=1e3)
+    offset: float = Field(ge=-1e3, le=1e3)
+
+
+class Measured(_Part):
+    """What an operating point gave; ``clean`` is the share of frames without a false target."""
+
+    data: str = Field(max_length=1000)
+    frames: int = Field(ge=1)
+    targets: int = Field(ge=0)
+    pd: Share | None
+    false_per_frame: Amount
+    false_per_mpx: Amount
+    clean: Share
+
+
+class OperatingPoint(_Part):
+    """A threshold with a name, and what it gave."""
+
+    threshold: Share
+    measured: list[Measured] = Field(default=[], max_length=MOST_ITEMS)
+
+
 class Card(_Part):
     """What every card says."""
 
@@ -89,6 +119,10 @@ class Card(_Part):
     stride: int | None = Field(default=None, ge=1, le=1024)
     preprocessing: Literal["stretch"] = "stretch"
     false_alarms: FalseAlarms | None = None
+    second_look: SecondLookCard | None = None
+    operating_points: dict[Annotated[str, Field(max_length=50)], OperatingPoint] = Field(
+        default={}, max_length=MOST_ITEMS
+    )
 
 
 def parse_card(text: str, source: object, trust: Collection[str] | str = ()) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from infraspot.core.errors import InputError
 from infraspot.core.files import replacing
@@ -21,6 +21,7 @@ from infraspot.networks import SegmentationNetwork
 from infraspot.weights import CARD
 from infraspot.weights.building import build_network, sketch_network
 from infraspot.weights.card import parse_card
+from infraspot.weights.second_look import PREFIX, SecondLookNetwork
 
 LONGEST_HEADER = 8_000_000  # bytes
 MOST_TENSORS = 40_000
@@ -83,19 +84,48 @@ def load_network(
     card = read_card(path, trust=trust)
     spec = card["network"]
     try:
-        _check_tensors(path, sketch_network(spec))
+        _check_tensors(path, sketch_network(spec), apart=PREFIX if card.get("second_look") else None)
         network = build_network(spec)
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(_without(PREFIX, load_file(path)))
         _try_out(network.eval())
     except InputError:
         raise
     except Exception as error:  # constructors raise what they like at options that nobody foresaw
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(f"{path}: the weights do not fit the network {spec['name']!r}: {reason}") from error
+    _check_finite(path, network)
+    return network, card
+
+
+def load_second_look(path: Path | str, card: Mapping[str, Any]) -> SecondLookNetwork | None:
+    """The network of the second look in a weight file, set to evaluation; None where the card names none.
+
+    Raises
+    ------
+    InputError
+        If its tensors do not fit the card or are not finite.
+    """
+    if not card.get("second_look"):
+        return None
+    network = SecondLookNetwork(card["second_look"]["widths"])
+    try:
+        _check_tensors(path, network, prefix=PREFIX)
+        tensors = load_file(path)
+        network.load_state_dict({name: tensors[PREFIX + name] for name in network.state_dict()})
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{path}: the weights do not fit the second look of its card: {error}") from error
+    _check_finite(path, network)
+    return network.eval()
+
+
+def _without(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+
+
+def _check_finite(path: Path | str, network: nn.Module) -> None:
     broken = next((key for key, value in network.state_dict().items() if not value.isfinite().all()), None)
     if broken is not None:
         raise InputError(f"{path}: the weights {broken!r} are not finite numbers; the file is of no use")
-    return network, card
 
 
 def _check_header(path: Path) -> None:
@@ -106,11 +136,18 @@ def _check_header(path: Path) -> None:
         raise ValueError(f"its header would be {length} bytes long")
 
 
-def _check_tensors(path: Path | str, expected: SegmentationNetwork) -> None:
-    """Compare the names, shapes and types of a file's tensors with the network's, without loading them."""
-    wanted = expected.state_dict()
+def _check_tensors(
+    path: Path | str, expected: nn.Module, *, prefix: str = "", apart: str | None = None
+) -> None:
+    """Compare the names, shapes and types of a file's tensors with the network's, without loading them.
+
+    Only tensors whose names begin with ``prefix`` count, and none whose name begins with ``apart``.
+    """
+    wanted = {prefix + name: tensor for name, tensor in expected.state_dict().items()}
     with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
+        names = {name for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        if apart is not None:
+            names = {name for name in names if not name.startswith(apart)}
         if len(names) > MOST_TENSORS:
             raise ValueError(f"{len(names)} tensors; at most {MOST_TENSORS} are read")
         _refuse("keys without a place", names - wanted.keys())

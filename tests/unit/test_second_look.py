@@ -1,0 +1,270 @@
+"""The second look: windows, the map that it writes, its files, its stage of training."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from infraspot.cli.main import main
+from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.sample import Sample
+from infraspot.data import write_dataset
+from infraspot.inference import predict, score_frame
+from infraspot.inference.engines import OnnxEngine, TorchEngine, open_engine
+from infraspot.inference.export import export_onnx
+from infraspot.inference.operating_points import measure_points, threshold_at
+from infraspot.inference.second_look import SecondLook, cut_windows, frame_for_windows
+from infraspot.networks import NETWORKS
+from infraspot.training.calibration import calibrate, calibration_error
+from infraspot.training.second_look import find_examples
+from infraspot.weights.files import load_network, load_second_look, read_card, save_weights
+from infraspot.weights.second_look import SecondLookNetwork, with_second_look
+
+LOOK = {"level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0}
+OPTIONS = {"widths": [4, 4, 4, 4], "depths": [1, 1, 1, 1], "full_width": 2}
+CARD = {
+    "network": {"name": "compact", "options": OPTIONS},
+    "threshold": 0.5,
+    "second_look": {**LOOK, "widths": [2, 3, 4], "temperature": 1.5, "offset": -0.25},
+}
+
+
+def brightest(near, wide):
+    """Logits by the middle of the window: whoever stands out of its surroundings is a target."""
+    return near[:, 0, 16, 16] - 3
+
+
+class Given:
+    """Its scores are the frame itself."""
+
+    name = "given"
+    card: ClassVar[dict] = {}
+    second_look = SecondLook(LOOK, brightest, "given")
+
+    def score(self, image):
+        return image
+
+
+def scene(shape=(60, 80)):
+    """A point that stands out, the same value on a plateau, and one that is only half as sure."""
+    frame = np.zeros(shape, np.float32)
+    frame[10, 10] = 0.9
+    frame[9:12, 11] = 0.4
+    frame[20:60, 40:80] = 0.9
+    frame[50, 5:7] = (0.3, 0.4)
+    return frame
+
+
+def test_every_pixel_of_a_target_gets_the_score_of_the_second_look():
+    frame = scene()
+    scores = score_frame(Given(), frame)
+    high, low, faint = scores[10, 10], scores[40, 60], scores[50, 5]
+    assert 0.9 < high < 1
+    assert low < 0.1, "the plateau has no middle that stands out"
+    assert (scores[9:12, 11] == 0).all(), "pixels under the outline are no part of a target"
+    assert scores[50, 6] == faint > 0.5, "a candidate without a pixel above the outline keeps them all"
+    assert set(np.unique(scores)) == {0, high, low, faint}
+    found = predict(Given(), Sample("f", frame)).find_targets(0.5)
+    assert {(target.x, target.y, target.area) for target in found} == {(10, 10, 1), (5.5, 50, 2)}
+
+
+def test_the_second_look_sees_the_whole_frame_however_it_is_cut():
+    frame = np.tile(scene(), (3, 3))
+    np.testing.assert_array_equal(
+        score_frame(Given(), frame), score_frame(Given(), frame, tile=96, overlap=32)
+    )
+
+
+def test_a_frame_without_candidates_scores_nothing():
+    assert not score_frame(Given(), np.zeros((5, 7), np.float32)).any()
+
+
+def test_windows_are_centred_normalised_and_repeat_the_border(rng):
+    image = rng.random((40, 50)).astype(np.float32)
+    near, wide = cut_windows(frame_for_windows(image), np.array([[0.0, 0.0], [20.4, 29.6]]))
+    assert near.shape == (2, 1, 32, 32)
+    assert wide.shape == (2, 1, 64, 64)
+    part = image[4:36, 14:46]
+    np.testing.assert_allclose(near[1, 0], (part - part.mean()) / (part.std() + 0.003), atol=1e-4)
+    assert np.unique(near[0, 0, :17, :17]).size == 1
+    assert abs(wide.mean((1, 2, 3))).max() < 1e-5
+
+
+@pytest.mark.parametrize("answer", [np.zeros(5), np.array([np.nan]), np.zeros((1, 1))])
+def test_a_broken_second_look_is_no_empty_sky(answer):
+    frame = np.zeros((9, 9), np.float32)
+    frame[4, 4] = 1
+    with pytest.raises(InputError, match="second look of odd answers"):
+        SecondLook(LOOK, lambda near, wide: answer, "odd").rescore(frame, frame)
+
+
+@pytest.fixture
+def networks():
+    torch.manual_seed(0)
+    look = SecondLookNetwork([2, 3, 4], norms=True).train()
+    look(torch.rand(8, 1, 32, 32), torch.rand(8, 1, 64, 64))
+    return NETWORKS["compact"](**OPTIONS).eval(), look.eval()
+
+
+def test_folding_the_norms_changes_nothing_but_rounding(networks):
+    look = networks[1]
+    windows = torch.rand(4, 1, 32, 32), torch.rand(4, 1, 64, 64)
+    torch.testing.assert_close(look.folded()(*windows), look(*windows), atol=5e-3, rtol=5e-3)
+
+
+def test_weights_and_graph_carry_the_second_look(networks, tmp_path, rng):
+    network, look = networks[0], networks[1].folded()
+    save_weights(tmp_path / "w.safetensors", with_second_look(network.state_dict(), look), CARD)
+    loaded, card = load_network(tmp_path / "w.safetensors")
+    again = load_second_look(tmp_path / "w.safetensors", card)
+    assert export_onnx(loaded, card, tmp_path / "w.onnx", second_look=again) < 1e-4
+    onnx, plain = OnnxEngine(tmp_path / "w.onnx"), open_engine(str(tmp_path / "w.safetensors"))
+    image, places = rng.random((50, 60)).astype(np.float32), np.array([[3.0, 4.0], [25.0, 55.0]])
+    reference = TorchEngine(network, CARD, "t", look).second_look.probabilities(image, places)
+    for engine in (onnx, plain):
+        np.testing.assert_allclose(engine.second_look.probabilities(image, places), reference, atol=1e-5)
+
+
+def test_weights_without_a_second_look_work_as_before(networks, tmp_path):
+    card = {key: value for key, value in CARD.items() if key != "second_look"}
+    save_weights(tmp_path / "w.safetensors", networks[0].state_dict(), card)
+    assert open_engine(str(tmp_path / "w.safetensors")).second_look is None
+    export_onnx(networks[0], card, tmp_path / "w.onnx")
+    assert OnnxEngine(tmp_path / "w.onnx").second_look is None
+
+
+def test_an_operating_point_is_a_name_for_a_threshold():
+    card = {"operating_points": {"quiet": {"threshold": 0.8}, "keen": {"threshold": 0.2}}}
+    assert threshold_at("keen", card, "m") == 0.2
+    with pytest.raises(UsageError, match=r"quite.*did you mean.*quiet"):
+        threshold_at("quite", card, "m")
+    with pytest.raises(UsageError, match="names no operating points"):
+        threshold_at("quiet", {}, "m")
+
+
+def test_points_are_measured_by_hand():
+    class Plain(Given):
+        second_look = None
+
+    first, second = np.zeros((10, 100), np.float32), np.zeros((10, 100), np.float32)
+    first[5, 5], first[5, 50], first[5, 90], second[5, 50] = 0.9, 0.6, 0.7, 0.3
+    mask = np.zeros((10, 100), bool)
+    mask[5, 5] = mask[5, 90] = True
+    samples = [Sample("a", first, mask), Sample("b", second, np.zeros_like(mask))]
+    card = measure_points(Plain(), {"made up": samples}, {"quiet": 0.65, "keen": 0.25})
+    assert card["operating_points"]["keen"] == {
+        "threshold": 0.25,
+        "measured": [
+            {
+                "data": "made up",
+                "frames": 2,
+                "targets": 2,
+                "pd": 1.0,
+                "false_per_frame": 1.0,
+                "false_per_mpx": 1000.0,
+                "clean": 0.0,
+            }
+        ],
+    }
+    assert card["operating_points"]["quiet"]["measured"][0]["clean"] == 1.0
+    assert card["false_alarms"]["targets"] == 2
+
+
+def test_calibration_finds_the_curve_that_the_truth_was_drawn_from(rng):
+    logits = rng.normal(0, 4, 20000)
+    true = rng.random(20000) < 1 / (1 + np.exp(-(logits - 1) / 2.5))
+    temperature, offset = calibrate(logits, true)
+    assert temperature == pytest.approx(2.5, rel=0.05)
+    assert offset == pytest.approx(-1, abs=0.15)
+    error, bins = calibration_error(1 / (1 + np.exp(-(logits + offset) / temperature)), true)
+    assert error < 0.02
+    assert sum(row[2] for row in bins) == 20000
+
+
+def test_calibration_error_is_the_mean_gap_between_said_and_seen():
+    error, bins = calibration_error(np.array([0.9, 0.9, 0.9, 0.1]), np.array([True, True, False, False]))
+    assert error == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.1)
+    assert bins == [[0.1, 0.0, 1], [0.9, 0.6667, 3]]
+
+
+def spotted(count, seed):
+    """Frames with four bright spots, of which the first is a target."""
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        image = (0.3 + 0.01 * rng.standard_normal((120, 140))).astype(np.float32)
+        mask = np.zeros(image.shape, bool)
+        for number, (y, x) in enumerate([(30, 30), (30, 100), (90, 30), (90, 100)]):
+            place = slice(y, y + 3), slice(x, x + 3)
+            image[place] += 0.3
+            mask[place] = number == 0
+        yield Sample(f"{'cam' if k % 2 else 'day'}{seed}-{k}", image.clip(0, 1), mask)
+
+
+@pytest.fixture(scope="module")
+def looked_twice(tmp_path_factory):
+    """A run folder: a second look for the packaged weights."""
+    folder = tmp_path_factory.mktemp("stage")
+    samples = [*spotted(4, 0), *spotted(4, 1)]
+    ids = [sample.id for sample in samples]
+    write_dataset(folder / "data", samples, splits={"train": ids[:4], "val": ids[4:], "test": []})
+    options = ("steps=3", "batch=4", "widths=[2,2,2]", "left_out=['cam']", "points={balanced=0.4, keen=0.1}")
+    changes = [word for option in options for word in ("--set", f"second_look.{option}")]
+    arguments = ["--start", "compact-sirst1", "--data", str(folder / "data"), "--out", str(folder / "run")]
+    assert main(["train", "second_look", *arguments, *changes]) == 0
+    return folder
+
+
+def test_a_stage_of_its_own_gives_existing_weights_a_second_look(looked_twice, capsys):
+    card = read_card(looked_twice / "run/last.safetensors")
+    assert card["threshold"] == 0.4
+    measured = card["operating_points"]["keen"]["measured"]
+    assert [(row["data"], row["frames"]) for row in measured] == [("data val", 4), ("cam*, left out", 4)]
+    assert card["second_look_trained"]["candidates"][0] >= 4
+    before, _ = load_network(looked_twice / "run/last.safetensors")
+    packaged = open_engine(engine="torch")
+    frame = next(iter(spotted(1, 5))).image
+    np.testing.assert_allclose(TorchEngine(before, {}, "t").score(frame), packaged.score(frame), atol=1e-6)
+
+
+def test_the_stage_is_the_same_again_when_it_is_resumed(looked_twice):
+    first = (looked_twice / "run/last.safetensors").read_bytes()
+    assert main(["train", "--resume", "--out", str(looked_twice / "run")]) == 0
+    assert (looked_twice / "run/last.safetensors").read_bytes() == first
+
+
+def test_detection_takes_the_operating_point_and_its_default(looked_twice, tmp_path, capsys):
+    frames = [str(looked_twice / "data/images"), "--out", str(tmp_path), "--format", "json"]
+    model = ["--model", str(looked_twice / "run")]
+    for option, threshold in (([], "0.4"), (["--operating-point", "keen"], "0.1")):
+        assert main(["detect", *frames, *model, *option]) == 0
+        assert f"threshold {threshold}\n" in capsys.readouterr().out
+    assert main(["detect", *frames, *model, "--operating-point", "kean"]) == 2
+    assert "did you mean 'keen'" in capsys.readouterr().err
+    assert main(["detect", *frames, "--method", "tophat", "--operating-point", "keen"]) == 2
+    assert "has no operating points" in capsys.readouterr().err
+
+
+def test_an_export_carries_the_second_look_and_a_pruned_network_leaves_it_behind(looked_twice, tmp_path):
+    out = tmp_path / "w.onnx"
+    assert main(["export", str(looked_twice / "run"), "--out", str(out)]) == 0
+    frame = next(iter(spotted(1, 7))).image
+    one, other = (
+        score_frame(open_engine(str(out.with_suffix(end))), frame) for end in (".onnx", ".safetensors")
+    )
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    pruned = tmp_path / "p.safetensors"
+    assert main(["prune", str(looked_twice / "run"), "--keep", "0.9", "--out", str(pruned)]) == 0
+    assert open_engine(str(pruned)).second_look is None
+
+
+def test_no_epochs_and_no_weights_to_begin_with_are_a_sentence(looked_twice, tmp_path, capsys):
+    arguments = ["--data", str(looked_twice / "data"), "--out", str(tmp_path / "run")]
+    assert main(["train", "second_look", *arguments]) == 2
+    assert "add --start" in capsys.readouterr().err
+
+
+def test_candidates_of_one_kind_teach_nothing():
+    frame = np.zeros((9, 9), np.float32)
+    with pytest.raises(DataError, match="with and without a target, and of 0 there are 0 with one"):
+        find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], [0.2])

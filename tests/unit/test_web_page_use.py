@@ -1,5 +1,6 @@
 """The annotation page as a person uses it: keys, questions, tiny targets, damaged frames, slow methods."""
 
+import re
 import threading
 import time
 
@@ -141,10 +142,7 @@ def test_a_click_on_a_row_shows_its_target_in_the_middle(page, server):
     rows.nth(1).click()
     box = page.locator("#view").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    shown = page.locator("#readout").inner_text().split("=")[0]
-    x, y = (int(part) for part in shown.split(","))
-    assert abs(x - 20) <= 2
-    assert abs(y - 80) <= 2
+    expect(page.locator("#readout")).to_have_text(re.compile(r"^(1[89]|2[0-2]), (7[89]|8[0-2]) "))
 
 
 def test_j_goes_to_the_next_doubtful_target_and_on_to_later_images(page, server):

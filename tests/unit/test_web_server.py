@@ -12,7 +12,8 @@ from infraspot.web.background import Background
 from infraspot.web.runs import Patch, to_mask
 from infraspot.web.server import MAX_BODY, make_app
 from infraspot.web.session import LEASE_SECONDS, RefusedError, Session
-from infraspot.web.transfer import EXPORTS, take_in
+from infraspot.web.taking_in import take_in
+from infraspot.web.transfer import EXPORTS
 
 TOKEN, PORT = "a-token", 8000
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -256,10 +257,10 @@ def test_what_was_exported_can_be_taken_in_again(client, session, folder, tmp_pa
     single = {"points": "points.json", "label-studio": "label-studio.json"}
     source = session.out / form / single[form] if form in single else session.out / form
     fresh = Session(folder, tmp_path / "fresh")
-    assert take_in(fresh, source).startswith("1 images taken in")
+    assert take_in(fresh, source).sentence.startswith("1 images taken in")
     found = sorted((round(t.y), round(t.x)) for t in fresh.state("one")[0].targets)
     assert found == [(20, 30), (40, 60)]
-    assert take_in(fresh, source) == "0 images taken in, 1 left as they were"
+    assert take_in(fresh, source).sentence.startswith("0 images taken in, 1 left as they were")
     fresh.journal.close()
 
 

@@ -4,6 +4,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 @click.option(
     "--import",
     "imported",
-    help="First take targets in: results of `infraspot detect`, a data set, a points file, or an export.",
+    help="First take targets in: results of `infraspot detect`, a data set, points, an export. With --no-open"
+    " nothing else.",
 )
 @click.option("--export", "formats", help="Comma-separated formats to write, without starting the page.")
 def command(
@@ -44,6 +46,9 @@ def command(
 ) -> int:
     """Mark targets with one click each; every action is on disk before it is shown.
 
+    A loop: `detect` finds, `annotate --import` takes that in to be corrected, `--export dataset` writes what
+    `train --data` takes, and `annotate --model` proposes with what was trained.
+
     The page answers on this machine only. Nothing is written into FOLDER. Stop with Ctrl-C and go on at any
     time; the journal keeps everything.
     """
@@ -53,19 +58,17 @@ def command(
     engine = _open_model(model, trust)
     images = Path(folder)
     session = Session(images, Path(out) if out else images.with_name(f"{images.resolve().name}.annotation"))
-    for sentence in session.skipped:
-        warn(sentence)
-    if session.journal.notice:
-        warn(session.journal.notice)
-    if imported:
-        from infraspot.web.transfer import take_in
-
-        say(take_in(session, Path(imported)))
-    if formats:
-        return _export(session, formats)
-    if imported and not open_browser:
-        return 0
-    return _serve(session, port, open_browser, engine)
+    with closing(session.journal):
+        for sentence in session.skipped:
+            warn(sentence)
+        if session.journal.notice:
+            warn(session.journal.notice)
+        status = _take_in(session, Path(imported)) if imported else 0
+        if formats:
+            return max(status, _export(session, formats))
+        if imported and not open_browser:
+            return status
+        return _serve(session, port, open_browser, engine)
 
 
 def _open_model(model: str | None, trust: Sequence[str]) -> "Engine | None":
@@ -76,6 +79,16 @@ def _open_model(model: str | None, trust: Sequence[str]) -> "Engine | None":
 
     say(f"loading {model}")
     return open_engine(model, threads=1, trust=trust)
+
+
+def _take_in(session: "Session", path: Path) -> int:
+    from infraspot.web.taking_in import take_in
+
+    taken = take_in(session, path)
+    say(taken.sentence)
+    for problem in taken.problems:
+        fail(problem)
+    return 1 if taken.problems else 0
 
 
 def _export(session: "Session", formats: str) -> int:

@@ -61,6 +61,17 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
         )
 
 
+def is_untouched(folder: Path) -> bool:
+    """Whether a folder holds exactly what an export wrote there."""
+    written = _manifest(folder)
+    return bool(written) and written == _digests(folder)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether an export wrote this folder, whatever became of it since."""
+    return (folder / MANIFEST).is_file()
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file, by its path within the folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())

@@ -39,8 +39,8 @@ class Patch(BaseModel):
         view |= inside[: view.shape[0], : view.shape[1]]
 
 
-def to_patch(mask: NDArray[Any]) -> Patch:
-    """The patch of a (H, W) mask, cut to the smallest box that holds it."""
+def to_patch(mask: NDArray[Any], corner: tuple[int, int] = (0, 0)) -> Patch:
+    """The patch of a (H, W) mask, cut to its smallest box; its first pixel lies at ``corner`` (x, y)."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return Patch(box=(0, 0, 0, 0), runs=[])
@@ -48,7 +48,8 @@ def to_patch(mask: NDArray[Any]) -> Patch:
     flat = np.concatenate([[False], mask[y0:y1, x0:x1].astype(bool).ravel()])
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     edges = np.concatenate([[0], changes, [flat.size - 1]])
-    return Patch(box=(x0, y0, x1, y1), runs=np.diff(edges).tolist())
+    left, top = corner
+    return Patch(box=(left + x0, top + y0, left + x1, top + y1), runs=np.diff(edges).tolist())
 
 
 def to_mask(patches: Sequence[Patch], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -1,28 +1,30 @@
-"""Annotations out of the journal and into it, in the formats of the field."""
+"""Annotations out of the journal, in the formats of the field."""
 
 import csv
 import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from infraspot.annotators import annotate
-from infraspot.core.errors import DataError, InfraspotError, InputError
+from infraspot.core.errors import DataError, InfraspotError
 from infraspot.core.files import write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
-from infraspot.data import open_dataset, read_points, write_mask, write_points
+from infraspot.data import write_dataset, write_mask, write_points
 from infraspot.data.conversion import convert
-from infraspot.web.actions import Action, MarkedTarget, PutTarget, SetSky, SetStatus, State
+from infraspot.data.inspection import Inspection, pixel_digest
+from infraspot.data.splitting import stratified_split
+from infraspot.web.actions import State
 from infraspot.web.export_folder import fresh_folder
-from infraspot.web.label_studio import label_studio_task, read_label_studio
-from infraspot.web.runs import to_mask, to_patch
+from infraspot.web.label_studio import label_studio_task
+from infraspot.web.marks import write_marks
+from infraspot.web.runs import to_mask
 from infraspot.web.session import Session
 
-WINDOW = "import"
+# Of the settled images, to train on and to validate on.
+SHARES = {"train": 4, "val": 1}
 ANNOTATED = ("done", "empty", "doubtful")
 
 
@@ -112,6 +114,31 @@ def _drawn_apart(sample: Sample) -> Sample:
     return sample if apart else sample.replace(mask=None)
 
 
+def _dataset(session: Session, folder: Path) -> Exported:
+    """Images, masks, sky, boxes, clicks and split lists: what `infraspot train --data` takes as it is."""
+    found = annotated(session)
+    splits = _splits(found.samples)
+    write_dataset(folder, found.samples, splits=splits)
+    counts = ", ".join(
+        f"{len(ids)} to {what}" for ids, what in zip(splits.values(), ("train", "validate"), strict=True)
+    )
+    summary = _summary(session, found)
+    return Exported(f"{summary.sentence} ({counts})", summary.problems)
+
+
+def _splits(samples: Sequence[Sample]) -> dict[str, list[str]]:
+    """Lists of images that are alike in number and size of targets; twins stay together."""
+    inspections = []
+    for sample in samples:
+        assert sample.mask is not None
+        areas = find_components(sample.mask).areas.astype(np.float64)
+        inspections.append(Inspection(sample.id, digest=pixel_digest(sample.image), areas=areas))
+    train, val = stratified_split(inspections, list(SHARES.values()), seed=0)
+    if not val and len(train) > 1:
+        val = [train.pop()]
+    return dict(zip(SHARES, (train, val), strict=True))
+
+
 def _masks(session: Session, folder: Path) -> Exported:
     found = annotated(session)
     for sample in found.samples:
@@ -158,103 +185,33 @@ def _timing(session: Session, folder: Path) -> Exported:
     return Exported(f"{len(seconds)} images, {total_targets} targets, {spent:.0f} s{pace}")
 
 
-def _replacing(write: Export) -> Export:
-    """The same export in place of the last one (see :func:`infraspot.web.export_folder.fresh_folder`)."""
+def _replacing(write: Export, marks: bool = True) -> Export:
+    """The same export in place of the last one (see :func:`infraspot.web.export_folder.fresh_folder`).
+
+    With ``marks``, the marks themselves lie beside it, so that it can be taken in again exactly.
+    """
 
     def export(session: Session, folder: Path) -> Exported:
         with fresh_folder(folder) as fresh:
-            return write(session, fresh)
+            exported = write(session, fresh)
+            if marks:
+                states = {image: session.state(image)[0] for image in session.images}
+                write_marks(
+                    fresh, {image: state for image, state in states.items() if state.status in ANNOTATED}
+                )
+            return exported
 
     return export
 
 
 EXPORTS: Mapping[str, Export] = {
+    "dataset": _replacing(_dataset),
     "masks": _replacing(_masks),
     "points": _replacing(_points),
     "coco": _replacing(_form("coco")),
     "yolo": _replacing(_form("yolo")),
     "voc": _replacing(_form("voc")),
     "label-studio": _replacing(_label_studio),
-    "timing": _replacing(_timing),
+    "timing": _replacing(_timing, marks=False),
 }
 """Each writes what is finished now into a folder, in place of the last export, and says what that is."""
-
-
-def take_in(session: Session, path: Path) -> str:
-    """Put the annotation of a data set, a points file or an export into the journal.
-
-    Images that were worked on already stay as they are. Points and boxes become masks by the default
-    annotator, and such images stay open, so that a person looks at them.
-
-    Raises
-    ------
-    InputError, DataError
-        If the file cannot be read, or names no image of this folder.
-    """
-    taken = kept = 0
-    for sample in _incoming(session, path):
-        if session.journal.history(sample.id).version:
-            kept += 1
-            continue
-        for action in _actions(sample):
-            session.journal.add(sample.id, WINDOW, action)
-        taken += 1
-    if not taken + kept:
-        raise DataError(f"{path}: names none of the {len(session.images)} images in {session.folder}")
-    return f"{taken} images taken in, {kept} left as they were"
-
-
-def _incoming(session: Session, path: Path) -> Iterator[Sample]:
-    points = _points_of(path) if path.is_file() else None
-    if points is None:
-        yield from (sample for sample in open_dataset(path) if sample.id in session.images)
-        return
-    for image, clicks in points.items():
-        if image in session.images:
-            frame = session.frame(image)
-            yield Sample(image, frame.image, points=clicks, bit_depth=frame.bit_depth)
-
-
-def _points_of(path: Path) -> dict[str, np.ndarray] | None:
-    """The clicks in a file, or None for a file that is a data set of its own (COCO)."""
-    if path.suffix.lower() == ".csv":
-        return read_points(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected JSON or CSV, and reading it failed: {error}") from error
-    if isinstance(content, list):
-        return read_label_studio(path)
-    return None if "images" in content and "annotations" in content else read_points(path)
-
-
-def _actions(sample: Sample) -> Iterator[Action]:
-    if sample.sky is not None:
-        yield SetSky(patch=to_patch(sample.sky))
-    if sample.mask is not None:
-        parts = find_components(sample.mask)
-        for number in range(len(parts)):
-            y, x = parts.centroids[number]
-            patch = to_patch(parts.labels == number + 1)
-            yield PutTarget(target=MarkedTarget(id=number + 1, x=x, y=y, method="import", patch=patch))
-        yield SetStatus(status="done" if len(parts) else "empty")
-        return
-    points = sample.points
-    if points is None and sample.boxes is not None:
-        points = (sample.boxes[:, [1, 0]] + sample.boxes[:, [3, 2]] - 1) / 2
-    for number, (y, x) in enumerate(() if points is None else points, 1):
-        found = annotate(sample.image, np.array([[y, x]]))
-        click = found.clicks[0]
-        yield PutTarget(
-            target=MarkedTarget(
-                id=number,
-                x=x,
-                y=y,
-                method="profile",
-                level=click.level,
-                confidence=click.confidence,
-                patch=to_patch(found.mask),
-            )
-        )
-    if points is not None and not len(points):
-        yield SetStatus(status="empty")

@@ -374,7 +374,7 @@ const KEYS = {
 
 // A key that comes while an image opens is meant for that image.
 function keyWork(name) {
-  if (page.opening) return () => inTurn(() => keyWork(name)?.());
+  if (page.opening) return () => inTurn(() => void keyWork(name)?.());
   if (name !== "n") page.asked = null;
   const method = $("method").options[Number(name) - 1]?.value;
   if (method && page.state && view.frame) return () => useMethod(method);

@@ -267,4 +267,4 @@ def test_no_epochs_and_no_weights_to_begin_with_are_a_sentence(looked_twice, tmp
 def test_candidates_of_one_kind_teach_nothing():
     frame = np.zeros((9, 9), np.float32)
     with pytest.raises(DataError, match="with and without a target, and of 0 there are 0 with one"):
-        find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], [0.2])
+        find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], 0.2)

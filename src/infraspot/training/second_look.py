@@ -24,7 +24,7 @@ from infraspot.inference import Engine, prepare_frame
 from infraspot.inference.engines import locate, open_engine, torch_look
 from infraspot.inference.frames import segment_frame
 from infraspot.inference.operating_points import DEFAULT_POINT, measure_points
-from infraspot.inference.second_look import WIDE, windows_of
+from infraspot.inference.second_look import WIDE, frame_for_windows, windows_of
 from infraspot.training.calibration import calibrate, describe_calibration
 from infraspot.training.run import Run
 from infraspot.training.settings import FurtherPart, SecondLookPart
@@ -33,7 +33,6 @@ from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
-MARGIN = 8  # pixels around a window, for jitter
 SMOOTHING = 0.02
 
 T = TypeVar("T")
@@ -48,88 +47,73 @@ class Examples:
     Attributes
     ----------
     patches
-        (N, 144, 144) float16 in [0, 1], the wide window and a margin.
+        (N, 128, 128) float16 in [0, 1].
     true
         (N,) bool: the candidate is within 3 pixels of a true target, or overlaps one.
-    levels
-        (N,) float64, of the score map.
     frames
         (N,) names.
     """
 
     patches: NDArray[np.float16]
     true: NDArray[np.bool_]
-    levels: NDArray[np.float64]
     frames: NDArray[np.str_]
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Examples":
-        return Examples(self.patches[chosen], self.true[chosen], self.levels[chosen], self.frames[chosen])
+        return Examples(self.patches[chosen], self.true[chosen], self.frames[chosen])
 
     def begin_with(self, prefix: str) -> NDArray[np.bool_]:
         """(N,) bool: the frame's name begins with ``prefix``."""
         return np.char.startswith(self.frames, prefix)
 
 
-def find_examples(engine: Engine, samples: Iterable[Sample], levels: Sequence[float]) -> Examples:
-    """Every candidate of an engine at each level, in frames with masks.
+def find_examples(engine: Engine, samples: Iterable[Sample], level: float) -> Examples:
+    """Every candidate of an engine in frames with masks: the components of its score map above ``level``.
 
     Raises
     ------
     DataError
         If there are none with a target, or none without.
     """
-    found = [
-        row for sample in samples if sample.mask is not None for row in _of_frame(engine, sample, levels)
-    ]
+    found = [row for sample in samples if sample.mask is not None for row in _of_frame(engine, sample, level)]
     true = np.array([row[1] for row in found], bool)
     if not len(true) or true.all() or not true.any():
         raise DataError(
             f"a second look learns from candidates with and without a target, and of {len(true)} there are"
             f" {true.sum()} with one; name frames without targets in second_look.sets"
         )
-    patches, _, heights, names = zip(*found, strict=True)
-    return Examples(np.stack(patches), true, np.array(heights), np.array(names))
+    patches, _, names = zip(*found, strict=True)
+    return Examples(np.stack(patches), true, np.array(names))
 
 
 def _of_frame(
-    engine: Engine, sample: Sample, levels: Sequence[float]
-) -> Iterator[tuple[NDArray[np.float16], bool, float, str]]:
+    engine: Engine, sample: Sample, level: float
+) -> Iterator[tuple[NDArray[np.float16], bool, str]]:
     image = prepare_frame(sample.image, sample.bit_depth)
-    scores = segment_frame(engine, image)
+    found = find_components(segment_frame(engine, image) > level)
     assert sample.mask is not None
     truth = find_components(sample.mask)
-    side = WIDE + 2 * MARGIN
-    framed = np.pad(image, side // 2, mode="edge")
-    for level in levels:
-        found = find_components(scores > level)
-        for number, place in enumerate(found.centroids):
-            near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
-            x0, y0, x1, y1 = found.boxes[number]
-            covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
-            y, x = np.rint(place).astype(int)
-            patch = framed[y : y + side, x : x + side].astype(np.float16)
-            yield patch, bool(near or covers), level, sample.id
+    framed = frame_for_windows(image)
+    for number, place in enumerate(found.centroids):
+        near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
+        x0, y0, x1, y1 = found.boxes[number]
+        covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
+        y, x = np.rint(place).astype(int)
+        yield framed[y : y + WIDE, x : x + WIDE].astype(np.float16), bool(near or covers), sample.id
 
 
 def fit_network(
     examples: Examples, part: SecondLookPart, seed: int, progress: Progress[int]
 ) -> SecondLookNetwork:
-    """Train the network on as many candidates with a target as without, in every batch.
-
-    Frames with many false candidates count as one: a frame is drawn, then a candidate of it.
-    """
+    """Train the network on as many candidates with a target as without, in every batch."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = SecondLookNetwork(part.widths, norms=True).train()
     optimiser = torch.optim.AdamW(network.parameters(), part.lr, weight_decay=part.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, part.steps)
-    true = np.flatnonzero(examples.true)
-    false = [np.flatnonzero(~examples.true & (examples.frames == f)) for f in np.unique(examples.frames)]
-    false = [members for members in false if len(members)]
+    true, false = np.flatnonzero(examples.true), np.flatnonzero(~examples.true)
     half = part.batch // 2
     for _ in progress(range(part.steps), part.steps, "second look"):
-        drawn = [int(rng.choice(false[k])) for k in rng.integers(len(false), size=half)]
-        chosen = np.concatenate([rng.choice(true, half), drawn])
+        chosen = np.concatenate([rng.choice(true, half), rng.choice(false, half)])
         near, wide = windows_of(_augmented(examples.patches[chosen], part, rng))
         labels = torch.from_numpy(examples.true[chosen].astype(np.float32))
         logits = network(torch.from_numpy(near), torch.from_numpy(wide))
@@ -144,10 +128,8 @@ def fit_network(
 def _augmented(
     patches: NDArray[np.float16], part: SecondLookPart, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Wide windows around places that are off by a little, with noise, mirrored and transposed."""
-    corners = MARGIN + rng.integers(-part.jitter, part.jitter + 1, (len(patches), 2))
-    pairs = zip(patches, corners, strict=True)
-    whole = np.stack([patch[y : y + WIDE, x : x + WIDE] for patch, (y, x) in pairs]).astype(np.float32)
+    """The surroundings with noise, mirrored and transposed."""
+    whole = patches.astype(np.float32)
     strength = part.noise * rng.random((len(whole), 1, 1)) * whole.std((1, 2), keepdims=True)
     whole += strength.astype(np.float32) * rng.standard_normal(whole.shape, np.float32)
     for axis in (1, 2):
@@ -158,11 +140,10 @@ def _augmented(
 
 def answers_of(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float32]:
     """(N,) logits of the candidates as they are."""
-    whole = slice(MARGIN, MARGIN + WIDE)
     answers = []
     with torch.inference_mode():
         for first in range(0, len(examples.true), 64):
-            patches = examples.patches[first : first + 64, whole, whole].astype(np.float32)
+            patches = examples.patches[first : first + 64].astype(np.float32)
             answers.append(network(*map(torch.from_numpy, windows_of(patches))).numpy())
     return np.concatenate(answers)
 
@@ -198,9 +179,8 @@ def look_twice(run: Run, progress: Progress[Any]) -> dict[str, Any]:
     network, card = load_network(locate(source, "torch"), trust=trust)
     engine = open_engine(source, threads=run.recipe.train.threads, trust=trust)
     learnt_from, held_out = _open_sets(run, part)
-    levels = [part.level, *part.further_levels]
-    learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), levels)
-    held = find_examples(engine, _stream(held_out, progress, "held out"), levels[:1])
+    learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part.level)
+    held = find_examples(engine, _stream(held_out, progress, "held out"), part.level)
     judge, described = _fit(learnt, held, part, run.seed, progress)
     looking = _LookedTwice(engine, described["second_look"], judge)
     described |= measure_points(

@@ -115,22 +115,20 @@ class PrunePart(Part):
 class SecondLookPart(Part):
     """``[second_look]``: a small network that judges each candidate of the trained one again.
 
-    Candidates are the components of the score map above ``level``; those above ``further_levels`` are trained
-    on too. They come from the frames of ``[data]`` and of ``sets``: folders, or sets within the folder that
-    INFRASPOT_DATA names. Targets keep the pixels above ``outline``. For each prefix of ``left_out`` a sibling
-    is trained without the frames whose names begin so, and the card says what it gives on them.
+    Candidates are the components of the score map above ``level``, in the frames of ``[data]`` and of
+    ``sets``: folders, or sets within the folder that INFRASPOT_DATA names. Targets keep the pixels above
+    ``outline``. ``noise`` is in deviations of the window. For each prefix of ``left_out``, a sibling is
+    trained without the frames whose names begin so, and the card says what it gives on them.
     """
 
     sets: list[str] = []
     level: float = Field(default=0.2, gt=0, lt=1)
-    further_levels: list[float] = [0.05]
     outline: float = Field(default=0.5, gt=0, lt=1)
-    widths: tuple[int, int, int] = (16, 24, 40)
-    steps: int = Field(default=1200, gt=0)
+    widths: tuple[int, int, int] = (16, 28, 40)
+    steps: int = Field(default=1000, gt=0)
     batch: int = Field(default=64, ge=2)
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    jitter: int = Field(default=2, ge=0, le=8)
     noise: float = Field(default=0.05, ge=0)
     points: dict[str, float] = {"quiet": 0.8, "balanced": 0.5, "keen": 0.2}
     left_out: list[str] = []

@@ -75,7 +75,7 @@ def calibrated(train: Sequence[Sample], val: Sequence[Sample]) -> dict[str, floa
                 kinds += [kind] * len(part)
                 held += [index >= len(train)] * len(part)
     examples, kind, on_val = join(parts), np.array(kinds), np.array(held)
-    by_fold = cross_validate(examples, folds=5)
+    by_fold = cross_validate(examples, lambda known, seed: fit_scorer(examples.take(known), seed=seed))
     by_train = best_levels(fit_scorer(examples.take(~on_val)), examples)
 
     def iou(levels: Any, chosen: Any) -> float:

@@ -266,7 +266,7 @@ def test_files_that_are_no_level_are_refused(text: str, tmp_path) -> None:
     refused(annotate, frame(), [(21, 21)], level=str(path))
 
 
-@pytest.mark.parametrize("name", ["mean", "scale", "hidden", "hidden_bias", "out", "about"])
+@pytest.mark.parametrize("name", ["reads", "mean", "scale", "hidden", "hidden_bias", "out", "about"])
 @pytest.mark.parametrize(
     "kind", ["missing", "none", "text", "number", "empty", "nan", "huge", "short", "dict"]
 )
@@ -289,9 +289,25 @@ def test_level_files_with_an_odd_part_are_refused(name: str, kind: str, tmp_path
 
 
 def test_a_level_of_another_number_of_features_is_refused(tmp_path) -> None:
+    from infraspot.annotators.profile.level_file import save_level
     from infraspot.annotators.profile.scorer import Scorer
 
-    Scorer(np.zeros(3), np.ones(3), np.ones((1, 3, 2)), np.zeros((1, 2)), np.ones((1, 2))).save(
-        tmp_path / "level.json"
-    )
+    three = np.zeros(3), np.ones(3), np.ones((1, 3, 2)), np.zeros((1, 2)), np.ones((1, 2))
+    save_level(Scorer(("level", "rim"), *three), tmp_path / "level.json")
     refused(annotate, frame(), [(21, 21)], level=str(tmp_path / "level.json"))
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        None, [], {}, "text", 3, [3], [[]], [[0.1, 0.01, 20]], [[0.1, 0.01, 20, 1.5]], [[0, 0.01, 20, 0.3]],
+        [["a", "b", "c", "d"]], [[True, 0.01, 20, 0.3]], [[float("nan"), 0.01, 20, 0.3]],
+        [[10**400, 0.01, 20, 0.3]], [[0.1, -1, 20, 0.3]], [[0.1, 0.01, 20, None]],
+        [[0.1, 0.01, 20, 0.3]] * 100_001,
+    ],
+    ids=range(17),
+)  # fmt: skip
+def test_conventions_with_odd_targets_are_refused(targets: object, tmp_path) -> None:
+    path = tmp_path / "level.json"
+    path.write_text(json.dumps({"format": "infraspot-convention-1", "about": {}, "targets": targets}))
+    refused(annotate, frame(), [(21, 21)], level=str(path))

@@ -9,10 +9,17 @@ from scipy import ndimage
 from skimage.morphology import reconstruction
 
 from infraspot.annotators import annotate, flood
-from infraspot.annotators.profile.features import FEATURES, frame_features, level_features
-from infraspot.annotators.profile.fitting import cross_validate, examples_of, fit_scorer, join, set_iou
+from infraspot.annotators.profile.features import NAMES, UNIT_FREE, frame_features, level_features
+from infraspot.annotators.profile.fitting import (
+    cross_validate,
+    examples_of,
+    fit_scorer,
+    join,
+    set_iou,
+)
 from infraspot.annotators.profile.learning_curve import learning_curve
-from infraspot.annotators.profile.scorer import Scorer
+from infraspot.annotators.profile.level import jumped
+from infraspot.annotators.profile.level_file import read_level, save_level
 from infraspot.annotators.surroundings import LEVELS, look_around
 from infraspot.core.errors import InputError, UsageError
 
@@ -65,17 +72,21 @@ def test_holes_are_filled_as_scipy_fills_them() -> None:
 
 def test_ring_statistics_agree_with_numpy() -> None:
     values = np.random.default_rng(4).random((25, 25)).astype(np.float32)
+    values[8, 8] = 9
     mask = np.zeros((25, 25), bool)
     mask[12, 10:13] = True
     ring = ndimage.binary_dilation(mask, np.ones((3, 3)), 6) & ~ndimage.binary_dilation(
         mask, np.ones((3, 3)), 2
     )
-    count, median, deviation, spread = flood.ring_statistics(values, mask, np.zeros_like(mask), 3, 6)
+    count, median, deviation, spread, clean = flood.ring_statistics(values, mask, np.zeros_like(mask), 3, 6)
     expected = np.median(values[ring])
     assert count == ring.sum()
     assert median == pytest.approx(expected)
     assert deviation == pytest.approx(1.4826 * np.median(np.abs(values[ring] - expected)), rel=1e-5)
     assert spread == pytest.approx(values[ring].std(), rel=1e-4)
+    away = np.abs(values[ring] - expected)
+    kept = values[ring][away <= 3.75 * away.mean()]
+    assert clean == pytest.approx(kept.std(), rel=1e-4)
 
 
 def test_half_level_of_a_blob_is_its_half_maximum() -> None:
@@ -210,14 +221,20 @@ def convention(level: float, count: int) -> list:
 @pytest.mark.parametrize("level", [0.2, 0.5])
 def test_calibration_learns_a_convention_from_thirty_targets(level: float) -> None:
     examples = join(convention(level, 30))
-    levels = cross_validate(examples, members=2, steps=200)
+    levels = cross_validate(
+        examples, lambda known, seed: fit_scorer(examples.take(known), members=2, steps=200, seed=seed)
+    )
     assert set_iou(examples, levels) > 0.93
 
 
 def test_learning_curve_rises_to_all_targets_of_the_other_folds() -> None:
     examples = join(convention(0.3, 24))
     judged = np.ones(24, bool)
-    curve = list(learning_curve(examples, judged, (5, 10, 50), folds=2, members=1, steps=80, repeats=2))
+
+    def fit(known, seed):
+        return fit_scorer(examples.take(known), members=1, steps=80, seed=seed)
+
+    curve = list(learning_curve(examples, judged, fit, (5, 10, 50), folds=2, repeats=2))
     assert [size for size, _ in curve] == [5, 10, 12]
     assert all(len(ious) == 2 for _, ious in curve)
     assert np.mean(curve[-1][1]) > 0.85
@@ -226,18 +243,27 @@ def test_learning_curve_rises_to_all_targets_of_the_other_folds() -> None:
 
 def test_saved_level_reads_back_and_drives_the_annotator(tmp_path) -> None:
     scorer = fit_scorer(join(convention(0.4, 20)), members=2, width=4, steps=100)
-    scorer.save(tmp_path / "level.json")
-    again = Scorer.load(tmp_path / "level.json")
-    features = np.zeros((len(LEVELS), len(scorer.mean)))
+    save_level(scorer, tmp_path / "level.json")
+    again = read_level(tmp_path / "level.json")
+    features = np.zeros((len(LEVELS), len(NAMES)))
     assert np.allclose(again.score(features), scorer.score(features), rtol=0.02, atol=0.02)
     found = annotate(blob(), [(30, 30)], level=str(tmp_path / "level.json"))
     assert 0.3 <= found.clicks[0].level <= 0.5
 
 
-def test_a_level_reads_as_many_features_as_there_are() -> None:
-    frame = blob()
-    features = level_features(look_around(frame, 30, 30), frame_features(frame, 1))
-    assert features.shape == (len(LEVELS), FEATURES)
+def features_at(frame: np.ndarray) -> np.ndarray:
+    return level_features(look_around(frame, 30, 30), frame_features(frame, 1))
+
+
+def test_every_column_of_features_has_a_name() -> None:
+    assert features_at(blob()).shape == (len(LEVELS), len(NAMES))
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def test_unit_free_features_are_those_of_the_frame_in_another_unit() -> None:
+    columns = [NAMES.index(name) for name in UNIT_FREE]
+    frame = blob(noise=0.01)
+    assert np.allclose(features_at(frame)[:, columns], features_at(frame * 0.25 + 0.3)[:, columns], atol=0.01)
 
 
 def test_damaged_level_file_is_refused_by_name(tmp_path) -> None:
@@ -245,7 +271,7 @@ def test_damaged_level_file_is_refused_by_name(tmp_path) -> None:
         path = tmp_path / "level.json"
         path.write_text(text)
         with pytest.raises(InputError, match=r"level\.json"):
-            Scorer.load(path)
+            read_level(path)
 
 
 def test_packaged_preset_is_small_and_says_where_it_is_from() -> None:
@@ -254,3 +280,62 @@ def test_packaged_preset_is_small_and_says_where_it_is_from() -> None:
     for path in PRESETS.glob("*.json"):
         assert path.stat().st_size <= 50_000
         assert load_level(f"preset:{path.stem}").about["split"] == "train"
+
+
+def test_a_component_that_jumps_within_three_levels_is_given_up_from_there_on() -> None:
+    steady = np.array([4, 30, 40, 60, 90, 110, 140, 170, 200], float)
+    assert not jumped(steady).any()
+    leap = np.array([4, 30, 40, 45, 50, 90, 160, 170, 171], float)
+    assert jumped(leap).tolist() == [False] * 6 + [True] * 3
+    small = np.array([1, 2, 4, 30, 40, 60, 99], float)
+    assert not jumped(small).any()
+
+
+def cloudy() -> np.ndarray:
+    """A blob beside a patch of clouds of a sixth of its height."""
+    frame = blob(noise=0, peak=0.5)
+    frame[22:40, 34:44] += 0.08
+    return frame
+
+
+def test_a_number_stops_before_the_component_jumps_unless_a_person_wants_it() -> None:
+    held = annotate(cloudy(), [(30, 30)], level=0.1)
+    taken = annotate(cloudy(), [(30, 30)], level=0.1, guarded=False)
+    assert held.clicks[0].level > 0.1 == taken.clicks[0].level
+    assert held.mask.sum() < 100 < taken.mask.sum()
+    assert (taken.mask >= held.mask).all()
+
+
+@pytest.mark.parametrize("level", ["auto", "preset:sirst-v1"])
+def test_a_frame_of_16_bits_gets_the_mask_of_its_8_bit_twin(level: str) -> None:
+    grey = np.round(blob(noise=0.01) * 255)
+    assert (
+        annotate(grey.astype(np.uint8), [(30, 30)], level=level).mask
+        == annotate((grey * 257).astype(np.uint16), [(30, 30)], level=level).mask
+    ).all()
+
+
+def test_auto_gives_a_12_bit_signal_in_16_bits_the_mask_of_the_whole_range() -> None:
+    grey = np.round(blob(noise=0.01) * 4095).astype(np.uint16)
+    low, whole = (annotate(grey * factor, [(30, 30)]).mask for factor in (1, 16))
+    assert (low ^ whole).sum() <= 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dark_targets_in_noise_get_the_mask_of_their_bright_twins(seed: int) -> None:
+    frame = blob(noise=0.03, seed=seed, spread=1.5 + 0.3 * seed)
+    bright, dark = (annotate(image, [(30, 30)]) for image in (frame, 1 - frame))
+    assert (bright.mask == dark.mask).all()
+    assert dark.clicks[0].polarity == -1
+
+
+@pytest.mark.parametrize("level", ["auto", "preset:sirst-v1"])
+@pytest.mark.parametrize("smooth", [0, 1, 3])
+def test_clicks_on_nothing_keep_small_masks(level: str, smooth: float) -> None:
+    rng = np.random.default_rng(7)
+    grain = ndimage.gaussian_filter(rng.normal(size=(120, 120)), smooth)
+    frame = np.clip(0.4 + 0.03 * grain / grain.std(), 0, 1)
+    clicks = rng.integers(5, 115, (30, 2))
+    areas = [annotate(frame, [click], level=level).mask.sum() for click in clicks]
+    assert np.median(areas) <= 40
+    assert max(areas) <= 400

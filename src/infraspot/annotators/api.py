@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from infraspot.annotators.inputs import as_image, as_points
 from infraspot.annotators.labelled_mask import LabelledMask
+from infraspot.annotators.profile.learning import Convention
 from infraspot.annotators.region import Region, merge_regions, record
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError, unknown_name
@@ -92,12 +93,16 @@ def _options_of(annotator: Annotator) -> tuple[str, ...]:
 
 
 def _stamp(method: str, options: dict[str, Any]) -> dict[str, Any]:
-    written = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in options.items()
-    }
+    written = {name: _plain(value) for name, value in options.items()}
     return {
         "method": method,
         "options": written,
         "size_prior": options.get("size_prior", "none"),
         "infraspot": VERSION,
     }
+
+
+def _plain(option: Any) -> Any:
+    if isinstance(option, Convention):
+        return option.plain()
+    return option.tolist() if isinstance(option, np.ndarray) else option

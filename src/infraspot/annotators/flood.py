@@ -207,12 +207,14 @@ def slope(window: NDArray[np.float32]) -> NDArray[np.float32]:
 @compiled
 def ring_statistics(
     values: NDArray[np.float32], mask: NDArray[np.bool_], blocked: NDArray[np.bool_], near: int, far: int
-) -> tuple[int, float, float, float]:
+) -> tuple[int, float, float, float, float]:
     """Grey values at ``near`` to ``far`` king's moves from a mask, (H, W), less those that are blocked.
 
     Returns
     -------
-    Their number, median, deviation from the median (1.4826 MAD), and standard deviation; zeros where none.
+    Their number, median, deviation from the median (1.4826 MAD), standard deviation, and standard deviation
+    of those within 3.75 mean distances from the median (3 deviations of a Gaussian); zeros where none. Where
+    grey values come in steps, the MAD does too, and the last does not.
     """
     top, bottom, left, right = _extent(mask, far)
     height, width = bottom - top, right - left
@@ -227,15 +229,23 @@ def ring_statistics(
                 total += found[count]
                 count += 1
     if count == 0:
-        return 0, 0.0, 0.0, 0.0
+        return 0, 0.0, 0.0, 0.0, 0.0
     mean, squares = total / count, 0.0
     for k in range(count):
         squares += (found[k] - mean) ** 2
     found = found[:count]
     middle = _median(found)
+    away = 0.0
     for k in range(count):
-        found[k] = abs(found[k] - middle)
-    return count, middle, 1.4826 * _median(found), np.sqrt(squares / count)
+        found[k] -= middle
+        away += abs(found[k])
+    kept, first, second = 0, 0.0, 0.0
+    for k in range(count):
+        if abs(found[k]) <= 3.75 * away / count:
+            kept, first, second = kept + 1, first + found[k], second + found[k] ** 2
+        found[k] = abs(found[k])
+    near_middle = np.sqrt(max(second / kept - (first / kept) ** 2, 0.0))
+    return count, middle, 1.4826 * _median(found), np.sqrt(squares / count), near_middle
 
 
 @compiled

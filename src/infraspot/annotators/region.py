@@ -83,7 +83,7 @@ def standing_out(
     The ring leaves out what is ``blocked``; without any ring both are 0.
     """
     grey = np.ascontiguousarray(image, np.float32)
-    around, middle, spread, deviation = flood.ring_statistics(grey, mask, blocked, 1, _RING)
+    around, middle, spread, deviation, _ = flood.ring_statistics(grey, mask, blocked, 1, _RING)
     if around == 0:
         return 0.0, 0.0
     contrast = float(image[mask].mean()) - middle

@@ -40,8 +40,8 @@ class Surroundings:
     polarity
         1 bright, -1 dark.
     background, contrast, noise
-        Grey values in [0, 1] times polarity: median of the ring; peak less background; deviation (1.4826 MAD)
-        of the ring.
+        Grey values in [0, 1] times polarity: median of the ring; peak less background; deviation of the ring
+        without its outliers.
     table
         (L, 11) of :func:`infraspot.annotators.flood.describe` at :data:`LEVELS`, grey values on the scale of
         ``reach``.
@@ -121,7 +121,7 @@ def _background(
     nothing = np.zeros(crop.shape, np.bool_)
     for _ in range(2):
         first = reach >= np.float32(background + _RING_LEVEL * (peak - background))
-        count, median, deviation, _ = flood.ring_statistics(crop, first, nothing, *_RING)
+        count, median, _, _, deviation = flood.ring_statistics(crop, first, nothing, *_RING)
         if count < _FEWEST or median >= peak:
             break
         background, noise = median, deviation

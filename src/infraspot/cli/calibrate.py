@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 @click.option(
     "--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of the cross-validation."
 )
+@click.option(
+    "--fit",
+    type=click.Choice(["best", "offset", "scorer"]),
+    default="best",
+    show_default=True,
+    help="One number on top of auto, networks of its own (20 targets or more), or the better.",
+)
 @click.option("--curve", is_flag=True, help="Also measure the IoU for fewer labelled targets.")
 @click.option(
     "--seed", default=0, show_default=True, help="Random seed of the fit, the folds and coarse clicks."
 )
-def command(data: str, out: str, points: str, split: str | None, folds: int, curve: bool, seed: int) -> int:
+def command(
+    data: str, out: str, points: str, split: str | None, folds: int, fit: str, curve: bool, seed: int
+) -> int:
     """Fit the boundary level of the annotation method `profile` to the masks of a data set.
 
-    Pass the file on to `infraspot pseudo --level FILE`. DATA needs masks; 20 to 50 labelled targets are
-    enough to gain from it. The figures are cross-validated by image.
+    Pass the file on to `infraspot pseudo --level FILE`. DATA needs masks of 5 targets or more. The
+    figures are cross-validated by image.
     """
     from infraspot.jobs.calibrate import calibrate
 
@@ -42,6 +51,7 @@ def command(data: str, out: str, points: str, split: str | None, folds: int, cur
             points=points,
             split=split,
             folds=folds,
+            fit=fit,
             curve=curve,
             seed=seed,
             progress=progress,
@@ -56,8 +66,9 @@ def _show(found: "Calibration") -> None:
     figures = found.figures
     say(f"{found.targets} labelled targets in {found.images} images")
     rows = [
-        ("fitted level, cross-validated", f"{100 * figures['cv_iou']:.2f}"),
+        (f"fitted level ({found.fit}), cross-validated", f"{100 * figures['cv_iou']:.2f}"),
         ("the same, coarse clicks", f"{100 * figures['cv_iou_coarse']:.2f}"),
+        ("auto", f"{100 * figures['auto_iou']:.2f}"),
         (
             f"best constant level, {figures['best_constant_level']}",
             f"{100 * figures['best_constant_iou']:.2f}",

@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 from infraspot.annotators.profile.fitting import (
     MIN_TARGETS,
     Examples,
+    Fit,
+    best_levels,
     cross_validate,
     examples_of,
     fit_scorer,
     join,
+    learn_convention,
     oracle_levels,
     set_iou,
 )
 from infraspot.annotators.profile.learning_curve import learning_curve
+from infraspot.annotators.profile.level import automatic
+from infraspot.annotators.profile.level_file import save_level
 from infraspot.annotators.surroundings import LEVELS
 from infraspot.core.errors import DataError, UsageError
+from infraspot.core.options import shown
 from infraspot.data import Reader, open_dataset
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.labelling.clicks import ClickSource, open_clicks
@@ -27,6 +33,8 @@ from infraspot.labelling.clicks import ClickSource, open_clicks
 COARSE_DRAWS = 5
 CURVE = (5, 10, 20, 50, 100)
 FEW = 20
+"""A scorer of its own takes this many targets."""
+FITS = ("best", "offset", "scorer")
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,11 @@ class Calibration:
     targets, images
         How many labelled targets the fit saw, and in how many images.
     figures
-        ``cv_iou``, ``cv_iou_coarse``, ``best_constant_level``, ``best_constant_iou`` and ``oracle_iou``; IoU
-        as fractions.
+        ``cv_iou`` and ``cv_iou_coarse`` of the fitted level; ``offset_iou`` and ``scorer_iou`` of the two
+        kinds of fit, where they were made; ``auto_iou``; ``best_constant_level``, ``best_constant_iou`` and
+        ``oracle_iou``; IoU as fractions.
+    fit
+        ``offset`` or ``scorer``: what was written.
     curve
         Cross-validated IoU of three draws for each number of labelled targets; empty unless asked for.
     """
@@ -47,6 +58,7 @@ class Calibration:
     targets: int
     images: int
     figures: dict[str, Any]
+    fit: str
     curve: list[tuple[int, list[float]]] = field(default_factory=list)
 
 
@@ -57,6 +69,7 @@ def calibrate(
     points: str = "centroid",
     split: str | None = None,
     folds: int = 5,
+    fit: str = "best",
     curve: bool = False,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -76,6 +89,10 @@ def calibrate(
         ``centroid``, ``coarse`` or a points file.
     folds
         Folds of the cross-validation; no more than images are used.
+    fit
+        ``offset`` learns one number, how high this convention draws the boundary, on top of ``auto``;
+        ``scorer`` fits networks of its own and takes 20 targets; ``best`` takes the better of the two in
+        cross-validation.
     curve
         Whether to measure as well how the IoU grows with the number of labelled targets.
     seed
@@ -86,12 +103,14 @@ def calibrate(
     Raises
     ------
     UsageError
-        If ``out`` is no JSON file.
+        If ``out`` is no JSON file, or the fit is unknown.
     DataError
         If the data set has too few labelled targets.
     """
     if Path(out).suffix != ".json":
         raise UsageError(f"--out is the name of a JSON file, and {str(out)!r} does not end in .json")
+    if fit not in FITS:
+        raise UsageError(f"the fit is {', '.join(FITS)}, and {shown(fit)} came")
     reader = open_dataset(data, split=split)
     examples, judged = _collect(reader, open_clicks(points, seed), seed, progress)
     count, images = int(judged.sum()), len(set(examples.group.tolist()))
@@ -102,14 +121,32 @@ def calibrate(
         )
     if count < FEW:
         tell(f"{count} labelled targets are few; the figures get steady from about {FEW}")
+        if fit == "scorer":
+            raise DataError(f"{data} has {count} labelled targets; a scorer of its own takes {FEW} or more")
     folds = min(folds, images)
-    figures = _figures(examples, judged, cross_validate(examples, folds=folds, seed=seed))
-    scorer = fit_scorer(examples, seed=seed)
+    fits = _fits(examples, judged)
+    tried = {"best": [*fits][: 1 if count < FEW else 2]}.get(fit, [fit])
+    levels = {name: cross_validate(examples, fits[name], folds=folds, seed=seed) for name in tried}
+    ious = {name: set_iou(examples.take(judged), found[judged]) for name, found in levels.items()}
+    chosen = max(ious, key=lambda name: ious[name])
+    figures = _figures(examples, judged, levels[chosen])
+    figures |= {f"{name}_iou": iou for name, iou in ious.items()}
+    level = fits[chosen](np.ones(len(examples), bool), seed)
     about = {"data": reader.name, "split": split, "targets": count, "images": images, "seed": seed, **figures}
-    scorer.about.update(about)
-    scorer.save(out)
-    sizes = list(learning_curve(examples, judged, CURVE, folds=folds, seed=seed)) if curve else []
-    return Calibration(count, images, figures, sizes)
+    level.about.update(about)
+    save_level(level, out)
+    sizes = (
+        list(learning_curve(examples, judged, fits[chosen], CURVE, folds=folds, seed=seed)) if curve else []
+    )
+    return Calibration(count, images, figures, chosen, sizes)
+
+
+def _fits(examples: Examples, judged: NDArray[np.bool_]) -> dict[str, Fit]:
+    """Both kinds of fit, the simpler first; a target counts once in the offset, whatever its clicks."""
+    return {
+        "offset": lambda known, seed: learn_convention(examples.take(known & judged)),
+        "scorer": lambda known, seed: fit_scorer(examples.take(known), seed=seed),
+    }
 
 
 def _collect(
@@ -144,6 +181,7 @@ def _figures(examples: Examples, judged: NDArray[np.bool_], levels: NDArray[np.i
     return {
         "cv_iou": set_iou(seen, levels[judged]),
         "cv_iou_coarse": set_iou(examples.take(~judged), levels[~judged]),
+        "auto_iou": set_iou(seen, best_levels(automatic(), seen)),
         "best_constant_level": round(float(LEVELS[best]), 2),
         "best_constant_iou": constant[best],
         "oracle_iou": set_iou(seen, oracle_levels(seen)),

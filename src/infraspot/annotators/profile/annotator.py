@@ -4,7 +4,7 @@ A target's surroundings are measured (:mod:`infraspot.annotators.surroundings`),
 thresholds between background and peak (:mod:`infraspot.annotators.flood`), one of the nested components is
 chosen (:mod:`infraspot.annotators.profile.level`), and its holes are filled. Where the boundary lies is a
 convention of those who drew a data set's masks. ``level`` takes a number, or a law that ``infraspot
-calibrate`` fitted to some of them; ``"auto"`` assumes no convention.
+calibrate`` fitted to some of them; ``"auto"`` was fitted to two conventions at once.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
+from infraspot.annotators.profile.learning import Convention
 from infraspot.annotators.profile.level import Chooser, make_chooser, number_of
 from infraspot.annotators.region import Region, standing_out
 from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
@@ -26,7 +27,11 @@ _UNSURE = 0.5
 
 
 def annotate_profile(
-    image: NDArray[np.float32], points: NDArray[np.float64], *, level: str | float = "auto"
+    image: NDArray[np.float32],
+    points: NDArray[np.float64],
+    *,
+    level: str | float | Convention = "auto",
+    guarded: bool = True,
 ) -> list[Region]:
     """Component around the click at a level between background and peak.
 
@@ -37,10 +42,14 @@ def annotate_profile(
     points
         (N, 2) clicks (y, x) inside the frame; a click may lie a few pixels beside its target.
     level
-        ``"auto"``, a number in (0, 1), ``"preset:NAME"`` or the path of a calibrated file.
+        ``"auto"``, a number in (0, 1), ``"preset:NAME"``, the path of a calibrated file, or a
+        :class:`Convention` learned from corrected targets.
+    guarded
+        Whether a number is raised where the component has jumped onto something beside the target. A person
+        who grows a mask by hand may want just that: False takes the number as it is.
     """
-    choose = make_chooser(level, image, len(points))
-    chosen = number_of(level) is None
+    choose = make_chooser(level, image, len(points), guarded=guarded)
+    chosen = isinstance(level, Convention) or number_of(level) is None
     return [_grow(look_around(image, *pixel_of(point)), choose, cautious=chosen) for point in points]
 
 

@@ -7,12 +7,28 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.surroundings import LEVELS, Surroundings
-from infraspot.core.compiled import compiled
 
 Features = NDArray[np.float64]
 
-FEATURES = 34
+_OF_COMPONENT = (
+    "level", "log area", "radius", "radius over half", "boundary contrast", "rim", "perimeter", "slope",
+    "elongation", "mean", "growth down", "growth up", "far growth down", "far growth up", "level over noise",
+    "level under click",
+)  # fmt: skip
+_OF_TARGET = (
+    "contrast", "contrast over noise", "background", "area at .16", "area at .34", "area at .50",
+    "area at .70", "elongation at .34", "boundary contrast at .34", "boundary contrast at .50",
+    "sharpest level", "noise",
+)  # fmt: skip
+_OF_FRAME = ("range", "median", "deviation", "roughness", "size", "clicks")
+NAMES = (*_OF_COMPONENT, *_OF_TARGET, *_OF_FRAME)
 """Columns of :func:`level_features`."""
+UNIT_FREE = tuple(
+    name
+    for name in NAMES
+    if name not in ("contrast", "background", "noise", "range", "median", "deviation", "size", "clicks")
+)
+"""Those that depend neither on the unit of the grey values nor on the size of the frame or its clicks."""
 
 _NOISE_FLOOR = 0.003
 """Noise in units of the contrast below which a ring counts as free of noise."""
@@ -27,7 +43,7 @@ _LOG_LEVELS = np.log(np.maximum(LEVELS, 0.02))
 
 
 def level_features(target: Surroundings, frame: Features) -> Features:
-    """Features of every candidate level, (L, F) float64, finite.
+    """Features of every candidate level, (L, F) float64, finite; :data:`NAMES` names the columns.
 
     They are of three kinds: those of the component at the level (its size, the contrast and slope at its
     boundary, its shape, how fast it grows); those of the target as a whole; and ``frame``, from
@@ -49,12 +65,13 @@ def frame_features(image: NDArray[np.float32], clicks: int) -> Features:
     """
     sample = np.ascontiguousarray(image[:: max(min(4, image.shape[0] // 32), 1)])
     low, middle, high = _quantiles(sample, (0.01, 0.5, 0.99))
-    deviation, first, second = _differences(sample)
+    rows = sample.astype(np.float64)
+    first, second = (float(np.abs(np.diff(rows, n, axis=1)).sum()) for n in (1, 2))
     return np.array(
         [
             np.log(max(high - low, 0.01)),
             middle,
-            deviation,
+            rows.std(),
             second / max(first, 1e-6),
             np.log(min(image.shape)),
             min(clicks, 10),
@@ -72,28 +89,6 @@ def _quantiles(sample: NDArray[np.float32], shares: Sequence[float]) -> Sequence
         low, high = (float(ordered[min(int(place) + step, sample.size - 1)]) for step in (0, 1))
         found.append(low + (high - low) * (place - int(place)))
     return found
-
-
-@compiled
-def _differences(sample: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Standard deviation, and the sums of the sizes of first and second differences along the rows."""
-    height, width = sample.shape
-    total, squares, first, second = 0.0, 0.0, 0.0, 0.0
-    shift = float(sample[0, 0])
-    for y in range(height):
-        before, step = 0.0, 0.0
-        for x in range(width):
-            value = float(sample[y, x]) - shift
-            total += value
-            squares += value * value
-            if x > 1:
-                second += abs(value - before - step)
-            if x > 0:
-                step = value - before
-                first += abs(step)
-            before = value
-    mean = total / sample.size
-    return float(np.sqrt(max(squares / sample.size - mean * mean, 0.0))), first, second
 
 
 def boundary_contrast(target: Surroundings) -> NDArray[np.float64]:

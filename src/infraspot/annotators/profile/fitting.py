@@ -5,7 +5,7 @@ The loss is the expected cost of a level under the softmax of the scores; the co
 be reached), divided by a power of the target's area so that large targets do not outvote the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from infraspot.annotators import flood
 from infraspot.annotators.inputs import pixel_of
-from infraspot.annotators.profile.features import frame_features, level_features
-from infraspot.annotators.profile.level import plausible
-from infraspot.annotators.profile.scorer import CLIP, Scorer
+from infraspot.annotators.profile.features import NAMES, frame_features, level_features
+from infraspot.annotators.profile.learning import Convention
+from infraspot.annotators.profile.level import automatic, plausible
+from infraspot.annotators.profile.scorer import CLIP, Scorer, columns_of
 from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
 from infraspot.core.geometry import Components, find_components
 
 Array = NDArray[np.float64]
+Fit = Callable[[NDArray[np.bool_], int], Scorer | Convention]
+"""A level from some of the examples, (N,) bool, and a random seed."""
 
 MIN_TARGETS = 5
 """Fewer labelled targets than this cannot be cross-validated."""
@@ -28,7 +31,8 @@ MIN_TARGETS = 5
 _LAMBDA = 0.82
 _AREA_POWER = 0.4
 _HIGHEST_COST = 3.0
-_STEPS, _STEPS_AN_IMAGE = (100, 400), 4
+_STEPS, _STEPS_AN_IMAGE = (100, 600), 4
+_BATCH = 128
 _REACH = 2
 _ADAM = (0.9, 0.99, 1e-8)
 
@@ -108,8 +112,11 @@ def join(examples: Sequence[Examples]) -> Examples:
 def fit_scorer(
     examples: Examples,
     *,
+    beside: Examples | None = None,
+    share: float = 1 / 3,
+    reads: Sequence[str] = NAMES,
     members: int = 5,
-    width: int = 16,
+    width: int = 24,
     steps: int | None = None,
     decay: float = 0.1,
     rate: float = 0.01,
@@ -118,19 +125,51 @@ def fit_scorer(
     """Fit a :class:`Scorer` of ``members`` networks by AdamW on batches of targets.
 
     With few labelled images many steps overfit; ``steps=None`` chooses the steps by their number.
+
+    Parameters
+    ----------
+    beside
+        Examples of another convention; a ``share`` of each batch is drawn from them.
+    reads
+        Names of the features that the networks see.
+    members, width, steps, decay, rate
+        Networks, hidden units of each, and their AdamW.
     """
     if steps is None:
         steps = int(np.clip(_STEPS_AN_IMAGE * len(np.unique(examples.group)), *_STEPS))
-    rows = examples.features.reshape(-1, examples.features.shape[-1])
+    pools = [(np.arange(len(examples)), _BATCH)]
+    if beside is not None:
+        others = round(share * _BATCH)
+        pools = [(pools[0][0], _BATCH - others), (len(examples) + np.arange(len(beside)), others)]
+        examples = join([examples, beside])
+    features = examples.features[:, :, columns_of(reads)]
+    rows = features.reshape(-1, features.shape[-1])
     mean, scale = rows.mean(0), rows.std(0) + 1e-6
-    standard = np.clip((examples.features - mean) / scale, -CLIP, CLIP).astype(np.float32)
+    standard = np.clip((features - mean) / scale, -CLIP, CLIP).astype(np.float32)
     cost = _costs(examples).astype(np.float32)
     nets = [
-        _fit_member(standard, cost, width, steps, decay, rate, np.random.default_rng([seed, member]))
+        _fit_member(standard, cost, pools, width, steps, decay, rate, np.random.default_rng([seed, member]))
         for member in range(members)
     ]
     hidden, bias, out = (np.stack(parts).astype(np.float64) for parts in zip(*nets, strict=True))
-    return Scorer(mean, scale, hidden, bias, out)
+    return Scorer(tuple(reads), mean, scale, hidden, bias, out)
+
+
+def learn_convention(examples: Examples) -> Convention:
+    """What a person teaches who corrects each of the targets once, to the best of its allowed levels."""
+    cost = np.where(examples.allowed, _LAMBDA * examples.union() - examples.hits, np.inf)
+    return Convention.of(
+        [*measured, float(LEVELS[best])]
+        for measured, best in zip(_measures(examples), cost.argmin(1), strict=True)
+    )
+
+
+def _measures(examples: Examples) -> list[list[float]]:
+    """Contrast, noise and area of each target, as a convention wants them."""
+    columns = columns_of(["contrast", "noise", "area at .34"])
+    logs = examples.features[:, 0, columns]
+    measured: list[list[float]] = np.exp(logs).tolist()
+    return measured
 
 
 def set_iou(examples: Examples, levels: NDArray[np.int64]) -> float:
@@ -139,9 +178,22 @@ def set_iou(examples: Examples, levels: NDArray[np.int64]) -> float:
     return float(examples.hits[rows, levels].sum() / examples.union()[rows, levels].sum())
 
 
-def best_levels(scorer: Scorer, examples: Examples) -> NDArray[np.int64]:
+def best_levels(level: Scorer | Convention, examples: Examples) -> NDArray[np.int64]:
     """(N,) index of the level of the highest score."""
-    scores = np.array([scorer.score(features) for features in examples.features])
+    if isinstance(level, Convention):
+        return highest(scores_of(automatic(), examples), examples, level)
+    return highest(scores_of(level, examples), examples)
+
+
+def scores_of(scorer: Scorer, examples: Examples) -> Array:
+    """(N, L) score of each level."""
+    return np.array([scorer.score(features) for features in examples.features])
+
+
+def highest(scores: Array, examples: Examples, convention: Convention | None = None) -> NDArray[np.int64]:
+    """(N,) index of the allowed level of the highest score, less the pull of a convention."""
+    if convention is not None:
+        scores = scores - np.array([convention.pull(*measured) for measured in _measures(examples)])
     return np.where(examples.allowed, scores, -np.inf).argmax(1)
 
 
@@ -158,15 +210,14 @@ def folds_by_image(group: NDArray[np.int64], folds: int, seed: int) -> NDArray[n
     return fold
 
 
-def cross_validate(examples: Examples, *, folds: int = 5, seed: int = 0, **options: Any) -> NDArray[np.int64]:
-    """(N,) the level of each target chosen by a scorer that never saw the target's image."""
+def cross_validate(examples: Examples, fit: Fit, *, folds: int = 5, seed: int = 0) -> NDArray[np.int64]:
+    """(N,) the level of each target chosen by a fit that never saw the target's image."""
     fold = folds_by_image(examples.group, folds, seed)
     levels = np.zeros(len(examples), np.int64)
     for k in range(folds):
         held = fold == k
         if held.any():
-            scorer = fit_scorer(examples.take(~held), seed=seed + k, **options)
-            levels[held] = best_levels(scorer, examples.take(held))
+            levels[held] = best_levels(fit(~held, seed + k), examples.take(held))
     return levels
 
 
@@ -209,14 +260,15 @@ def _costs(examples: Examples) -> Array:
 def _fit_member(
     features: NDArray[np.float32],
     cost: NDArray[np.float32],
+    pools: Sequence[tuple[NDArray[np.int64], int]],
     width: int,
     steps: int,
     decay: float,
     rate: float,
     rng: np.random.Generator,
-    batch: int = 128,
 ) -> Sequence[NDArray[np.float32]]:
-    count, _, inputs = features.shape
+    """Parameters of one network; each batch takes so many targets of each pool of indices."""
+    inputs = features.shape[-1]
     spread = np.sqrt(2 / inputs)
     parameters = [
         rng.normal(0, spread, (inputs, width)).astype(np.float32),
@@ -225,7 +277,9 @@ def _fit_member(
     ]
     first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     for step in range(1, steps + 1):
-        chosen = rng.choice(count, min(batch, count), replace=False)
+        chosen = np.concatenate(
+            [rng.choice(pool, min(size, len(pool)), replace=False) for pool, size in pools]
+        )
         gradients = _gradients(parameters, features[chosen], cost[chosen])
         pace = rate * 0.5 * (1 + np.cos(np.pi * step / steps))
         for p, g, m, v in zip(parameters, gradients, first, second, strict=True):

@@ -1,27 +1,26 @@
 """How much labelling a fitted level is worth: the figure against the number of labelled targets."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.annotators.profile.fitting import Examples, best_levels, fit_scorer, folds_by_image, set_iou
+from infraspot.annotators.profile.fitting import Examples, Fit, best_levels, folds_by_image, set_iou
 
 
 def learning_curve(
     examples: Examples,
     judged: NDArray[np.bool_],
+    fit: Fit,
     sizes: Sequence[int],
     *,
     folds: int = 5,
     repeats: int = 3,
     seed: int = 0,
-    **options: Any,
 ) -> Iterator[tuple[int, list[float]]]:
     """Set IoU against the number of labelled targets, cross-validated by image.
 
-    In each fold the scorer is fitted to images drawn from the other folds until they hold ``size`` targets.
+    In each fold the level is fitted to images drawn from the other folds until they hold ``size`` targets.
 
     Parameters
     ----------
@@ -46,9 +45,8 @@ def learning_curve(
                 chosen = _draw(
                     examples.group, judged, fold != k, size, np.random.default_rng([seed, repeat, k])
                 )
-                scorer = fit_scorer(examples.take(chosen), seed=seed + repeat, **options)
                 held = judged & (fold == k)
-                levels[held] = best_levels(scorer, examples.take(held))
+                levels[held] = best_levels(fit(chosen, seed + repeat), examples.take(held))
             ious.append(set_iou(examples.take(judged), levels[judged]))
         yield size, ious
 

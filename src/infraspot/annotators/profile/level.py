@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.profile.features import FEATURES, frame_features, level_features, rim_share
+from infraspot.annotators.profile.features import frame_features, level_features, rim_share
+from infraspot.annotators.profile.learning import Convention, measures
+from infraspot.annotators.profile.level_file import read_level
 from infraspot.annotators.profile.scorer import Scorer
 from infraspot.annotators.surroundings import LEVELS, Surroundings
-from infraspot.core.errors import InputError, UsageError, unknown_name
+from infraspot.core.errors import UsageError, unknown_name
 from infraspot.core.options import shown
 
 PRESETS = Path(__file__).parent / "presets"
@@ -20,26 +22,29 @@ _PREFIX = "preset:"
 _LARGEST_SHARE = 0.35
 """Share of the window that a component may fill; a larger one has spread into clutter."""
 _RIM_SHARE = 0.1
-_AUTO_LEVEL, _AUTO_SPREAD = 0.05, 0.3
-_CLEAR_OF_NOISE, _NOISE_SPREAD = np.log(18.0), 1.2
-_USUAL_SIZE, _SIZE_SPREAD = np.log(22.0), 3.0
-_NOISE_FLOOR = 0.004
+_JUMP, _JUMP_LEVELS, _JUMP_AREA, _JUMP_FLOOR = 3.0, 3, 100, 4
+"""A component of that many pixels or more that grew that many times over so many levels has taken in what is
+not the target; areas below the floor count as the floor."""
 
 Chooser = Callable[[Surroundings], float]
 
 
-def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) -> Chooser:
+def make_chooser(
+    level: str | float | Convention, image: NDArray[np.float32], clicks: int, *, guarded: bool = True
+) -> Chooser:
     """The rule that gives a target its level, from what the user wrote.
 
     Parameters
     ----------
     level
         ``"auto"``; a number between 0 (background) and 1 (peak); ``"preset:NAME"``; the path of a file made
-        by ``infraspot calibrate``.
+        by ``infraspot calibrate``; a :class:`Convention`.
     image
-        (H, W) float32 in [0, 1]; presets look at the frame as a whole too.
+        (H, W) float32 in [0, 1]; scorers look at the frame as a whole too.
     clicks
         How many clicks the frame has.
+    guarded
+        Whether a number is raised to where the component has not yet jumped onto something else.
 
     Raises
     ------
@@ -48,36 +53,39 @@ def make_chooser(level: str | float, image: NDArray[np.float32], clicks: int) ->
     InputError
         If the file cannot be read.
     """
-    if isinstance(level, str) and level == "auto":
-        return _choose_auto
-    number = number_of(level)
-    if number is not None:
-        return lambda target: _lift(target, number)
-    scorer = load_level(str(level))
+    if not isinstance(level, Convention):
+        number = number_of(level)
+        if number is not None:
+            return lambda target: _lift(target, number, guarded)
+    loaded = level if isinstance(level, Convention) else load_level(str(level))
+    scorer, convention = (loaded, Convention()) if isinstance(loaded, Scorer) else (automatic(), loaded)
     frame = frame_features(image, clicks)
-    return lambda target: _choose_scored(target, scorer, frame)
+    return lambda target: _choose(target, scorer, convention, frame)
 
 
 @lru_cache(maxsize=8)
-def load_level(name: str) -> Scorer:
-    """The scorer of a preset or a file."""
+def load_level(name: str) -> Scorer | Convention:
+    """The level of ``auto``, a preset or a file."""
+    if name == "auto":
+        return automatic()
     if not name.startswith(_PREFIX):
         if not _is_file(name):
             raise UsageError(
                 f"level must be auto, a number in (0, 1), preset:NAME or a file, and {shown(name)} came"
             )
-        scorer = Scorer.load(name)
-        if len(scorer.mean) != FEATURES:
-            raise InputError(
-                f"{name} reads {len(scorer.mean)} features of a target and this version has {FEATURES}; make"
-                f" it again with `infraspot calibrate`"
-            )
-        return scorer
+        return read_level(name)
     known = {path.stem: path for path in PRESETS.glob("*.json")}
     key = name.removeprefix(_PREFIX)
     if key not in known:
         raise unknown_name("level preset", key, known)
-    return Scorer.load(known[key])
+    return read_level(known[key])
+
+
+def automatic() -> Scorer:
+    """The scorer behind ``auto``, fitted to two conventions at once."""
+    scorer = load_level(f"{_PREFIX}auto")
+    assert isinstance(scorer, Scorer)
+    return scorer
 
 
 def _is_file(name: str) -> bool:
@@ -88,14 +96,26 @@ def _is_file(name: str) -> bool:
 
 
 def plausible(target: Surroundings) -> NDArray[np.bool_]:
-    """(L,) the levels whose component has not run out of the window or into a large structure.
+    """(L,) the levels whose component has not run out of the window or into another structure.
 
     The highest level always counts as plausible.
     """
     area = target.table[:, flood.AREA]
-    fine: NDArray[np.bool_] = (area <= _LARGEST_SHARE * target.reach.size) & (rim_share(target) <= _RIM_SHARE)
+    small = area <= _LARGEST_SHARE * target.reach.size
+    fine: NDArray[np.bool_] = small & (rim_share(target) <= _RIM_SHARE) & ~jumped(area)
     fine[0] = True
     return fine
+
+
+def jumped(area: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(L,) from the level on at which the area (L,) has jumped, all lower levels.
+
+    The jump is measured over a few levels, so that one that takes two steps is seen as well.
+    """
+    before = np.concatenate([np.repeat(area[:1], _JUMP_LEVELS), area[:-_JUMP_LEVELS]])
+    jumps = (area >= _JUMP_AREA) & (area >= _JUMP * np.maximum(before, _JUMP_FLOOR))
+    past: NDArray[np.bool_] = np.maximum.accumulate(jumps)
+    return past
 
 
 def number_of(level: str | float) -> float | None:
@@ -119,32 +139,17 @@ def number_of(level: str | float) -> float | None:
     return number
 
 
-def _lift(target: Surroundings, level: float) -> float:
-    """The level itself, or the lowest plausible one above it."""
+def _lift(target: Surroundings, level: float, guarded: bool) -> float:
+    """The level itself, or above it the lowest one before a jump, or the lowest plausible one."""
+    if guarded:
+        level = max(level, float(LEVELS[~jumped(target.table[:, flood.AREA])].min()))
     if target.component(level).sum() <= _LARGEST_SHARE * target.reach.size:
         return level
     return max(level, float(LEVELS[plausible(target)].min()))
 
 
-def _choose_auto(target: Surroundings) -> float:
-    """As low as the surroundings allow: well clear of their noise, and not far from the usual size.
-
-    Nothing in it depends on the unit of the grey values.
-    """
-    noise = max(target.noise / target.contrast, _NOISE_FLOOR)
-    size = np.log(np.maximum(target.table[:, flood.AREA], 1))
-    shortfall = np.minimum(np.log(LEVELS / noise) - _CLEAR_OF_NOISE, 0)
-    score = (
-        -(((LEVELS - _AUTO_LEVEL) / _AUTO_SPREAD) ** 2)
-        - ((size - _USUAL_SIZE) / _SIZE_SPREAD) ** 2
-        - (shortfall / _NOISE_SPREAD) ** 2
-    )
-    return _best(target, score)
-
-
-def _choose_scored(target: Surroundings, scorer: Scorer, frame: NDArray[np.float64]) -> float:
-    return _best(target, scorer.score(level_features(target, frame)))
-
-
-def _best(target: Surroundings, score: NDArray[np.floating]) -> float:
+def _choose(
+    target: Surroundings, scorer: Scorer, convention: Convention, frame: NDArray[np.float64]
+) -> float:
+    score = scorer.score(level_features(target, frame)) - convention.pull(*measures(target))
     return float(LEVELS[np.where(plausible(target), score, -np.inf).argmax()])

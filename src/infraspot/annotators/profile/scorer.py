@@ -1,22 +1,19 @@
 """A level scorer: a handful of tiny networks that judge the nested components of a target."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import InputError
-from infraspot.core.files import write_text
+from infraspot.annotators.profile.features import NAMES
 
-FORMAT = "infraspot-level-1"
+FORMAT = "infraspot-level-2"
 CLIP = 4.0
 """Features further out than this many deviations count as that far."""
 
-_LONGEST = 10_000_000
 _ARRAYS = ("mean", "scale", "hidden", "hidden_bias", "out")
 
 Array = NDArray[np.float64]
@@ -28,8 +25,10 @@ class Scorer:
 
     Attributes
     ----------
+    reads
+        F names of :data:`infraspot.annotators.profile.features.NAMES`.
     mean, scale
-        (F,) of the features.
+        (F,) of these features.
     hidden, hidden_bias
         (M, F, K), (M, K).
     out
@@ -38,6 +37,7 @@ class Scorer:
         Where it was fitted, on how many targets, with which cross-validated figures.
     """
 
+    reads: tuple[str, ...]
     mean: Array
     scale: Array
     hidden: Array
@@ -46,62 +46,60 @@ class Scorer:
     about: dict[str, Any] = field(default_factory=dict)
 
     def score(self, features: Array) -> Array:
-        """Score of each row, (L, F) -> (L,); only differences within a target have a meaning."""
-        standard = np.clip((features - self.mean) / self.scale, -CLIP, CLIP)
+        """Score of each row of ``level_features``; only differences within a target have a meaning.
+
+        (L, len(NAMES)) -> (L,)
+        """
+        standard = np.clip((features[:, self._columns] - self.mean) / self.scale, -CLIP, CLIP)
         active = np.maximum(standard @ self._side_by_side + self.hidden_bias.ravel(), 0)
         score: Array = active @ self.out.ravel() / len(self.out)
         return score
+
+    @cached_property
+    def _columns(self) -> list[int]:
+        return columns_of(self.reads)
 
     @cached_property
     def _side_by_side(self) -> Array:
         """(F, M * K) the hidden weights of all members."""
         return np.ascontiguousarray(self.hidden.transpose(1, 0, 2).reshape(len(self.mean), -1))
 
-    def save(self, path: Path | str) -> None:
-        """Write as JSON, numbers to four significant digits."""
+    def plain(self) -> dict[str, Any]:
+        """What a level file holds; numbers to four significant digits."""
         numbers = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
-        write_text(path, json.dumps({"format": FORMAT, "about": self.about, **numbers}) + "\n")
+        return {"format": FORMAT, "about": self.about, "reads": list(self.reads), **numbers}
 
     @classmethod
-    def load(cls, path: Path | str) -> "Scorer":
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        InputError
-            If the file is absent or is not a level preset.
-        """
-        try:
-            with Path(path).open(encoding="utf-8") as file:
-                text = file.read(_LONGEST + 1)
-            if len(text) > _LONGEST:
-                raise ValueError(f"it is longer than {_LONGEST} characters")
-            found = json.loads(text)
-            if found["format"] != FORMAT:
-                raise ValueError(f"its format is {found['format']!r}")
-            arrays = {name: np.asarray(found[name], np.float64) for name in _ARRAYS}
-            scorer = cls(**arrays, about=dict(found["about"]))
-            scorer._check_shapes()
-        except OSError as error:
-            raise InputError(
-                f"cannot read the level preset {path}: {error.strerror}; check its name"
-            ) from error
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise InputError(
-                f"{path} is not a level preset ({error}); make one with `infraspot calibrate DATA --out FILE`"
-            ) from error
+    def from_plain(cls, found: dict[str, Any]) -> "Scorer":
+        """From what :meth:`plain` gave; a ValueError says what is wrong with it."""
+        arrays = {name: np.asarray(found[name], np.float64) for name in _ARRAYS}
+        scorer = cls(_names(found["reads"]), **arrays, about=dict(found["about"]))
+        scorer._check_shapes()
         return scorer
 
     def _check_shapes(self) -> None:
         if self.hidden.ndim != 3 or not self.hidden.size:
             raise ValueError(f"its hidden weights have shape {self.hidden.shape}, expected three dimensions")
         members, features, width = self.hidden.shape
-        wanted = [(features,), (features,), (members, width), (members, width)]
-        came = [array.shape for array in (self.mean, self.scale, self.hidden_bias, self.out)]
+        wanted = [*[(features,)] * 3, *[(members, width)] * 2]
+        came = [(len(self.reads),)] + [
+            array.shape for array in (self.mean, self.scale, self.hidden_bias, self.out)
+        ]
         if came != wanted:
             raise ValueError(f"its arrays have shapes {came}, expected {wanted}")
         if not all(np.isfinite(getattr(self, name)).all() for name in _ARRAYS) or (self.scale <= 0).any():
             raise ValueError("it holds a number that is not finite, or a scale that is not positive")
+
+
+def columns_of(names: Sequence[str]) -> list[int]:
+    """Where the named features stand in ``level_features``."""
+    return [NAMES.index(name) for name in names]
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(name in NAMES for name in found):
+        raise ValueError("it reads features that this version does not have")
+    return tuple(found)
 
 
 def _rounded(array: Array) -> Any:

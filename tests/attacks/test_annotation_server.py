@@ -1,5 +1,6 @@
 """The annotation server as a process: what it answers with, and what a kill leaves behind."""
 
+import hashlib
 import http.cookiejar
 import json
 import os
@@ -19,7 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infraspot.data import write_grey
+from infraspot.core.errors import InfraspotError
+from infraspot.data import write_grey, write_mask
+from infraspot.web.actions import SetStatus
+from infraspot.web.export_folder import MANIFEST
+from infraspot.web.marks import MARKS
+from infraspot.web.session import Session
+from infraspot.web.taking_in import take_in
 from infraspot.web.transfer import EXPORTS
 
 pytestmark = pytest.mark.slow
@@ -173,3 +180,77 @@ def _export_until_it_dies(server: Server, forms: list[str]) -> None:
             server.post("/api/export", {"window": "w", "format": form})
         except (OSError, http.client.HTTPException):
             return
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"kind": "batch", "actions": []},
+        {"kind": "batch", "actions": [{"kind": "undo"}]},
+        {"kind": "batch", "actions": [{"kind": "drop", "id": 1}] * 10_001},
+        {"kind": "batch", "actions": [{"kind": "batch", "actions": [{"kind": "drop", "id": 1}]}]},
+        {"kind": "batch", "actions": [{"kind": "sky", "patch": {"box": [0, 0, 9, 9], "runs": [1]}}]},
+    ],
+)
+def test_a_batch_that_makes_no_sense_is_refused_whole(folder, tmp_path, action):
+    server = Server(folder, tmp_path / "out")
+    try:
+        server.post("/api/images/0/open", {"window": "w"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            server.post("/api/images/0/act", {"window": "w", "version": 0, "action": action})
+        assert server.post("/api/images/0/open", {"window": "w"})["version"] == 0
+    finally:
+        server.stop()
+    assert (tmp_path / "out" / "journal.jsonl").read_bytes() == b""
+
+
+def test_a_kill_in_mid_import_leaves_whole_images_and_the_next_import_brings_the_others(tmp_path, rng):
+    images, out, chance = tmp_path / "frames", tmp_path / "out", random.Random(5)
+    for number in range(12):
+        write_grey(images / f"{number}.png", rng.random((48, 64)).astype(np.float32))
+        mask = np.zeros((48, 64), bool)
+        mask[5, 5] = mask[20:22, 20] = mask[40, 60] = True
+        write_mask(tmp_path / "masks" / f"{number}.png", mask)
+    command = [sys.executable, "-m", "infraspot", "annotate", str(images), "--out", str(out), "--no-open"]
+    command += ["--import", str(tmp_path / "masks")]
+    for _ in range(4):
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.3, 0.8))
+        started.kill()
+        started.wait()
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=TIMEOUT, check=False).returncode == 0
+    session = Session(images, out)
+    for image in session.images:
+        state, version = session.state(image)
+        assert (state.status, len(state.targets), version) == ("done", 3, 1)
+    session.journal.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"version": 2, "images": {}}',
+        b'{"images": {"0": {"status": "done", "targets": [{"id": 0}]}}}',
+        b'{"images": {"0": {"status": "done", "targets": [], "sky": {"box": [0, 0, 20000, 20000],'
+        b' "runs": [400000000]}}}}',
+    ],
+)
+def test_marks_that_were_tampered_with_bring_nothing_in(folder, tmp_path, damage):
+    """The list of files is tampered with as well, so that the marks look untouched."""
+    session = Session(folder, tmp_path / "out")
+    session.journal.add("0", "w", SetStatus(status="done"))
+    export = tmp_path / "export"
+    EXPORTS["points"](session, export)
+    session.journal.close()
+    (export / MARKS).write_bytes(damage)
+    listed = json.loads((export / MANIFEST).read_text())
+    listed[MARKS] = hashlib.sha256(damage).hexdigest()
+    (export / MANIFEST).write_text(json.dumps(listed))
+    fresh = Session(folder, tmp_path / "fresh")
+    with pytest.raises(InfraspotError):
+        take_in(fresh, export)
+    assert fresh.journal.entries == []
+    fresh.journal.close()

@@ -59,7 +59,8 @@ export class ImageList {
     const worked = this.images.filter((row) => row.status !== "open").length;
     tally.textContent = `${worked} of ${this.images.length}`;
     Object.assign(bar, { max: this.images.length || 1, value: worked });
-    const sum = (key) => this.images.reduce((total, row) => total + row[key], 0);
+    // Targets that came in from elsewhere cost nobody time.
+    const sum = (key) => this.images.reduce((total, row) => total + (row.seconds ? row[key] : 0), 0);
     pace.textContent = sum("targets") ? `${(sum("seconds") / sum("targets")).toFixed(1)} s a target` : "";
   }
 

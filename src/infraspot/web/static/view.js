@@ -6,6 +6,7 @@ const MARK = "#50ff78";
 const CHOSEN = "#ff5ce1";
 const DOUBTFUL = "#ffc857";
 const RING = "#6cb6ff";
+const RIM = "#0008";
 const SKY = [90, 150, 255, 60];
 const LOUPE_PIXELS = 19;
 // On the screen, in pixels of the canvas: what is smaller gets a ring, and how large a target is shown on demand.
@@ -213,8 +214,13 @@ export class View {
   }
 }
 
+// A circle on a dark rim, so that it is seen on a bright sky as well.
 function circle(pen, x, y, radius) {
+  const { strokeStyle, lineWidth } = pen;
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
+  Object.assign(pen, { strokeStyle: RIM, lineWidth: 3 * lineWidth });
+  pen.stroke();
+  Object.assign(pen, { strokeStyle, lineWidth });
   pen.stroke();
 }

@@ -17,7 +17,7 @@ import torch
 TESTS = Path(__file__).parent.parent / "unit"
 sys.path.insert(0, str(TESTS))
 
-from training_fakes import make_recipe, write_data  # noqa: E402
+from training_fakes import REMEMBERING, TINY, make_recipe, write_data  # noqa: E402
 
 from infraspot.cli.main import main  # noqa: E402
 from infraspot.core.errors import DataError, UsageError  # noqa: E402
@@ -28,6 +28,7 @@ from infraspot.training.recipe import to_toml  # noqa: E402
 pytestmark = pytest.mark.slow
 
 FULL = {"name": "full"}
+TRUSTED = ["--trust", TINY, "--trust", REMEMBERING]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
 
 
@@ -70,7 +71,7 @@ def test_a_second_program_is_refused_and_a_killed_owner_is_replaced(
         wait_for(out / "run.lock", first)
         wait_for(out / "state.pt", first)
         assert owner(out) == first.pid
-        for arguments in ([recipe / "short.toml"], ["--resume"]):
+        for arguments in ([recipe / "short.toml"], ["--resume", *TRUSTED]):
             assert main(["train", *map(str, arguments), "--out", str(out)]) == 2
             assert f"in use by process {first.pid} on" in capsys.readouterr().err
     finally:
@@ -133,7 +134,7 @@ def test_a_refused_run_changes_no_file(
 ) -> None:
     before = contents(finished)
     words = [str(recipe / word) if word.endswith(".toml") else word for word in arguments]
-    assert main(["train", *words, "--out", str(finished)]) != 0
+    assert main(["train", *words, "--out", str(finished), *TRUSTED]) != 0
     assert sentence in capsys.readouterr().err
     assert contents(finished) == before
 

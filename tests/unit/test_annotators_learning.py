@@ -40,9 +40,9 @@ def test_pull_is_a_parabola_around_the_law_that_tightens_with_targets() -> None:
     assert (Convention().pull(*USUAL) == 0).all()
     convention = Convention.of([(*USUAL, 0.18)])
     away = np.log(LEVELS.astype(float)) - np.log(0.18)
-    assert np.allclose(convention.pull(*USUAL), away**2 / (2 * 0.2**2) / 2)
+    assert np.allclose(convention.pull(*USUAL), away**2 / (2 * 0.2**2) / 1.5)
     more = Convention.of([(*USUAL, 0.18)] * 3)
-    assert np.allclose(more.pull(*USUAL), convention.pull(*USUAL) * 1.5)
+    assert np.allclose(more.pull(*USUAL), convention.pull(*USUAL) * (3 / 3.5) * 1.5)
 
 
 def test_without_a_target_a_convention_is_auto() -> None:
@@ -71,6 +71,15 @@ def test_observing_leaves_the_convention_before_it_as_it_was() -> None:
     after = before.observe(target(0), 0.3)
     assert (len(before.observed), len(after.observed)) == (0, 1)
     assert after.records == [[*measures(target(0)), 0.3]]
+
+
+def test_a_click_on_a_frame_teaches_what_its_surroundings_teach() -> None:
+    grey = np.round(frame(2) * 255).astype(np.uint8)
+    by_click = Convention().observe_click(grey, (30, 30), 0.3)
+    by_window = Convention().observe(look_around((grey / np.float32(255)).astype(np.float32), 30, 30), 0.3)
+    assert by_click.offset == pytest.approx(by_window.offset)
+    with pytest.raises(InputError):
+        Convention().observe_click(grey, (99, 30), 0.3)
 
 
 def test_a_convention_is_rebuilt_from_its_records_and_from_its_file(tmp_path: Path) -> None:

@@ -129,6 +129,29 @@ def test_calibrated_file_serves_pseudo(tmp_path: Path, capsys) -> None:
     assert main(["pseudo", str(data), "--level", str(level), "--out", str(out), "--workers", "1"]) == 0
 
 
+@pytest.mark.parametrize(("count", "asked", "made"), [(5, "best", "convention"), (22, "scorer", "level")])
+def test_calibrate_writes_the_kind_of_fit_that_was_asked_for(
+    tmp_path: Path, count: int, asked: str, made: str
+) -> None:
+    data = make_set(tmp_path / "set", count)
+    out = tmp_path / "level.json"
+    assert main(["calibrate", str(data), "--out", str(out), "--folds", "2", "--fit", asked]) == 0
+    written = json.loads(out.read_text())
+    assert written["format"].startswith(f"infraspot-{made}")
+    assert written["about"]["targets"] == count
+    assert len(written.get("targets", [0] * count)) == count
+
+
+@pytest.mark.parametrize(("count", "asked", "said"), [(4, "best", "5 or more"), (6, "scorer", "20 or more")])
+def test_calibrate_names_how_many_targets_a_fit_takes(
+    tmp_path: Path, capsys, count: int, asked: str, said: str
+) -> None:
+    data = make_set(tmp_path / "set", count)
+    assert main(["calibrate", str(data), "--out", str(tmp_path / "level.json"), "--fit", asked]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "level.json").exists()
+
+
 def test_calibrating_without_masks_says_what_is_missing(tmp_path: Path, capsys) -> None:
     data = make_set(tmp_path / "set", 2, masks=False)
     assert main(["calibrate", str(data), "--out", str(tmp_path / "level.json")]) == 1

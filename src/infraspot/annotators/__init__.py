@@ -11,6 +11,8 @@ from infraspot.annotators.labelled_mask import Click, LabelledMask
 from infraspot.annotators.level_set import annotate_level_set
 from infraspot.annotators.mclc import annotate_mclc
 from infraspot.annotators.profile.annotator import annotate_profile
+from infraspot.annotators.profile.learning import Convention
+from infraspot.annotators.profile.level_file import read_level, save_level
 from infraspot.annotators.windows import annotate_otsu, annotate_random_walker, annotate_watershed
 
 ANNOTATORS: dict[str, Annotator] = {
@@ -30,4 +32,15 @@ ADAPTERS = {
 }
 """Annotators that need torch and weights of their own, imported when they are asked for."""
 
-__all__ = ["ADAPTERS", "ANNOTATORS", "Annotator", "Click", "LabelledMask", "annotate", "find_annotator"]
+__all__ = [
+    "ADAPTERS",
+    "ANNOTATORS",
+    "Annotator",
+    "Click",
+    "Convention",
+    "LabelledMask",
+    "annotate",
+    "find_annotator",
+    "read_level",
+    "save_level",
+]

@@ -9,6 +9,8 @@ from infraspot.cli.console import hear, progress, say, table, warn
 if TYPE_CHECKING:
     from infraspot.jobs.calibrate import Calibration
 
+KINDS = {"offset": "an offset on auto", "scorer": "a scorer of its own"}
+
 
 @click.command()
 @click.argument("data", type=click.Path())
@@ -66,7 +68,7 @@ def _show(found: "Calibration") -> None:
     figures = found.figures
     say(f"{found.targets} labelled targets in {found.images} images")
     rows = [
-        (f"fitted level ({found.fit}), cross-validated", f"{100 * figures['cv_iou']:.2f}"),
+        (f"fitted level, {KINDS[found.fit]}, cross-validated", f"{100 * figures['cv_iou']:.2f}"),
         ("the same, coarse clicks", f"{100 * figures['cv_iou_coarse']:.2f}"),
         ("auto", f"{100 * figures['auto_iou']:.2f}"),
         (
@@ -74,6 +76,11 @@ def _show(found: "Calibration") -> None:
             f"{100 * figures['best_constant_iou']:.2f}",
         ),
         ("best level of each target (ceiling)", f"{100 * figures['oracle_iou']:.2f}"),
+    ]
+    rows[2:2] = [
+        (f"the other kind of fit, {what}", f"{100 * figures[f'{kind}_iou']:.2f}")
+        for kind, what in KINDS.items()
+        if kind != found.fit and f"{kind}_iou" in figures
     ]
     table(["level", "IoU"], rows)
     if figures["cv_iou"] < figures["best_constant_iou"]:

@@ -96,7 +96,7 @@ def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
     """The mask at the click's level, or at the next level where it is larger or smaller."""
 
     def at(level: float | None) -> LabelledMask:
-        options = {} if level is None or click.method != "profile" else {"level": level}
+        options = {} if level is None or click.method != "profile" else {"level": level, "guarded": False}
         return annotate(frame.image, np.array([[click.y, click.x]]), method=click.method, **options)
 
     found = first = at(click.level)

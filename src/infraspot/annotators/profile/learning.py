@@ -6,7 +6,7 @@ is learned, from the first target on, and the scorer of ``auto`` is pulled towar
 The constants were chosen on SIRST-v1 and SIRST-V2 (train and val).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import flood
-from infraspot.annotators.surroundings import LEVELS, Surroundings
+from infraspot.annotators.inputs import as_image, as_points, pixel_of
+from infraspot.annotators.surroundings import LEVELS, Surroundings, look_around
 from infraspot.core.errors import UsageError
 from infraspot.core.options import shown
 
@@ -26,8 +27,8 @@ LONGEST = 100_000
 _USUAL = np.log(0.18)
 """Offset before any target is known."""
 _SHRINKAGE = 0.56
-"""So many targets' worth of doubt keep the offset near the usual one."""
-_TRUST = 1.0
+"""The usual offset counts as much as so many targets."""
+_TRUST = 0.5
 """Targets after which the pull has half its strength."""
 _SPREAD = 0.2
 """Deviation of ln level around the law within one convention."""
@@ -108,6 +109,12 @@ class Convention:
         """This convention and one more target, whose mask the person accepted at a level in (0, 1)."""
         seen = Observed(*measures(target), float(level))
         return Convention((*self.observed, seen), self.about)
+
+    def observe_click(self, image: NDArray[Any], point: Sequence[float], level: float) -> "Convention":
+        """The same from a frame, (H, W) as ``annotate`` takes it, and the click (y, x) of the target."""
+        frame = as_image(image)
+        clicks = as_points([point], (frame.shape[0], frame.shape[1]))
+        return self.observe(look_around(frame, *pixel_of(clicks[0])), level)
 
     @cached_property
     def offset(self) -> float:

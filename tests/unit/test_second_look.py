@@ -16,7 +16,7 @@ from infraspot.inference.export import export_onnx
 from infraspot.inference.operating_points import measure_points, threshold_at
 from infraspot.inference.second_look import SecondLook, cut_windows, frame_for_windows
 from infraspot.networks import NETWORKS
-from infraspot.training.calibration import calibrate, calibration_error
+from infraspot.training.calibration import calibrate, calibration_error, even_odds
 from infraspot.training.second_look import find_examples
 from infraspot.weights.files import load_network, load_second_look, read_card, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
@@ -174,18 +174,22 @@ def test_points_are_measured_by_hand():
 def test_calibration_finds_the_curve_that_the_truth_was_drawn_from(rng):
     logits = rng.normal(0, 4, 20000)
     true = rng.random(20000) < 1 / (1 + np.exp(-(logits - 1) / 2.5))
-    temperature, offset = calibrate(logits, true)
+    temperature, offset = calibrate(logits.astype(np.float32), true)
+    odds = true.mean() / (1 - true.mean())
     assert temperature == pytest.approx(2.5, rel=0.05)
-    assert offset == pytest.approx(-1, abs=0.15)
-    error, bins = calibration_error(1 / (1 + np.exp(-(logits + offset) / temperature)), true)
+    assert offset == pytest.approx(-1 - 2.5 * np.log(odds), abs=0.15)
+    probabilities = 1 / (1 + np.exp(-(logits + offset) / temperature))
+    error, bins = calibration_error(probabilities, true, even_odds(true))
     assert error < 0.02
-    assert sum(row[2] for row in bins) == 20000
+    assert sum(row[2] for row in bins) == pytest.approx(1, abs=1e-3)
 
 
 def test_calibration_error_is_the_mean_gap_between_said_and_seen():
-    error, bins = calibration_error(np.array([0.9, 0.9, 0.9, 0.1]), np.array([True, True, False, False]))
+    true = np.array([True, True, False, False])
+    error, bins = calibration_error(np.array([0.9, 0.9, 0.9, 0.1]), true, np.full(4, 0.25))
     assert error == pytest.approx(0.75 * (0.9 - 2 / 3) + 0.25 * 0.1)
-    assert bins == [[0.1, 0.0, 1], [0.9, 0.6667, 3]]
+    assert bins == [[0.1, 0.0, 0.25], [0.9, 0.6667, 0.75]]
+    assert even_odds(np.array([True, False, False])).tolist() == [0.5, 0.25, 0.25]
 
 
 def spotted(count, seed):

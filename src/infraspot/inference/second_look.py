@@ -4,7 +4,7 @@ The segmentation decides pixel by pixel and is sure of much that is no target. T
 candidate as a whole: the 8-connected components of the score map above a low level, each seen in a near
 window of 32x32 pixels and a wide one of 128x128 at half size. A small network gives one logit
 (:class:`infraspot.weights.second_look.SecondLookNetwork`). It is calibrated on frames that were not trained
-on, so that of the targets scored 0.8 about 8 in 10 are true.
+on, at even odds: where true and false candidates are as many, about 8 in 10 of those scored 0.8 are true.
 """
 
 import base64

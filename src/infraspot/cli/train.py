@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from infraspot.training import Row, Run, Watcher
 
 INTERRUPTED = 130
+RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "recipe.toml")
 
 
 @click.command()
@@ -108,7 +109,8 @@ def _train(run: "Run") -> int:
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
     if run.recipe.second_look is not None:
         _look_twice(run)
-    say(f"-> {run.folder}/best.safetensors, last.safetensors, log.csv, recipe.toml")
+    written = [name for name in RESULTS if (run.folder / name).is_file()]
+    say(f"-> {run.folder}/{', '.join(written)}")
     return 0
 
 

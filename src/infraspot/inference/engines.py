@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from infraspot.core.catalog import find
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import InputError, UsageError
-from infraspot.inference.scores import first_line
+from infraspot.inference.scores import Engine, first_line
 from infraspot.inference.second_look import SecondLook
 
 if TYPE_CHECKING:
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
 USUAL_SIGMAS = 5.0
-
-
-class Engine(Protocol):
-    """Scores frames. ``card`` says what the engine is and how its threshold was chosen.
-
-    An engine may have a ``second_look`` too (:class:`infraspot.inference.second_look.SecondLook`); its scores
-    are those of :func:`infraspot.inference.score_frame`, while ``score`` is what was seen at first.
-    """
-
-    name: str
-    card: dict[str, Any]
-
-    def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W) float32 image in [0, 1] to (H, W) float32 scores in [0, 1]."""
-        ...
 
 
 class OnnxEngine:

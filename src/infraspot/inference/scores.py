@@ -1,19 +1,31 @@
-"""The scores of one frame or tile, checked: the way to every engine."""
+"""What an engine is, and its scores of one frame or tile, checked: the way to every engine."""
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InfraspotError, InputError
 
-if TYPE_CHECKING:
-    from infraspot.inference.engines import Engine
-
 ROUNDING = 1e-3
 
 
-def scores_of(engine: "Engine", image: NDArray[np.float32]) -> NDArray[np.float32]:
+class Engine(Protocol):
+    """Scores frames. ``card`` says what the engine is and how its threshold was chosen.
+
+    An engine may have a ``second_look`` too (:class:`infraspot.inference.second_look.SecondLook`); its scores
+    are those of :func:`infraspot.inference.score_frame`, while ``score`` is what was seen at first.
+    """
+
+    name: str
+    card: dict[str, Any]
+
+    def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W) float32 image in [0, 1] to (H, W) float32 scores in [0, 1]."""
+        ...
+
+
+def scores_of(engine: Engine, image: NDArray[np.float32]) -> NDArray[np.float32]:
     """What ``engine`` says about ``image``, (H, W) float32 in [0, 1]; a map of the same shape.
 
     Raises

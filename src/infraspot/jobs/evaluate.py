@@ -111,7 +111,7 @@ def evaluate(
     else:
         found, workers = pair_engine(str(pred), Path(str(data)), split=split, trust=trust), 1
     left_out = _tell_missing(found, missing, tell)
-    warm_up(evaluation, tell)
+    warm_up(evaluation.measure, tell)
     left_out += _score(evaluation, found.pairs, workers, progress, tell)
     if not evaluation.records:
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")

@@ -5,12 +5,8 @@ from functools import cache
 from importlib import import_module
 from threading import Timer
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from infraspot.metrics.evaluation import Evaluation
 
 PATIENCE = 2.0
 PREPARING = "preparing, once: the counting loops are being compiled, which takes some seconds"
@@ -26,8 +22,8 @@ def kernels() -> ModuleType | None:
     return import_module("infraspot.metrics.kernels")
 
 
-def warm_up(evaluation: "Evaluation", say: Callable[[str], object]) -> None:
-    """Compile what an evaluation needs, or load it where that was done before.
+def warm_up(measure: Callable[..., object], say: Callable[[str], object]) -> None:
+    """Compile what ``Evaluation.measure`` needs, or load it where that was done before.
 
     ``say`` hears a sentence when it takes more than two seconds. That happens once an installation, or once a
     process where numba has no folder to keep its code in.
@@ -38,6 +34,6 @@ def warm_up(evaluation: "Evaluation", say: Callable[[str], object]) -> None:
     try:
         target = np.zeros((8, 8), np.bool_)
         target[2:4, 2:4] = True
-        evaluation.measure(target.astype(np.float32), target, id="warm-up")
+        measure(target.astype(np.float32), target, id="warm-up")
     finally:
         notice.cancel()

@@ -339,15 +339,14 @@ def test_an_evaluation_of_nothing_has_no_numbers_and_no_error(name):
 
 
 def test_a_long_preparation_is_announced_and_a_short_one_is_not(monkeypatch):
-    evaluation, said = Evaluation(), []
-    kernel_loader.warm_up(evaluation, said.append)
+    measure, said = Evaluation().measure, []
+    kernel_loader.warm_up(measure, said.append)
     said.clear()  # compiled from here on
-    kernel_loader.warm_up(evaluation, said.append)
+    kernel_loader.warm_up(measure, said.append)
     assert said == []
     monkeypatch.setattr(kernel_loader, "PATIENCE", 0.0)
     spoken = Event()
-    monkeypatch.setattr(evaluation, "measure", lambda *_, **__: spoken.wait(10))
-    kernel_loader.warm_up(evaluation, lambda text: (said.append(text), spoken.set()))
+    kernel_loader.warm_up(lambda *_, **__: spoken.wait(10), lambda text: (said.append(text), spoken.set()))
     assert said == [kernel_loader.PREPARING]
 
 

@@ -10,8 +10,8 @@ from infraspot.cli.main import main
 from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.data import write_dataset
-from infraspot.inference import predict, score_frame
-from infraspot.inference.engines import OnnxEngine, TorchEngine, open_engine
+from infraspot.inference import onnx_file, predict, score_frame
+from infraspot.inference.engines import OnnxEngine, TorchEngine, locate, open_engine
 from infraspot.inference.export import export_onnx
 from infraspot.inference.operating_points import measure_points, threshold_at
 from infraspot.inference.second_look import SecondLook, cut_windows, frame_for_windows
@@ -124,6 +124,16 @@ def test_weights_and_graph_carry_the_second_look(networks, tmp_path, rng):
     reference = TorchEngine(network, CARD, "t", look).second_look.probabilities(image, places)
     for engine in (onnx, plain):
         np.testing.assert_allclose(engine.second_look.probabilities(image, places), reference, atol=1e-5)
+
+
+def test_one_walk_over_the_file_gives_the_card_and_the_second_look(monkeypatch):
+    walked = []
+    check = onnx_file._check
+    monkeypatch.setattr(onnx_file, "_check", lambda *given: walked.append(given[2]) or check(*given))
+    path = locate("compact-sirst1", "onnx")
+    assert OnnxEngine(path).second_look is not None
+    assert len(walked) == 2, "the file, and the graph that came out of it"
+    assert walked[0] == path.stat().st_size > walked[1]
 
 
 def test_weights_without_a_second_look_work_as_before(networks, tmp_path):

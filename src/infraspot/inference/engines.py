@@ -16,6 +16,7 @@ from infraspot.inference.scores import Engine, first_line
 from infraspot.inference.second_look import SecondLook
 
 if TYPE_CHECKING:
+    from infraspot.inference.onnx_file import OnnxTexts
     from infraspot.networks import SegmentationNetwork
     from infraspot.weights.second_look import SecondLookNetwork
 
@@ -44,12 +45,15 @@ class OnnxEngine:
     """
 
     def __init__(self, path: Path | str, *, threads: int = 0, trust: Collection[str] | str = ()) -> None:
+        from infraspot.inference.onnx_file import read_onnx
+
         path = Path(path)
         self.name = path.stem
-        self.card = _onnx_card(path, trust)
+        texts = read_onnx(path)
+        self.card = _onnx_card(path, texts, trust)
         self._stride = int(self.card["stride"])
         self._session = _onnx_session(path, threads)
-        self.second_look = _onnx_second_look(path, self.card, threads)
+        self.second_look = _onnx_second_look(path, texts, self.card, threads)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = image.shape
@@ -59,30 +63,30 @@ class OnnxEngine:
         return result
 
 
-def _onnx_card(path: Path, trust: Collection[str] | str) -> dict[str, Any]:
+def _onnx_card(path: Path, texts: "OnnxTexts", trust: Collection[str] | str) -> dict[str, Any]:
     """The card of an ONNX file; what did not come with the package is checked and tried out."""
-    from infraspot.inference.onnx_file import read_onnx_card, try_out
-
-    text = read_onnx_card(path)
     if path.parent == WEIGHTS:
-        packaged: dict[str, Any] = json.loads(text)
+        packaged: dict[str, Any] = json.loads(texts.card)
         return packaged
+    from infraspot.inference.onnx_file import try_out
     from infraspot.weights.card import parse_card
 
-    card = parse_card(text, path, trust)
+    card = parse_card(texts.card, path, trust)
     if card.get("stride") is None:
         raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
     try_out(path, card["stride"])
     return card
 
 
-def _onnx_second_look(path: Path, card: dict[str, Any], threads: int) -> SecondLook | None:
+def _onnx_second_look(
+    path: Path, texts: "OnnxTexts", card: dict[str, Any], threads: int
+) -> SecondLook | None:
     """The second look of an ONNX file whose card names one; its graph lies in the metadata."""
     if not card.get("second_look"):
         return None
-    from infraspot.inference.onnx_file import read_second_look, try_out_second_look
+    from infraspot.inference.onnx_file import second_look_graph, try_out_second_look
 
-    graph = read_second_look(path)
+    graph = second_look_graph(path, texts)
     if path.parent != WEIGHTS:
         try_out_second_look(path, graph)
     session = _onnx_session(path, threads, graph)

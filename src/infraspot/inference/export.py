@@ -19,7 +19,7 @@ from infraspot.core.sample import Sample
 from infraspot.data import Frame
 from infraspot.inference.engines import OnnxEngine, TorchEngine
 from infraspot.inference.frames import prepare_frame, segment_frame
-from infraspot.inference.onnx_file import read_onnx_card
+from infraspot.inference.onnx_file import read_onnx
 from infraspot.inference.scores import first_line
 from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, encode_graph
 from infraspot.networks import SegmentationNetwork
@@ -160,7 +160,7 @@ def _difference(
     """
     rng = np.random.default_rng(0)
     noise = [Frame(rng.random(shape, np.float32), 8) for shape in ((97, 131), (64, 50))]
-    card = json.loads(read_onnx_card(path))
+    card = json.loads(read_onnx(path).card)
     engines = (
         TorchEngine(network, card, "torch", second_look),
         OnnxEngine(path, trust=[*imported_names(card["network"])]),

@@ -37,8 +37,23 @@ class Span(NamedTuple):
     end: int
 
 
-def read_onnx_card(path: Path) -> str:
-    """The card in an ONNX file whose graph is straight, without running anything.
+class OnnxTexts(NamedTuple):
+    """What infraspot wrote into an ONNX file beside its graph.
+
+    Attributes
+    ----------
+    card
+        JSON, as it stands there.
+    second_look
+        The graph of the second look in base64, or None.
+    """
+
+    card: str
+    second_look: str | None
+
+
+def read_onnx(path: Path) -> OnnxTexts:
+    """The texts of an ONNX file whose graph is straight, in one walk and without running anything.
 
     Raises
     ------
@@ -46,44 +61,38 @@ def read_onnx_card(path: Path) -> str:
         If it is not ONNX, has no card, is larger than any that is loaded, or holds what infraspot never
         exports: subgraphs, functions, operators of other libraries, weights in other files.
     """
-    card = _read_text(path, CARD)
-    if card is None:
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST_FILE:
+        raise InputError(f"{path}: expected an ONNX model of up to {LARGEST_FILE} bytes, and it has {size}")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        texts = _check(path, data, size)
+    if CARD not in texts:
         raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
-    return card
+    return OnnxTexts(texts[CARD], texts.get(SECOND_LOOK))
 
 
-def read_second_look(path: Path) -> bytes:
-    """The graph of the second look in an ONNX file; it must be as straight as the file's own.
+def second_look_graph(path: Path, texts: OnnxTexts) -> bytes:
+    """The graph of the second look of a file; it must be as straight as the file's own.
 
     Raises
     ------
     InputError
         If there is none, or it holds what infraspot never exports.
     """
-    text = _read_text(path, SECOND_LOOK)
-    if text is None:
+    if texts.second_look is None:
         raise InputError(f"{path}: its card names a second look, and the file holds none; export it again")
     try:
-        graph = decode_graph(text)
+        graph = decode_graph(texts.second_look)
     except ValueError as error:
         raise InputError(f"{path}: its second look is not written in base64: {error}") from error
-    _check(f"{path}: its second look", graph, len(graph), "")
+    _check(f"{path}: its second look", graph, len(graph))
     return graph
 
 
-def _read_text(path: Path, key: str) -> str | None:
-    """One text of the metadata of a file whose graph is straight."""
-    size = path.stat().st_size
-    if not 0 < size <= LARGEST_FILE:
-        raise InputError(f"{path}: expected an ONNX model of up to {LARGEST_FILE} bytes, and it has {size}")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _check(path, data, size, key)
-
-
-def _check(source: object, data: mmap.mmap | bytes, size: int, key: str) -> str | None:
-    """The text of the metadata that ``key`` names, once every part of the model was seen."""
+def _check(source: object, data: mmap.mmap | bytes, size: int) -> dict[str, str]:
+    """The texts that infraspot keeps in the metadata, once every part of the model was seen."""
     try:
-        return _Reader(data).model(Span(0, size), key)
+        return _Reader(data).model(Span(0, size))
     except (ValueError, IndexError, TypeError) as error:
         raise InputError(f"{source}: expected an ONNX model, and reading it failed: {error}") from error
     except _RefusedError as error:
@@ -101,21 +110,22 @@ class _Reader:
         self.data = data
         self.seen = 0
 
-    def model(self, whole: Span, wanted: str) -> str | None:
-        """Check a ModelProto and return the text of the metadata that ``wanted`` names."""
-        found, graphs = None, 0
+    def model(self, whole: Span) -> dict[str, str]:
+        """Check a ModelProto and return the texts of its metadata that are infraspot's."""
+        texts, graphs = {}, 0
         for number, value in self._fields(whole):
             if number == 7:
                 graphs += 1
                 self._check_graph(_span(value))
             elif number == 14:
                 key, text = self._strings(_span(value), 1, 2)
-                found = text.decode() if key == wanted.encode() else found
+                if key in (CARD.encode(), SECOND_LOOK.encode()):
+                    texts[key.decode()] = text.decode()
             elif number in (20, 25):
                 raise _RefusedError("it holds functions or training information")
         if graphs != 1:
             raise ValueError(f"it holds {graphs} graphs")
-        return found
+        return texts
 
     def _check_graph(self, graph: Span) -> None:
         nodes = 0

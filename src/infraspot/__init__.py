@@ -10,29 +10,34 @@ from infraspot.core.version import VERSION
 
 if TYPE_CHECKING:
     from infraspot.annotators import annotate
+    from infraspot.api import Detections, Detector, detect, load
     from infraspot.core.prediction import Prediction, Target
     from infraspot.core.sample import Sample
     from infraspot.data import open_dataset, read_image, read_mask
-    from infraspot.inference import detect
     from infraspot.jobs.calibrate import calibrate
     from infraspot.jobs.detect import detect_files
     from infraspot.jobs.evaluate import evaluate
     from infraspot.jobs.generate import write_scenes
     from infraspot.jobs.pseudo import label_dataset
+    from infraspot.report.detection import Detection
     from infraspot.synth import generate
 
 __version__ = VERSION
 
 _PUBLIC = {
+    "Detection": "infraspot.report.detection",
+    "Detections": "infraspot.api",
+    "Detector": "infraspot.api",
     "Prediction": "infraspot.core.prediction",
     "Sample": "infraspot.core.sample",
     "Target": "infraspot.core.prediction",
     "annotate": "infraspot.annotators",
     "calibrate": "infraspot.jobs.calibrate",
-    "detect": "infraspot.inference",
+    "detect": "infraspot.api",
     "detect_files": "infraspot.jobs.detect",
     "evaluate": "infraspot.jobs.evaluate",
     "generate": "infraspot.synth",
+    "load": "infraspot.api",
     "label_dataset": "infraspot.jobs.pseudo",
     "open_dataset": "infraspot.data",
     "read_image": "infraspot.data",
@@ -41,6 +46,9 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Detection",
+    "Detections",
+    "Detector",
     "Prediction",
     "Sample",
     "Target",
@@ -52,6 +60,7 @@ __all__ = [
     "evaluate",
     "generate",
     "label_dataset",
+    "load",
     "open_dataset",
     "read_image",
     "read_mask",

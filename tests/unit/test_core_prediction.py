@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from infraspot import detect
 from infraspot.core.contrast import box_contrasts, signal_to_clutter
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
 from infraspot.core.prediction import Prediction, Target
 from infraspot.data import Frame
-from infraspot.inference import detect, predict
+from infraspot.inference import predict
 
 SHAPE = (40, 50)
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 from torch import nn
 
+from infraspot import detect
 from infraspot.core.errors import InfraspotError, InputError, UsageError
 from infraspot.data import Frame
-from infraspot.inference import DEFAULT_MODEL, detect, packaged_models
+from infraspot.inference import DEFAULT_MODEL, packaged_models
 from infraspot.inference.engines import ClassicalEngine, OnnxEngine, TorchEngine, open_engine
 from infraspot.inference.export import export_onnx
 from infraspot.networks import SegmentationNetwork, SegOutput

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import click
 
 from infraspot.core.errors import InfraspotError
+from infraspot.jobs.watching import show_progress as progress
 
-T = TypeVar("T")
+__all__ = ["fail", "hear", "progress", "say", "table", "warn"]
 
 
 def say(text: str = "") -> None:
@@ -53,16 +53,3 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for row in rows:
         grid.add_row(*("" if cell is None else str(cell) for cell in row))
     console.print(grid)
-
-
-def progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
-    """Pass ``items`` through, with a bar and the time left on standard error when a person looks on."""
-    if not sys.stderr.isatty() or total < 2:
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(items, total=total)

@@ -12,7 +12,7 @@ from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
     from infraspot.jobs.detect import DetectionRun
-    from infraspot.report.detections import Detection
+    from infraspot.report.detection import Detection
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
 LISTED_FRAMES = 10

@@ -41,6 +41,18 @@ def require_number(least: float, most: float, **options: Any) -> None:
     _refuse(wrong, f"a number from {least:g} to {most:g}")
 
 
+def require_text(**options: Any) -> None:
+    """Check that every option is a string that is not empty.
+
+    Raises
+    ------
+    UsageError
+        Naming every option that is not.
+    """
+    wrong = {name: value for name, value in options.items() if not isinstance(value, str) or not value}
+    _refuse(wrong, "a name")
+
+
 def _refuse(wrong: dict[str, Any], expected: str) -> None:
     if wrong:
         came = ", ".join(f"{name}={shown(value)}" for name, value in wrong.items())

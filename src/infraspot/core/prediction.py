@@ -37,6 +37,11 @@ class Target:
     box: tuple[float, float, float, float]
     scr: float | None = None
 
+    def __repr__(self) -> str:
+        ratio = "" if self.scr is None else f", scr={self.scr:.1f}"
+        place = f"x={self.x:.1f}, y={self.y:.1f}, area={self.area}, score={self.score:.2f}{ratio}"
+        return f"{type(self).__name__}({place})"
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -62,6 +67,11 @@ class Prediction:
     score_map: NDArray[np.float32] | None = None
     candidates: tuple[Target, ...] | None = None
     frame_shape: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        kind = "score map" if self.candidates is None else f"{len(self.candidates)} candidates"
+        return f"<{type(self).__name__} {self.id} {width}x{height}: {kind}>"
 
     def __post_init__(self) -> None:
         if (self.score_map is None) == (self.candidates is None):

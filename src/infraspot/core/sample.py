@@ -77,6 +77,15 @@ class Sample:
                     f"{self.id}: {name} has {len(values)} rows for {count}; each target has one row"
                 )
 
+    def __repr__(self) -> str:
+        height, width = self.shape
+        parts = [
+            part.name
+            for part in fields(self)
+            if part.default is None and getattr(self, part.name) is not None
+        ]
+        return f"<Sample {self.id} {width}x{height}: {', '.join(parts) or 'not annotated'}>"
+
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""

@@ -1,7 +1,7 @@
 """Reading and writing infrared frames, masks, points, boxes and whole data sets."""
 
 from infraspot.data.clicks import centroid_points, coarse_points
-from infraspot.data.images import Frame, read_frames, read_image, read_mask, stray_mask_values
+from infraspot.data.images import Frame, picture_frame, read_frames, read_image, read_mask, stray_mask_values
 from infraspot.data.layouts import LAYOUTS
 from infraspot.data.listing import list_images, natural_key
 from infraspot.data.points import read_points, write_points
@@ -21,6 +21,7 @@ __all__ = [
     "list_images",
     "natural_key",
     "open_dataset",
+    "picture_frame",
     "read_frames",
     "read_image",
     "read_mask",

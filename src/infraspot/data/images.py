@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
 from infraspot.data.decoding import decode, decode_pages
-from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster
+from infraspot.data.pillow import picture_raster
+from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster, check_size, explained
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _FULL_SCALES = (1, 255, 65535)
@@ -22,6 +26,10 @@ class Frame:
 
     image: NDArray[np.float32]
     bit_depth: int
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape
+        return f"<Frame {width}x{height}, {self.bit_depth}-bit>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +74,20 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
         If the file is absent, unreadable, damaged, no image, empty, too large, or holds NaN or infinity.
     """
     return _frame(decode(Path(path), max_pixels), Path(path))
+
+
+def picture_frame(picture: "Image") -> Frame:
+    """The frame of a Pillow picture, by the rules of :func:`read_image`.
+
+    Raises
+    ------
+    InputError
+        If its file is damaged, or it has no pixels or holds NaN or infinity.
+    """
+    where = "the picture"
+    check_size(where, picture.size, MAX_PIXELS)
+    with explained(where):
+        return _frame(picture_raster(picture), where)
 
 
 def read_frames(
@@ -127,10 +149,10 @@ def read_stored_mask(path: Path, max_pixels: int = MAX_PIXELS) -> StoredMask:
     return StoredMask(values, next((scale for scale in _FULL_SCALES if top <= scale), top))
 
 
-def _frame(raster: Raster, path: Path) -> Frame:
+def _frame(raster: Raster, where: Path | str) -> Frame:
     values = _grey(raster)
     if raster.full_scale is None:
-        return Frame(_stretched(values, path), raster.bits)
+        return Frame(_stretched(values, where), raster.bits)
     image = np.divide(values, raster.full_scale, dtype=np.float32)
     return Frame(np.minimum(image, 1, out=image), raster.bits)
 
@@ -152,11 +174,11 @@ def _luma(colours: NDArray[Any]) -> NDArray[Any]:
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
-def _stretched(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+def _stretched(values: NDArray[Any], where: Path | str) -> NDArray[np.float32]:
     """Values without a full scale (see :func:`read_image`) brought into [0, 1]."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = int(values.size - np.isfinite(values).sum())
-        raise InputError(f"{path} holds {count} pixels that are NaN or infinite; replace them and try again")
+        raise InputError(f"{where} holds {count} pixels that are NaN or infinite; replace them and try again")
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         return values.astype(np.float32)

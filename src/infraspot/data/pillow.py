@@ -46,10 +46,10 @@ def pillow_page(file: BinaryIO, index: int, where: str, max_pixels: int) -> Rast
             with _without_warnings():  # Pillow reads on in the directories while it decodes
                 image.seek(index)
                 check_size(where, image.size, max_pixels)
-                return _raster(image)
+                return picture_raster(image)
         if image.format == "PNG":
             return _png(file, image, where)
-        return _raster(image)
+        return picture_raster(image)
 
 
 def _png(file: BinaryIO, image: Any, where: str) -> Raster:
@@ -64,14 +64,15 @@ def _png(file: BinaryIO, image: Any, where: str) -> Raster:
     if raw_mode in _DEEP_PNG:
         raster = Raster(_deep_png(file, image, raw_mode, where), 16, 65535)
     else:
-        raster = _raster(image)
+        raster = picture_raster(image)
     last = (image.width - 1, image.height - 1)
     if interlaced or image.im is not marked or image.getpixel(last) == colour:
         _check_rows(file)
     return raster
 
 
-def _raster(image: Image.Image) -> Raster:
+def picture_raster(image: Image.Image) -> Raster:
+    """The values of a Pillow picture, and how to read them."""
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return Raster(np.asarray(image), 8, 255, palette)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.catalog import find
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import InputError, UsageError
+from infraspot.core.errors import InputError, UsageError, unknown_name
 from infraspot.inference.scores import Engine, first_line
 from infraspot.inference.second_look import SecondLook
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
 USUAL_SIGMAS = 5.0
+ENGINES = ("auto", "onnx", "torch")
 
 
 class OnnxEngine:
@@ -218,6 +219,8 @@ def open_engine(
     InputError
         If the file is damaged, was not written by infraspot, or names code that is not trusted.
     """
+    if engine not in ENGINES:
+        raise unknown_name("engine", str(engine), ENGINES)
     path = locate(spec, engine)
     if path.suffix == ".onnx":
         if engine == "torch":

@@ -9,6 +9,7 @@ from typing import Any
 
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, unknown_name
 from infraspot.core.files import check_writable
+from infraspot.core.options import require_number, require_text, require_whole, shown
 from infraspot.data import MAX_PAGES, MAX_PIXELS, list_images, open_dataset, write_grey
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, predict
 from infraspot.inference.frames import as_displayed
@@ -16,10 +17,12 @@ from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.naming import name_results, refuse_overwriting
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
-from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, Detection, RunFiles, write_frame
+from infraspot.report.detection import Detection
+from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, RunFiles, write_frame
 
 FORMATS = ("json", "mask", "overlay")
 DEMO_SCENES = 4
+MOST_THREADS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,10 @@ class DetectionRun:
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        targets = sum(len(record["targets"]) for record in self.records)
+        return f"<DetectionRun {len(self.records)} frames, {targets} targets, {len(self.failures)} failures>"
 
 
 def detect_files(
@@ -130,7 +137,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 def choose_engine(
     *,
-    model: str | None = None,
+    model: str | Engine | TargetEngine | None = None,
     method: str | None = None,
     threshold: float | None = None,
     fa_per_mpx: float | None = None,
@@ -139,13 +146,13 @@ def choose_engine(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
-) -> tuple[Engine, float]:
+) -> tuple[Engine | TargetEngine, float]:
     """Open a model or a classical method, and settle the threshold of its scores.
 
     Parameters
     ----------
     model
-        Packaged model, weight file or run folder; the packaged one by default.
+        Packaged model, weight file, run folder or engine; the packaged model by default.
     method
         A classical detector instead of a model.
     threshold
@@ -179,7 +186,12 @@ def choose_engine(
     given = [name for name, value in rules.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"the options {' and '.join(given)} each set the threshold; give one of them")
-    chosen: Engine
+    require_text(**_given(method=method, operating_point=operating_point))
+    require_whole(0, MOST_THREADS, threads=threads)
+    require_number(0, 1, **_given(threshold=threshold))
+    require_number(1e-9, 1e6, **_given(fa_per_mpx=fa_per_mpx))
+    require_number(0, 1e9, **_given(sigmas=sigmas))
+    chosen: Engine | TargetEngine
     if method is not None:
         if model is not None:
             raise UsageError("the options model and method exclude each other; give one of them")
@@ -191,13 +203,27 @@ def choose_engine(
     elif sigmas is not None:
         raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
     else:
-        chosen = open_engine(model or DEFAULT_MODEL, engine=engine, threads=threads, trust=trust)
+        model = model or DEFAULT_MODEL
+        if isinstance(model, str):
+            chosen = open_engine(model, engine=engine, threads=threads, trust=trust)
+        elif hasattr(model, "card") and (hasattr(model, "score") or hasattr(model, "predict")):
+            chosen = model
+        else:
+            raise UsageError(
+                "expected the model as a packaged name, a weight file, a run folder or an engine, and"
+                f" {shown(model)} came"
+            )
         if fa_per_mpx is not None:
             return chosen, threshold_for(fa_per_mpx, chosen.card, chosen.name)
         if operating_point is not None:
             return chosen, threshold_at(operating_point, chosen.card, chosen.name)
     default = float(chosen.card.get("threshold", 0.5))
     return chosen, default if threshold is None else threshold
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def run_engine(
@@ -241,7 +267,7 @@ def run_engine(
                     tell(item)
                     failures.append(str(item))
                     continue
-                found = _detect(item, engine, threshold)
+                found = detect_in(item, engine, threshold)
                 if written is not None:
                     written.result()
                 written = writer.submit(write_frame, found, out, formats)
@@ -282,7 +308,7 @@ def _list(
     failures: list[str] = []
     for place in places:
         try:
-            files.extend(_images_at(place))
+            files.extend(images_at(place))
             if not files[-1].exists():
                 raise InputError(f"there is no file {files.pop()}; check its name")
         except InfraspotError as error:
@@ -291,7 +317,7 @@ def _list(
     return name_results(files, reserved=[name for name in formats if name == "coco"]), failures
 
 
-def _images_at(place: str | Path) -> list[Path]:
+def images_at(place: str | Path) -> list[Path]:
     """The images that one place names; a data set's folder stands for its images, without the masks."""
     try:
         return list_images(place)
@@ -305,7 +331,8 @@ def _images_at(place: str | Path) -> list[Path]:
         return [reader.image_path(index) for index in range(len(reader))]
 
 
-def _detect(item: StreamedFrame, engine: Engine | TargetEngine, threshold: float) -> Detection:
+def detect_in(item: StreamedFrame, engine: Engine | TargetEngine, threshold: float) -> Detection:
+    """The detection of one frame; the engine and the threshold are those of :func:`choose_engine`."""
     started = time.perf_counter()
     frame, shown = item.frame, as_displayed(item.frame)
     prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, item.name)

@@ -41,6 +41,13 @@ class EvaluationRun:
     evaluation: Evaluation
     pairs: PairList
 
+    def __repr__(self) -> str:
+        found = self.result
+        shown = ", ".join(
+            f"{key} {found[key]:.3f}" for key in ("iou", "niou", "pd") if found.get(key) is not None
+        )
+        return f"<EvaluationRun {found['n_images']} images, {found['n_targets']} targets: {shown}>"
+
 
 def evaluate(
     pred: str | Path,

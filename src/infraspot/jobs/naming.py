@@ -49,7 +49,7 @@ def refuse_overwriting(files: Sequence[NamedFile], out: Path, endings: Collectio
         If a result would have the path of one of the images.
     """
     names = {file.name for file in files}
-    paged = {file.name for file in files if _is_paged(file.path)}
+    paged = {file.name for file in files if may_hold_pages(file.path)}
     folder = Path(os.path.abspath(out))  # noqa: PTH100 (links stay)
     for file in files:
         if not file.path.is_relative_to(folder):
@@ -82,7 +82,7 @@ def _names(below: Sequence[Path], reserved: Collection[str]) -> list[str]:
             place
             for place, (name, full, path) in enumerate(zip(names, whole, below, strict=True))
             if name != full
-            and (count[name] > 1 or _first_part(name) in grown or (_is_paged(path) and name in pages_of))
+            and (count[name] > 1 or _first_part(name) in grown or (may_hold_pages(path) and name in pages_of))
         ]
         if not meeting:
             return names
@@ -90,7 +90,8 @@ def _names(below: Sequence[Path], reserved: Collection[str]) -> list[str]:
             names[place] = whole[place]
 
 
-def _is_paged(path: Path) -> bool:
+def may_hold_pages(path: Path) -> bool:
+    """Whether a file of this name may hold several frames."""
     return path.suffix.lower() in _PAGED
 
 

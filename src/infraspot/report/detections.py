@@ -11,76 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infraspot.core.files import replacing, write_json, write_text
-from infraspot.core.prediction import Prediction, Target
-from infraspot.report.overlay import draw_targets
+from infraspot.core.errors import UsageError
+from infraspot.core.files import check_writable, replacing, write_json, write_text
+from infraspot.report.detection import Detection
 
 # Speed over size: the files are many and small.
 PNG_LEVEL = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Detection:
-    """The targets of one frame, with what is needed to write them in any format.
-
-    Attributes
-    ----------
-    name
-        Of the results, below the output folder and without suffix: ``camA/0001``.
-    source
-        The image, below the folder that all images of the run share: ``camA/0001.png``.
-    page
-        Number of the page in a file of several, from 1; None in a file of one.
-    image
-        (H, W) float32 in [0, 1], at the contrast of a display; for the overlay only.
-    bit_depth
-        Bits per pixel of the stored frame.
-    model, threshold
-        The engine, and the least score of a target pixel.
-    prediction
-        What the engine says of the frame.
-    targets
-        What was found above the threshold, the highest score first.
-    seconds
-        Wall time of scoring the frame and finding its targets.
-    """
-
-    name: str
-    source: str
-    page: int | None
-    image: NDArray[np.float32]
-    bit_depth: int
-    model: str
-    threshold: float
-    prediction: Prediction
-    targets: list[Target]
-    seconds: float = 0.0
-
-    def record(self) -> dict[str, Any]:
-        """The JSON of one frame: sizes and boxes in pixels, x to the right, y down, boxes half-open."""
-        height, width = self.prediction.shape
-        return {
-            "image": self.source,
-            **({} if self.page is None else {"page": self.page}),
-            "width": width,
-            "height": height,
-            "bit_depth": self.bit_depth,
-            "model": self.model,
-            "threshold": self.threshold,
-            "targets": [_target_record(number, target) for number, target in enumerate(self.targets, 1)],
-        }
-
-
-def _target_record(number: int, target: Target) -> dict[str, Any]:
-    return {
-        "id": number,
-        "x": round(target.x, 2),
-        "y": round(target.y, 2),
-        "area": target.area,
-        "score": round(target.score, 4),
-        "scr": None if target.scr is None else round(target.scr, 2),
-        "box": [round(side, 2) for side in target.box],
-    }
 
 
 def _save_png(array: NDArray[Any] | Image.Image, path: Path) -> None:
@@ -90,7 +26,7 @@ def _save_png(array: NDArray[Any] | Image.Image, path: Path) -> None:
 
 
 def _write_mask(found: Detection, path: Path) -> None:
-    _save_png(found.prediction.mask(found.threshold).astype(np.uint8) * 255, path)
+    _save_png(found.mask.astype(np.uint8) * 255, path)
 
 
 def _write_json(found: Detection, path: Path) -> None:
@@ -98,12 +34,16 @@ def _write_json(found: Detection, path: Path) -> None:
 
 
 def _write_overlay(found: Detection, path: Path) -> None:
-    _save_png(draw_targets(found.image, found.targets), path)
+    _save_png(found.overlay(), path)
 
 
 def _write_prob(found: Detection, path: Path) -> None:
     scores = found.prediction.require_map("the format prob")
     _save_png((scores * 65535 + 0.5).astype(np.uint16), path)
+
+
+def _write_csv(found: Detection, path: Path) -> None:
+    write_text(path, _as_csv([found.record()]))
 
 
 @dataclass(frozen=True)
@@ -121,6 +61,30 @@ FRAME_FORMATS: Mapping[str, FrameFormat] = {
     "overlay": FrameFormat(".overlay.png", _write_overlay),
     "prob": FrameFormat(".prob.png", _write_prob, needs_map=True),
 }
+_SAVED_FORMATS = (FrameFormat(".csv", _write_csv), FrameFormat(".png", _write_overlay))
+
+
+def save_detection(found: Detection, path: Path) -> Path:
+    """Write one frame's detection in the format that the ending of ``path`` names, and return ``path``.
+
+    Raises
+    ------
+    UsageError
+        If the ending is none of ``.json``, ``.csv``, ``.mask.png``, ``.prob.png`` and ``.png`` (the overlay).
+    """
+    name = path.name.lower()
+    known = {form.ending: form for form in (*FRAME_FORMATS.values(), *_SAVED_FORMATS)}
+    form = next((form for ending, form in known.items() if name.endswith(ending)), None)
+    if form is None:
+        raise UsageError(
+            f"expected a file name that ends in {', '.join(known)}, and {path.name!r} came;"
+            " `.png` alone is the overlay"
+        )
+    if form.needs_map:
+        found.prediction.require_map(path.name)
+    check_writable(path.parent)
+    form.write(found, path)
+    return path
 
 
 def write_frame(found: Detection, folder: Path, formats: Sequence[str]) -> None:
@@ -137,19 +101,8 @@ class RunFiles:
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def write_csv(self, folder: Path) -> None:
-        """One row a target: image, id, x, y, area, score, scr, x0, y0, x1, y1.
-
-        In files of several pages, the image is ``FILE#PAGE``.
-        """
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["image", "id", "x", "y", "area", "score", "scr", "x0", "y0", "x1", "y1"])
-        for record in self.records:
-            image = record["image"] if "page" not in record else f"{record['image']}#{record['page']}"
-            for target in record["targets"]:
-                cells = [target[key] for key in ("id", "x", "y", "area", "score", "scr")]
-                table.writerow([image, *cells, *target["box"]])
-        write_text(folder / "detections.csv", text.getvalue())
+        """``detections.csv``: one row a target."""
+        write_text(folder / "detections.csv", _as_csv(self.records))
 
     def write(self, folder: Path, formats: Sequence[str]) -> None:
         """Write those of the formats that are of whole runs."""
@@ -194,3 +147,19 @@ RUN_FORMATS: Mapping[str, Callable[[RunFiles, Path], None]] = {
     "csv": RunFiles.write_csv,
     "coco": RunFiles.write_coco,
 }
+
+
+def _as_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """One row a target: image, id, x, y, area, score, scr, x0, y0, x1, y1.
+
+    In files of several pages, the image is ``FILE#PAGE``.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["image", "id", "x", "y", "area", "score", "scr", "x0", "y0", "x1", "y1"])
+    for record in records:
+        image = record["image"] if "page" not in record else f"{record['image']}#{record['page']}"
+        for target in record["targets"]:
+            cells = [target[key] for key in ("id", "x", "y", "area", "score", "scr")]
+            table.writerow([image, *cells, *target["box"]])
+    return text.getvalue()

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from infraspot.core.extras import require
 from infraspot.core.prediction import Target
 
 FOUND = (80, 255, 120)
 INK = 255
 MARGIN = 4
+PLOT_MARGIN = 2
 WANTED_SIDE = 640
 
 
@@ -54,3 +56,39 @@ def _bracket(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
     for x, inward in ((x0, 1), (x1, -1)):
         for y, down in ((y0, 1), (y1, -1)):
             pen.line([(x + inward * arm, y), (x, y), (x, y + down * arm)], fill=INK)
+
+
+def plot_targets(image: NDArray[Any], targets: Iterable[Target], title: str, axes: Any = None) -> Any:
+    """Draw a frame and its targets with matplotlib, and return the axes.
+
+    Parameters
+    ----------
+    image
+        (H, W) in [0, 1].
+    axes
+        Of matplotlib; those of a new figure where there are none.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    require("report", "`plot()` (`overlay()` draws without it)")
+    from matplotlib import pyplot
+    from matplotlib.patches import Rectangle
+
+    if axes is None:
+        _, axes = pyplot.subplots(layout="constrained")
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    colour = tuple(level / 255 for level in FOUND)
+    for target in targets:
+        # Pixel centres are whole numbers, so that a pixel's edges lie half a pixel away.
+        left, top, right, bottom = (side - 0.5 for side in target.box)
+        width, height = right - left + 2 * PLOT_MARGIN, bottom - top + 2 * PLOT_MARGIN
+        left, top = left - PLOT_MARGIN, top - PLOT_MARGIN
+        axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour))
+        axes.annotate(f"{target.score:.2f}", (left, top - 1), color=colour, fontsize="small")
+    axes.set_title(title)
+    axes.set_xlabel("x")
+    axes.set_ylabel("y")
+    return axes

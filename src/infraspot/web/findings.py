@@ -37,7 +37,7 @@ class FoundTarget(BaseModel):
 
 
 class Record(BaseModel):
-    """The JSON of one frame, as :meth:`infraspot.report.detections.Detection.record` makes it."""
+    """The JSON of one frame, as :meth:`infraspot.report.detection.Detection.record` makes it."""
 
     image: str
     page: int | None = None

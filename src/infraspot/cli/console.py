@@ -45,11 +45,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     """A table of results; the first column is text, the others are numbers."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         grid.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        grid.add_row(*("" if cell is None else str(cell) for cell in row))
+        # As it is: brackets in a name are no markup.
+        grid.add_row(*(Text("" if cell is None else _shown(str(cell))) for cell in row))
     console.print(grid)

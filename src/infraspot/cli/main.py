@@ -20,6 +20,7 @@ COMMANDS = {
     "calibrate": "infraspot.cli.calibrate",
     "annotate": "infraspot.cli.annotate",
     "train": "infraspot.cli.train",
+    "runs": "infraspot.cli.runs",
     "export": "infraspot.cli.export",
     "prune": "infraspot.cli.prune",
     "convert-weights": "infraspot.cli.convert_weights",

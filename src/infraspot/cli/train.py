@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from infraspot.core.errors import UsageError
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
-    from infraspot.training import Row, Run, Watcher
+    from infraspot.training import Recipe, Row, Run, Watcher
 
 INTERRUPTED = 130
 RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "recipe.toml")
@@ -30,6 +30,15 @@ RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "recipe.toml")
     "--start",
     help="Weights to start from: a weight file, run folder or packaged model. Sets the network too.",
 )
+@click.option("--epochs", type=click.IntRange(0), help="Passes over the training frames.")
+@click.option("--batch", type=click.IntRange(1), help="Frames in a batch, over all devices.")
+@click.option("--seed", type=click.IntRange(0), help="Random seed.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    help="Train so many times, with seeds one apart, in OUT/seed-N; prints mean and deviation.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @trust_option
 def command(
@@ -38,22 +47,31 @@ def command(
     out: str | None,
     changes: Sequence[str],
     start: str | None,
+    repeat: int | None,
     resume: bool,
     trust: tuple[str, ...],
+    **shortcuts: object,
 ) -> int:
     """Train a network by RECIPE, a TOML file or the name of a packaged one.
 
     Ctrl-C saves and stops; --resume goes on from there, and from a crash, as if nothing had happened.
+    --epochs, --batch, --seed and --device are short for --set train.epochs=... and so on.
     """
     require("train", "`infraspot train`")
-    from infraspot.training import locked
+    from infraspot import training
 
     if recipe is None and not (resume and out):
         raise UsageError("give a recipe, such as `infraspot train compact_sirst1`, or --resume --out RUN")
     folder = Path(out or f"runs/{Path(recipe or '').stem}")
-    changes = [*changes, *([f"data.path={json.dumps(str(Path(data).resolve()))}"] if data else [])]
-    with locked(folder):
-        return _train(_open_run(recipe, folder, changes, start, resume, trust))
+    changes = [
+        *changes,
+        *([f"data.path={json.dumps(str(Path(data).resolve()))}"] if data else []),
+        *(f"train.{name}={value}" for name, value in shortcuts.items() if value is not None),
+    ]
+    with training.locked(folder):
+        if repeat is None:
+            return _train(_open_run(recipe, folder, changes, start, resume, trust))
+        return _repeat(_repeated(recipe, changes, start, trust, repeat), folder, resume)
 
 
 def _open_run(
@@ -67,26 +85,69 @@ def _open_run(
     """A new run, or the one in the folder where it is resumed; nothing is written."""
     from infraspot import training
 
+    _refuse_other_run(folder, resume)
+    if recipe is not None:
+        chosen = training.load_recipe(recipe, changes)
+    else:
+        chosen = training.changed_recipe(training.recipe_of(training.read_state(folder), trust), changes)
+    if start is not None:
+        chosen = training.started_recipe(chosen, start, trust)
+    return training.open_run(chosen, folder)
+
+
+def _refuse_other_run(folder: Path, resume: bool) -> None:
+    from infraspot import training
+
     if training.has_state(folder) and not resume:
         raise UsageError(
             f"{folder} holds a run already; add --resume to go on with it, or choose another --out"
         )
-    state = training.read_state(folder) if training.has_state(folder) or recipe is None else None
-    if recipe is not None:
-        chosen = training.load_recipe(recipe, changes)
-    else:
-        chosen = training.changed_recipe(training.recipe_of(state or {}, trust), changes)
+
+
+def _repeated(
+    recipe: str | None, changes: Sequence[str], start: str | None, trust: Sequence[str], count: int
+) -> "list[Recipe]":
+    """The recipe under each of the seeds."""
+    from infraspot import training
+
+    if recipe is None:
+        raise UsageError("--repeat needs the recipe, also with --resume: `infraspot train RECIPE --repeat N`")
+    chosen = training.load_recipe(recipe, changes)
     if start is not None:
         chosen = training.started_recipe(chosen, start, trust)
-    if chosen.train.epochs == 0 and chosen.network.start is None:
-        raise UsageError("train.epochs is 0, so that there must be weights to begin with; add --start")
-    run = training.build_run(chosen, folder)
-    if state is not None:
-        training.restore_run(run, state)
-    return run
+    if chosen.train.epochs == 0:
+        raise UsageError("train.epochs is 0, so that there is nothing to repeat")
+    first = chosen.train.seed
+    return [training.changed_recipe(chosen, [f"train.seed={first + k}"]) for k in range(count)]
 
 
-def _train(run: "Run") -> int:
+def _repeat(recipes: "Sequence[Recipe]", folder: Path, resume: bool) -> int:
+    """Train by each recipe in a folder of its own; then mean and deviation of the best and last weights."""
+    from infraspot import training
+
+    places = {recipe.train.seed: folder / f"seed-{recipe.train.seed}" for recipe in recipes}
+    for place in places.values():
+        _refuse_other_run(place, resume)
+    best, last = {}, {}
+    for recipe in recipes:
+        seed = recipe.train.seed
+        with training.locked(places[seed]):
+            run = training.open_run(recipe, places[seed])
+            status = _train(run, again=f"the same command with --resume goes on (seed {seed})")
+        if status:
+            return status
+        best[seed], last[seed] = run.at.best or run.at.rows[-1], run.at.rows[-1]
+    kinds = {"best": best, "last": last}
+    if run.leads:
+        written = training.write_repeats(folder, kinds)
+        for kind, rows in kinds.items():
+            say(f"{kind}  {_spread(training.spread_of(list(rows.values())))}   {len(rows)} seeds")
+        say(f"-> {written}")
+    return 0
+
+
+def _train(run: "Run", again: str | None = None) -> int:
+    """Train to the end; ``again`` says how to go on with a run that was stopped."""
     from infraspot.training import fit
 
     if not run.leads:
@@ -99,11 +160,11 @@ def _train(run: "Run") -> int:
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))
     if not complete:
-        say(
-            f"stopped in epoch {run.epoch + 1} of {run.epochs};"
-            f" `infraspot train --resume --out {run.folder}` goes on"
-        )
+        again = again or f"`infraspot train --resume --out {run.folder}` goes on"
+        say(f"stopped in epoch {run.epoch + 1} of {run.epochs}; {again}")
         return INTERRUPTED
+    if run.epoch < run.epochs:
+        say(f"ended after epoch {run.epoch}: {run.recipe.train.patience} epochs without a better one")
     if run.at.best is not None:
         chosen_on = run.recipe.train.select_on
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
@@ -151,6 +212,20 @@ def _numbers(row: "Row") -> str:
     return (
         f"IoU {row['iou']:.4f}  nIoU {row['niou']:.4f}  Pd {row['pd']:.4f}  Fa {row['fa_area'] * 1e6:.1f}e-6"
     )
+
+
+def _spread(numbers: Mapping[str, tuple[float, float]]) -> str:
+    """Mean ± standard deviation of each number; false alarms as pixels in a million."""
+    cells = [
+        f"{label} {numbers[name][0] * factor:{style}} ± {numbers[name][1] * factor:{style}}"
+        for label, name, factor, style in (
+            ("IoU", "iou", 1, ".4f"),
+            ("nIoU", "niou", 1, ".4f"),
+            ("Pd", "pd", 1, ".4f"),
+            ("Fa", "fa_area", 1e6, ".1f"),
+        )
+    ]
+    return "  ".join(cells) + "e-6"
 
 
 class Screen:

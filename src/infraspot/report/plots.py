@@ -26,9 +26,9 @@ def write_plots(folder: Path, result: Mapping[str, Any]) -> list[Path]:
     }
     written = []
     for name, draw in drawings.items():
-        figure = _figure(6.0, 4.2)
+        figure = blank_figure(6.0, 4.2)
         if draw(figure, result):
-            written.append(_save(figure, folder / name))
+            written.append(save_figure(figure, folder / name))
     return written
 
 
@@ -53,15 +53,15 @@ def write_worst(
     if not worst:
         return []
     columns = min(4, len(worst))
-    figure = _figure(3.0 * columns, 3.3 * -(-len(worst) // columns))
+    figure = blank_figure(3.0 * columns, 3.3 * -(-len(worst) // columns))
     for place, record in enumerate(worst):
         axes = figure.add_subplot(-(-len(worst) // columns), columns, place + 1)
         _draw_frame(axes, record, load(record.id), threshold)
     figure.suptitle("worst frames: truth green, prediction orange", fontsize=10)
-    return [_save(figure, folder / "worst.png")]
+    return [save_figure(figure, folder / "worst.png")]
 
 
-def _figure(width: float, height: float) -> Any:
+def blank_figure(width: float, height: float) -> Any:
     """A figure that needs no screen and leaves matplotlib's global state alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save_figure(figure: Any, path: Path) -> Path:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
     return path

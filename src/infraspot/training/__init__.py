@@ -1,10 +1,12 @@
 """Training: recipes, the loop, runs that stop and go on bit by bit."""
 
+from infraspot.core.lock import locked
 from infraspot.training.build import build_run
 from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
 from infraspot.training.fit import TrainingError, Watcher, fit
-from infraspot.training.lock import locked
+from infraspot.training.opening import open_run, train
 from infraspot.training.recipe import changed_recipe, find_recipe, load_recipe, started_recipe
+from infraspot.training.repeats import spread_of, write_repeats
 from infraspot.training.run import Row, Run
 from infraspot.training.second_look import look_twice
 from infraspot.training.settings import Recipe
@@ -23,9 +25,13 @@ __all__ = [
     "load_recipe",
     "locked",
     "look_twice",
+    "open_run",
     "read_state",
     "recipe_of",
     "restore_run",
     "save_run",
+    "spread_of",
     "started_recipe",
+    "train",
+    "write_repeats",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from infraspot.core.errors import InfraspotError, UsageError
+from infraspot.core.lock import locked
 from infraspot.losses import Batch
 from infraspot.training.build import begin_run
 from infraspot.training.checkpoint import (
@@ -18,7 +19,6 @@ from infraspot.training.checkpoint import (
     write_recipe,
 )
 from infraspot.training.interrupt import stop_requests
-from infraspot.training.lock import locked
 from infraspot.training.parts import selected
 from infraspot.training.run import Row, Run
 from infraspot.training.schedule import rate_factor
@@ -31,7 +31,7 @@ COLUMNS = {"epoch", "loss", "lr", "selection", *NUMBERS}
 
 
 class Watcher(Protocol):
-    """Someone who looks on: the screen, a log."""
+    """Someone who looks on: the screen, a log, a program of yours. It may set ``run.stopping``."""
 
     def step(self, run: Run, loss: float) -> None:
         """After each batch."""
@@ -47,8 +47,8 @@ class TrainingError(InfraspotError):
 def fit(run: Run, *watchers: Watcher) -> bool:
     """Train to the last epoch, from wherever the run is.
 
-    The state is saved after a batch whenever ``save_seconds`` have passed, when a stop is asked for (Ctrl-C),
-    and at the end.
+    The state is saved after a batch whenever ``save_seconds`` have passed, when a stop is asked for (Ctrl-C,
+    or a watcher that sets ``run.stopping``), and at the end.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def fit(run: Run, *watchers: Watcher) -> bool:
             begin_run(run)
         clock, pruning = _Clock(run), SoftPruning(run)
         with stop_requests() as stop:
-            while run.epoch < run.epochs:
+            while not run.complete:
                 run.loss.begin_epoch(run.epoch)
                 if run.at.batch == 0:
                     pruning.begin_epoch(run)
@@ -80,7 +80,7 @@ def fit(run: Run, *watchers: Watcher) -> bool:
                         loss = train_batch(run, batch)
                         for watcher in watchers:
                             watcher.step(run, loss)
-                        stopping = _any_process(run, stop.is_set())
+                        stopping = _any_process(run, stop.is_set() or run.stopping)
                         if stopping or clock.save_due():
                             clock.save()
                         if stopping:
@@ -88,6 +88,9 @@ def fit(run: Run, *watchers: Watcher) -> bool:
                 row = finish_epoch(run)
                 for watcher in watchers:
                     watcher.epoch(run, row)
+                if _any_process(run, run.stopping) and not run.complete:
+                    clock.save()
+                    return False
         clock.save()
         return True
 
@@ -135,7 +138,7 @@ def finish_epoch(run: Run) -> Row:
     _note(run, run.scheme.end_epoch(run, mean_loss))
     row |= {name: total / count for name, (total, count) in run.at.noted.items()}
     run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
-    if run.epoch % train.evaluate_every == 0 or run.epoch == run.epochs:
+    if run.epoch % train.evaluate_every == 0 or run.complete:
         row |= validate(run.predict(run.val_frames), run.val_frames, train.protocol)
         value = selection(run.recipe, row)
         if run.at.best is None or value > run.at.best["selection"]:

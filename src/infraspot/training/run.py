@@ -63,6 +63,7 @@ class Run:
 
     ``module`` is the network itself, and ``network`` the same one behind the precision and the devices.
     ``frames`` and ``val_frames`` know the truth, and the scheme sees them as ``samples`` and ``val``.
+    A watcher that sets ``stopping`` ends the sitting after the batch: the run is saved and can go on.
     """
 
     recipe: Recipe
@@ -80,6 +81,18 @@ class Run:
     val_labels: LabelStore
     loader: Loader
     at: Position = field(default_factory=Position)
+    stopping: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last epoch is behind, or no better one came for ``patience`` epochs."""
+        return self.at.epoch >= self.epochs or self.patience_ended
+
+    @property
+    def patience_ended(self) -> bool:
+        """Whether the best epoch lies ``patience`` epochs back."""
+        patience, best = self.recipe.train.patience, self.at.best
+        return patience is not None and best is not None and self.at.epoch - best["epoch"] >= patience
 
     @property
     def epoch(self) -> int:

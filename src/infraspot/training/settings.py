@@ -164,6 +164,7 @@ class TrainPart(Part):
     No epochs leave the weights as they began, which is of use before ``[second_look]``.
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
     ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
+    ``patience`` ends the run when the best epoch lies so many epochs back.
     The optimiser steps once every ``accumulate`` batches. Each batch is split over ``devices``.
     ``precision = "auto"`` is "bf16-mixed" on GPUs and CPUs that compute in bfloat16, else "32-true".
     """
@@ -176,6 +177,7 @@ class TrainPart(Part):
     ema: float = Field(default=0.0, ge=0, lt=1)
     select: str | dict[str, float] = "iou"
     select_on: Literal["val", "test"] = "val"
+    patience: int | None = Field(default=None, gt=0)
     protocol: str = "basicirstd"
     evaluate_every: int = Field(default=1, gt=0)
     save_seconds: float = Field(default=60.0, ge=0)

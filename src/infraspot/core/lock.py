@@ -1,4 +1,4 @@
-"""One program at a time in a run's folder."""
+"""One program at a time in a folder."""
 
 import json
 import os
@@ -13,13 +13,16 @@ from infraspot.core.errors import DataError, UsageError
 
 LOCK = "run.lock"
 
+# Characters of a lock that are read; what a program of ours writes is far shorter.
+LONGEST = 1000
+
 # Folders that this process holds: what is called within a lock may ask for it again.
 _held: set[Path] = set()
 
 
 @contextmanager
 def locked(folder: Path | str) -> Iterator[None]:
-    """Keep other programs from training in ``folder``.
+    """Keep other programs from writing into ``folder``.
 
     While the block runs, the file ``run.lock`` names the owner's host, process and start time. The operating
     system holds the lock, so that it ends with the process, also when that is killed: a file that was left
@@ -28,7 +31,7 @@ def locked(folder: Path | str) -> Iterator[None]:
     Raises
     ------
     UsageError
-        If another program trains in the folder.
+        If another program works in the folder.
     DataError
         If the folder cannot be written to.
     """
@@ -53,6 +56,26 @@ def locked(folder: Path | str) -> Iterator[None]:
         path.unlink(missing_ok=True)
         os.close(handle)
         _remove_empty(made)
+
+
+def owner_of(folder: Path | str) -> str | None:
+    """Who works in ``folder`` now, as words for a sentence; None if nobody does. Nothing is written.
+
+    A file that a killed process left behind names nobody.
+    """
+    path = Path(folder).resolve() / LOCK
+    if path.parent in _held:
+        return _named(path)
+    if not path.is_file():
+        return None
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:  # gone meanwhile, or of another user
+        return _named(path) if path.is_file() else None
+    try:
+        return None if _try_lock(handle) else _named(path)
+    finally:
+        os.close(handle)
 
 
 def _acquired(path: Path) -> int:
@@ -86,12 +109,17 @@ def _owner() -> str:
 
 
 def _refusal(path: Path) -> str:
+    return f"{path.parent} is in use by {_named(path)}; wait until it ends, or choose another --out"
+
+
+def _named(path: Path) -> str:
+    """The owner that a lock names."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        who = f"process {owner['pid']} on {owner['host']} since {owner['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        who = "a process that does not say its name"
-    return f"{path.parent} is in use by {who}; wait until it ends, or choose another --out"
+        with path.open(encoding="utf-8") as file:
+            owner = json.loads(file.read(LONGEST))
+        return f"process {owner['pid']} on {owner['host']} since {owner['started']}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "a process that does not say its name"
 
 
 if sys.platform == "win32":

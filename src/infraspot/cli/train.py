@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from infraspot.training import Recipe, Row, Run, Watcher
 
 INTERRUPTED = 130
-RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "recipe.toml")
+RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "labels.png", "recipe.toml")
 
 
 @click.command()
@@ -154,11 +155,14 @@ def _train(run: "Run", again: str | None = None) -> int:
         return 0 if fit(run) else INTERRUPTED
     if run.recipe.train.select_on == "test":
         warn("the best epoch is chosen on the test split: its figures are too good, and its weights say so")
+    if run.recipe.train.select_on == "clicks":
+        say("the best epoch is chosen by the masks that `profile` grows from the clicks of val: (clicks)")
     say(_introduction(run))
     if run.recipe.negatives is not None and run.loader.negatives is None:
         say("no negatives: the recipe can take frames without targets too, with --set negatives.path=FOLDER")
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))
+    _draw_labels(run.folder)
     if not complete:
         again = again or f"`infraspot train --resume --out {run.folder}` goes on"
         say(f"stopped in epoch {run.epoch + 1} of {run.epochs}; {again}")
@@ -207,10 +211,21 @@ def _logs(run: "Run") -> "list[Watcher]":
     return [TensorBoard(run.folder / "tensorboard")]
 
 
+def _draw_labels(folder: Path) -> None:
+    """How the labels evolved, as a picture, where matplotlib is installed."""
+    from infraspot.report.label_curves import write_label_curves
+
+    if find_spec("matplotlib") and (folder / "log.csv").is_file():
+        write_label_curves(folder / "log.csv", folder / "labels.png")
+
+
 def _numbers(row: "Row") -> str:
-    """The validation of an epoch; false alarms as pixels in a million."""
-    return (
-        f"IoU {row['iou']:.4f}  nIoU {row['niou']:.4f}  Pd {row['pd']:.4f}  Fa {row['fa_area'] * 1e6:.1f}e-6"
+    """The validation of an epoch, by masks and by clicks; false alarms as pixels in a million."""
+    return "   ".join(
+        f"IoU{label} {row[kind + 'iou']:.4f}  nIoU {row[kind + 'niou']:.4f}  Pd {row[kind + 'pd']:.4f}"
+        f"  Fa {row[kind + 'fa_area'] * 1e6:.1f}e-6"
+        for kind, label in (("", ""), ("click_", " (clicks)"))
+        if kind + "iou" in row
     )
 
 
@@ -250,7 +265,7 @@ class Screen:
 
     def step(self, run: "Run", loss: float) -> None:
         mean = run.at.loss_sum / run.at.batch
-        best = "" if run.at.best is None else f"best IoU {run.at.best['iou']:.4f}  "
+        best = "" if run.at.best is None else f"best {run.at.best['selection']:.4f}  "
         self._bar.update(
             self._task,
             description=f"epoch {run.epoch + 1}/{run.epochs}",
@@ -259,7 +274,7 @@ class Screen:
         )
 
     def epoch(self, run: "Run", row: "Row") -> None:
-        if "iou" not in row:
+        if not _numbers(row):
             return
         best = " *" if run.at.best is not None and run.at.best["epoch"] == row["epoch"] else ""
         head = f"epoch {row['epoch']:4.0f}  loss {row['loss']:.4f}"

@@ -6,7 +6,8 @@ from infraspot.losses import Batch
 from infraspot.schemes.base import Scheme, Trainee
 from infraspot.schemes.full import Full
 from infraspot.schemes.labels import LabelStore
+from infraspot.schemes.offline import Offline
 
-__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Scheme", "Trainee"]
+__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Offline", "Scheme", "Trainee"]
 
-SCHEMES: dict[str, Callable[..., Scheme]] = {"full": Full}
+SCHEMES: dict[str, Callable[..., Scheme]] = {"full": Full, "offline": Offline}

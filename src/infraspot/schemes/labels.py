@@ -86,6 +86,16 @@ class LabelStore:
         height, width = label.shape
         self._labels[id] = _Sparse((height, width), index, values)
 
+    def mass(self, id: str) -> float:
+        """Sum of a label over its pixels: its area, where it is hard."""
+        sparse = self._labels[id]
+        return float(len(sparse.index) if sparse.values is None else sparse.values.sum(dtype=np.float64))
+
+    def pixels(self, id: str) -> NDArray[np.int32]:
+        """Flat indices, ascending, of the pixels that are as likely as not a target's: 0.5 and above."""
+        sparse = self._labels[id]
+        return sparse.index if sparse.values is None else sparse.index[sparse.values >= 0.5]
+
     def fingerprint(self) -> str:
         """SHA-256 of the pool and of every label."""
         digest = hashlib.sha256("\n".join(self._active).encode())

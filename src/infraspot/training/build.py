@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,15 +14,22 @@ from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import locate
 from infraspot.networks.fitting import fit_layers
-from infraspot.schemes import LabelStore
+from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
 from infraspot.training.batching import Further, Loader
 from infraspot.training.devices import open_devices, precision_of
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
+from infraspot.training.label_state import LabelWatch
 from infraspot.training.run import Run
 from infraspot.training.settings import FurtherPart, Recipe
-from infraspot.training.sources import open_negatives, open_training, open_unlabelled, open_validation
+from infraspot.training.sources import (
+    WithClicks,
+    open_negatives,
+    open_training,
+    open_unlabelled,
+    open_validation,
+)
 from infraspot.weights.files import load_network
 
 # Layers that no gradient trains are fitted to about as many frames.
@@ -36,15 +44,16 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     InfraspotError
         If the data are absent or unusable, or an option has a value that its part refuses.
     """
-    # Kept in the recipe, so that a run resumed on another machine computes in the same precision.
-    train = recipe.train.model_copy(update={"precision": precision_of(recipe.train)})
-    recipe = recipe.model_copy(update={"train": train})
-    data = recipe.data
+    scheme = parts.build_scheme(recipe.scheme)
+    recipe = _decided(recipe, scheme)
+    data, train = recipe.data, recipe.train
     fabric = open_devices(train)
     limit = data.cache_gb * 2**30
-    frames = CachedFrames(open_training(data), limit)
-    val_split = data.val_split if train.select_on == "val" else data.test_split
-    val_frames = CachedFrames(open_validation(data, val_split), limit)
+    training = open_training(data)
+    validation = open_validation(data, data.test_split if train.select_on == "test" else data.val_split)
+    if not scheme.needs_truth or train.select_on == "clicks":
+        training, validation = (WithClicks(part, data.points, train.seed) for part in (training, validation))
+    frames, val_frames = CachedFrames(training, limit), CachedFrames(validation, limit)
     # Initial weights and dropout draw from torch's global generator, which checkpoints save.
     torch.manual_seed(train.seed)
     module = parts.network_of(recipe.network)
@@ -54,7 +63,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     network, wrapped = fabric.setup(module, optimiser)
     loss = parts.build_loss(recipe.loss)
     loss.begin(module)
-    scheme, labels = parts.build_scheme(recipe.scheme), LabelStore()
+    labels = LabelStore()
     samples = frames if scheme.needs_truth else WithoutTruth(frames)
     donors = LabelledFrames(samples, labels)
     loader = Loader(
@@ -85,7 +94,17 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         labels=labels,
         val_labels=LabelStore(),
         loader=loader,
+        watches=() if scheme.needs_truth else (LabelWatch.over(frames), LabelWatch.over(val_frames)),
     )
+
+
+def _decided(recipe: Recipe, scheme: Scheme) -> Recipe:
+    """The recipe with every "auto" decided, so that a run resumed on another machine computes the same."""
+    train = recipe.train
+    decided: dict[str, Any] = {"precision": precision_of(train)}
+    if train.select_on == "auto":
+        decided["select_on"] = "val" if scheme.needs_truth else "clicks"
+    return recipe.model_copy(update={"train": train.model_copy(update=decided)})
 
 
 def begin_run(run: Run) -> None:

@@ -24,10 +24,17 @@ from infraspot.training.run import Row, Run
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
 from infraspot.training.soft_pruning import SoftPruning
-from infraspot.training.validation import NUMBERS, validate
+from infraspot.training.validation import FROM_CLICKS, NUMBERS, validate
 
 # Columns of the log that no scheme may use for its own numbers.
-COLUMNS = {"epoch", "loss", "lr", "selection", *NUMBERS}
+LABELS = tuple(f"{kind}_{number}" for kind in ("label", "val_label") for number in ("mass", "iou"))
+COLUMNS = {"epoch", "loss", "lr", "selection", *NUMBERS, *(FROM_CLICKS + name for name in NUMBERS), *LABELS}
+
+
+# How many frames of a batch an error names.
+NAMED = 8
+
+KEPT = "the last checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
 
 
 class Watcher(Protocol):
@@ -119,8 +126,8 @@ def train_batch(run: Run, batch: Batch) -> float:
         value, share = _over_processes(run, loss.detach(), len(batch))
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss became {value} in epoch {run.epoch + 1}, step {run.at.batch + 1}; the last"
-                " checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
+                f"the loss became {value} in epoch {run.epoch + 1}, step {run.at.batch + 1}, on the frames"
+                f" {', '.join(batch.ids[:NAMED])}{' and others' if len(batch) > NAMED else ''}; {KEPT}"
             )
         run.fabric.backward(loss * (share / together))
     if steps:
@@ -137,9 +144,10 @@ def finish_epoch(run: Run) -> Row:
     row: Row = {"epoch": run.epoch + 1, "loss": mean_loss, "lr": learning_rate(run)}
     _note(run, run.scheme.end_epoch(run, mean_loss))
     row |= {name: total / count for name, (total, count) in run.at.noted.items()}
+    row |= _label_state(run)
     run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
     if run.epoch % train.evaluate_every == 0 or run.complete:
-        row |= validate(run.predict(run.val_frames), run.val_frames, train.protocol)
+        row |= validate(run.predict(run.val_frames), *run.judges, train.protocol)
         value = selection(run.recipe, row)
         if run.at.best is None or value > run.at.best["selection"]:
             run.at.best = row | {"selection": value}
@@ -160,9 +168,22 @@ def learning_rate(run: Run) -> float:
 
 def selection(recipe: Recipe, row: Row) -> float:
     """The number that the best epoch maximises; what does not exist counts as 0."""
+    prefix = FROM_CLICKS if recipe.train.select_on == "clicks" else ""
+    values = {name: row[prefix + name] for name in selected(recipe)}
     return sum(
-        weight * (0.0 if math.isnan(row[name]) else row[name]) for name, weight in selected(recipe).items()
+        weight * (0.0 if math.isnan(values[name]) else values[name])
+        for name, weight in selected(recipe).items()
     )
+
+
+def _label_state(run: Run) -> Row:
+    """Mass of the labels, and their overlap with the truth where there is any."""
+    stores = {"label": run.labels, "val_label": run.val_labels}
+    return {
+        f"{kind}_{name}": value
+        for (kind, store), watch in zip(stores.items(), run.watches, strict=False)
+        for name, value in watch.numbers(store).items()
+    }
 
 
 def _claim_folder(run: Run) -> None:
@@ -207,12 +228,27 @@ def _any_process(run: Run, stopping: bool) -> bool:
 def _note(run: Run, numbers: Mapping[str, float] | None) -> None:
     """Add a scheme's numbers to those of the epoch."""
     for name, value in (numbers or {}).items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name}, a number of the scheme, became {value} in epoch {run.epoch + 1}, step"
+                f" {run.at.batch + 1}; {KEPT}"
+            )
         if name in COLUMNS:
             raise UsageError(
                 f"the scheme logs a number as {name!r}, and the log has a column of that name; choose another"
             )
         total, count = run.at.noted.get(name, (0.0, 0))
         run.at.noted[name] = (total + float(value), count + 1)
+
+
+def _check_finite(run: Run) -> None:
+    """Keep a good checkpoint from broken weights: a gradient can overflow where the loss did not."""
+    broken = [name for name, value in run.module.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise TrainingError(
+            f"weights are no longer finite in epoch {run.epoch + 1}, step {run.at.batch}: {broken[0]} and"
+            f" {len(broken) - 1} more; {KEPT}"
+        )
 
 
 class _Clock:
@@ -227,6 +263,7 @@ class _Clock:
 
     def save(self) -> None:
         now = time.monotonic()
+        _check_finite(self.run)
         self.run.at.seconds += now - self.counted
         self.counted = now
         if self.run.leads:

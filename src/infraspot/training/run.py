@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ from infraspot.inference.predictor import predict
 from infraspot.losses import Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
+from infraspot.schemes.clicks import masks_from_clicks, require_clicks
 from infraspot.training.batching import Loader
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, WithoutTruth
+from infraspot.training.label_state import LabelWatch
 from infraspot.training.settings import Recipe
+from infraspot.training.validation import Masks, true_masks
 
 Row = dict[str, float]
+
+# The annotator that grows masks to validate by where nobody drew them.
+JUDGE = "profile"
 
 
 @dataclass
@@ -64,6 +71,7 @@ class Run:
     ``module`` is the network itself, and ``network`` the same one behind the precision and the devices.
     ``frames`` and ``val_frames`` know the truth, and the scheme sees them as ``samples`` and ``val``.
     A watcher that sets ``stopping`` ends the sitting after the batch: the run is saved and can go on.
+    ``watches`` compare ``labels`` and ``val_labels`` with it, where a scheme makes labels without seeing it.
     """
 
     recipe: Recipe
@@ -80,6 +88,7 @@ class Run:
     labels: LabelStore
     val_labels: LabelStore
     loader: Loader
+    watches: Sequence[LabelWatch] = ()
     at: Position = field(default_factory=Position)
     stopping: bool = False
 
@@ -133,6 +142,24 @@ class Run:
     def unlabelled(self) -> Sequence[Sample]:
         """Frames of which nothing is known."""
         return () if self.loader.unlabelled is None else self.loader.unlabelled.samples
+
+    @cached_property
+    def judges(self) -> tuple[Masks, Masks]:
+        """Masks to validate by: those of the frames, and those that ``profile`` grows from their clicks.
+
+        Raises
+        ------
+        DataError
+            If the best epoch is chosen by one of them, and a frame lacks what it is made of.
+        """
+        by_clicks = self.recipe.train.select_on == "clicks"
+        truth = true_masks(self.val_frames, required=not by_clicks)
+        clicked = by_clicks or not self.scheme.needs_truth
+        if by_clicks:
+            require_clicks(self.val_frames, "choosing the best epoch by clicks")
+        elif clicked:
+            clicked = all(sample.points is not None for sample in self.val_frames)
+        return truth, masks_from_clicks(self.val_frames, JUDGE) if clicked else {}
 
     @property
     def product(self) -> SegmentationNetwork:

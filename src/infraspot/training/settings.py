@@ -54,11 +54,15 @@ class DataPart(Part):
 
     ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` is a
     folder of its own. ``scenes`` generated frames are added to those read, or stand alone.
+    ``points`` are the clicks of schemes that train without masks: ``"auto"`` takes the set's own, and where
+    there are none, the centroid of each target; ``"centroid"`` and ``"coarse"`` make them of the masks, as
+    papers simulate clicks; else the path of a points file.
     """
 
     set: str | None = None
     path: str | None = None
     layout: str = "auto"
+    points: str = "auto"
     split: str = "train"
     val_split: str = "val"
     test_split: str = "test"
@@ -163,8 +167,11 @@ class TrainPart(Part):
 
     No epochs leave the weights as they began, which is of use before ``[second_look]``.
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
-    ``select_on = "test"`` exists for parity with papers that chose their epoch so; it stamps the weights.
     ``patience`` ends the run when the best epoch lies so many epochs back.
+    ``select_on`` is ``"val"``, the masks of the validation frames, or ``"clicks"``, the masks that
+    ``profile`` grows from their clicks; ``"auto"`` is ``"val"`` for schemes that train on masks, and
+    ``"clicks"`` for the others. ``"test"`` exists for parity with papers that chose so, and stamps the
+    weights.
     The optimiser steps once every ``accumulate`` batches. Each batch is split over ``devices``.
     ``precision = "auto"`` is "bf16-mixed" on GPUs and CPUs that compute in bfloat16, else "32-true".
     """
@@ -176,8 +183,8 @@ class TrainPart(Part):
     seed: int = Field(default=0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
     select: str | dict[str, float] = "iou"
-    select_on: Literal["val", "test"] = "val"
     patience: int | None = Field(default=None, gt=0)
+    select_on: Literal["auto", "val", "clicks", "test"] = "auto"
     protocol: str = "basicirstd"
     evaluate_every: int = Field(default=1, gt=0)
     save_seconds: float = Field(default=60.0, ge=0)

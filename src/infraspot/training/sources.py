@@ -9,8 +9,10 @@ import numpy as np
 
 from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
-from infraspot.data import open_dataset
+from infraspot.data import open_dataset, read_points
+from infraspot.data.clicks import sample_points
 from infraspot.synth import SceneRanges, generate
+from infraspot.training.frames import Frames
 from infraspot.training.settings import DataPart, FurtherPart
 
 DATA_FOLDER = "INFRASPOT_DATA"
@@ -52,6 +54,38 @@ def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
     return [
         frame for scene in generate(count, part.scene_seed, ranges, first=first) for frame in scene.frames
     ]
+
+
+class WithClicks(Frames):
+    """Frames with the clicks that ``data.points`` asks for; ``seed`` draws the coarse ones.
+
+    Raises
+    ------
+    InfraspotError
+        If the points file cannot be read; when a frame is asked for, if clicks are made of masks and it has
+        none.
+    """
+
+    def __init__(self, frames: Sequence[Sample], points: str, seed: int) -> None:
+        self._frames, self._points, self._seed = frames, points, seed
+        self._file = None if points in ("auto", "centroid", "coarse") else read_points(points)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, index: int) -> Sample:
+        sample = self._frames[index]
+        if self._file is not None:
+            return sample.replace(points=self._file.get(sample.id))
+        if self._points == "auto" and (sample.points is not None or sample.mask is None):
+            return sample
+        if sample.mask is None:
+            raise DataError(
+                f"{sample.id}: data.points = {self._points!r} makes clicks of masks, and this frame has none;"
+                " name a points file, or leave data.points out"
+            )
+        kind = "coarse" if self._points == "coarse" else "centroid"
+        return sample.replace(points=sample_points(sample, kind, self._seed))
 
 
 def open_negatives(part: FurtherPart) -> list[Sample]:

@@ -1,0 +1,103 @@
+"""Clicks and the masks that annotators grow from them: where every scheme without masks begins."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.annotators import annotate
+from infraspot.core.errors import DataError
+from infraspot.core.sample import Sample
+
+# How many frames an error names before it only counts.
+NAMED = 5
+
+
+def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
+    """Check that every frame has its clicks, inside the frame, and that there is a click at all.
+
+    An empty array of clicks says that a frame holds no target; None says that nobody looked.
+
+    Raises
+    ------
+    DataError
+        Naming the frames.
+    """
+    missing, outside, count = [], [], 0
+    for sample in samples:
+        if sample.points is None:
+            missing.append(sample.id)
+            continue
+        count += len(sample.points)
+        if _beyond(sample):
+            outside.append(sample.id)
+    if missing:
+        raise DataError(
+            f"{purpose} needs the clicks of each of the {len(samples)} frames, and {len(missing)} have none:"
+            f" {_named(missing)}; put them into points.json of the set (an empty list says that a frame holds"
+            " no target)"
+        )
+    if outside:
+        raise DataError(
+            f"{purpose} needs clicks inside their frames, and {len(outside)} of {len(samples)} frames have"
+            f" clicks outside: {_named(outside)}; clicks are x, y in pixels of the stored image; correct them"
+        )
+    if not count:
+        raise DataError(
+            f"{purpose} needs targets to learn from, and none of the {len(samples)} frames has a click; add"
+            " frames with targets"
+        )
+
+
+def masks_from_clicks(
+    samples: Sequence[Sample], annotator: str, options: Mapping[str, Any] | None = None, *, soft: bool = False
+) -> dict[str, NDArray[Any]]:
+    """The mask (H, W) that an annotator grows in each frame, by the id of the frame; soft ones on demand.
+
+    Raises
+    ------
+    InfraspotError
+        If the annotator or an option of it is unknown or has a wrong value.
+    """
+    grown = {}
+    for sample in samples:
+        found = annotate(sample.image, sample.points, annotator, **(options or {}))
+        grown[sample.id] = found.soft if soft else found.mask
+    return grown
+
+
+def click_masks(samples: Sequence[Sample]) -> dict[str, NDArray[np.bool_]]:
+    """Masks with one pixel for each click, by the id of the frame."""
+    return {sample.id: click_mask(sample) for sample in samples}
+
+
+def click_mask(sample: Sample) -> NDArray[np.bool_]:
+    """(H, W) True at the pixels that hold a click."""
+    mask = np.zeros(sample.shape, np.bool_)
+    for y, x in click_pixels(sample):
+        mask[y, x] = True
+    return mask
+
+
+def click_pixels(sample: Sample) -> NDArray[np.intp]:
+    """(N, 2) the pixels (y, x) that hold the clicks; pixel centres are whole numbers."""
+    return np.floor(np.asarray(sample.points, np.float64).reshape(-1, 2) + 0.5).astype(np.intp)
+
+
+def by_id(samples: Sequence[Sample]) -> Callable[[str], Sample]:
+    """Looks a frame up by its id."""
+    places = {sample.id: place for place, sample in enumerate(samples)}
+    return lambda id: samples[places[id]]
+
+
+def _beyond(sample: Sample) -> bool:
+    points = np.asarray(sample.points, np.float64).reshape(-1, 2)
+    height, width = sample.shape
+    inside = (points > -0.5).all(axis=1) & (points < (height - 0.5, width - 0.5)).all(axis=1)
+    return not bool(inside.all())
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return f"{', '.join(ids[:NAMED])}{more}"

@@ -20,7 +20,11 @@ from infraspot.core.errors import UsageError
     help="Random seed; the same seed gives the same scenes.",
 )
 @click.option("--size", help="WIDTHxHEIGHT of every frame; default: many sizes, as in SIRST.")
-@click.option("--kind", type=click.Choice(["sky", "sea", "ground", "mixed"]), help="Only this background.")
+@click.option(
+    "--kind",
+    help="Backgrounds, with shares if not even: street, or street=3,roofs=1,sky=2; of sky, sea, ground,"
+    " mixed, street, roofs, towers. Default: sky=62,mixed=20,sea=9,ground=9.",
+)
 @click.option(
     "--bits",
     type=click.Choice(["8", "12", "14", "16"]),
@@ -42,6 +46,11 @@ from infraspot.core.errors import UsageError
 @click.option(
     "--dark", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of dark targets."
 )
+@click.option(
+    "--clutter",
+    help="Fewest and most spots of a scene that are no targets, such as 10-40; default: 5-60 for street,"
+    " roofs and towers, none for the others.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one for each core.")
 @click.option(
     "--compare",
@@ -60,11 +69,15 @@ def command(
     scr: str,
     frames: int,
     dark: float,
+    clutter: str | None,
     workers: int | None,
     compare: Path | None,
     compare_split: str | None,
 ) -> int:
     """Make synthetic infrared scenes with exact masks, points, boxes and sky, in the layout of NUAA-SIRST.
+
+    clutter.json lists what each frame shows and is no target: buildings, trees, poles, lamps, birds, dead
+    pixels and more.
 
     The same options always make the same scenes. After an interruption, the same command goes on where it
     stopped; a larger --scenes adds to what is there.
@@ -72,16 +85,17 @@ def command(
     from infraspot.jobs.generate import write_scenes
     from infraspot.synth import SceneRanges
 
-    low, high = _interval("--targets", targets)
+    kinds, weights = (SceneRanges.kinds, SceneRanges.weights) if kind is None else _shares(kind)
     ranges = SceneRanges(
         size=None if size is None else _size(size),
-        kinds=(kind,) if kind else SceneRanges.kinds,
-        weights=(1.0,) if kind else SceneRanges.weights,
+        kinds=kinds,
+        weights=weights,
         bits=int(bits),
-        targets=(int(low), int(high)),
+        targets=_counts("--targets", targets),
         scr=_interval("--scr", scr),
         dark=dark,
         frames=frames,
+        clutter=None if clutter is None else _counts("--clutter", clutter),
     )
     made = write_scenes(out, scenes, seed, ranges, workers=workers or available_cores(), progress=progress)
     say(f"{scenes} scenes ({scenes - made} were there already) -> {out}")
@@ -108,6 +122,22 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()):
         raise UsageError(f"--size must look like 320x240, and {text!r} came")
     return int(width), int(height)
+
+
+def _shares(text: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Names of backgrounds and their shares."""
+    parts = [part.partition("=") for part in text.split(",")]
+    try:
+        return tuple(name.strip() for name, _, _ in parts), tuple(float(share or 1) for _, _, share in parts)
+    except ValueError as error:
+        raise UsageError(f"--kind must look like street or street=3,sky=1, and {text!r} came") from error
+
+
+def _counts(option: str, text: str) -> tuple[int, int]:
+    low, _, high = text.partition("-")
+    if not (low.isdecimal() and (high or low).isdecimal()):
+        raise UsageError(f"{option} must look like 1-3 or 5, in whole numbers, and {text!r} came")
+    return int(low), int(high or low)
 
 
 def _interval(option: str, text: str) -> tuple[float, float]:

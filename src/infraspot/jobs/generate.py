@@ -19,7 +19,7 @@ from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, write_sample
 from infraspot.jobs.watching import Progress, no_progress
 from infraspot.jobs.workers import follow_parent
-from infraspot.synth import Scene, SceneRanges, generate
+from infraspot.synth import Frame, Scene, SceneRanges, generate
 
 _INDEX = "scenes.json"
 _PARTS = ".scenes"
@@ -40,7 +40,7 @@ def write_scenes(
     """Write scenes 0 to ``count - 1`` and return how many of them were not there yet.
 
     Each scene leaves a record when its files are complete; the records become ``scenes.json``,
-    ``points.json`` and the splits at the end, also when the run is stopped.
+    ``points.json``, ``clutter.json`` and the splits at the end, also when the run is stopped.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _record(scene: Scene, index: int) -> dict[str, Any]:
     return {"index": index, "spec": asdict(scene.spec), "frames": [_frame(frame) for frame in scene.frames]}
 
 
-def _frame(sample: Sample) -> dict[str, Any]:
+def _frame(sample: Frame) -> dict[str, Any]:
     assert sample.mask is not None
     assert sample.points is not None
     ratios = signal_to_clutter(sample.image, find_components(sample.mask))
@@ -95,6 +95,7 @@ def _frame(sample: Sample) -> dict[str, Any]:
         "id": sample.id,
         "points": [[round(float(x), 3), round(float(y), 3)] for y, x in sample.points],
         "realised_scr": [round(float(ratio), 3) if ratio == ratio else None for ratio in ratios],
+        "clutter": [{"name": name, "box": [round(side, 2) for side in box]} for name, box in sample.clutter],
     }
 
 
@@ -148,6 +149,7 @@ def _write_index(out: Path, options: dict[str, Any], records: dict[int, dict[str
     for split, ids in names.items():
         write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in ids))
     write_json(out / "points.json", {frame["id"]: frame["points"] for _, frame in frames})
+    write_json(out / "clutter.json", {frame["id"]: frame["clutter"] for _, frame in frames})
     write_json(out / _INDEX, {"options": options, "scenes": ordered})
     for path in _part_files(out):
         path.unlink(missing_ok=True)

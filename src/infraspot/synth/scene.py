@@ -5,16 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.geometry import find_components
-from infraspot.core.sample import Sample
 from infraspot.synth.backgrounds import BACKGROUNDS, Background
+from infraspot.synth.clutter import (
+    FAULTS,
+    Clutter,
+    Frame,
+    Place,
+    Spot,
+    break_elements,
+    faults,
+    kinds_of_spots,
+    scatter,
+)
 from infraspot.synth.fractal import Field
 from infraspot.synth.sensor import Array, Gain, automatic_gain, digitise, expose, make_array, noise
 from infraspot.synth.spec import SceneRanges, SceneSpec, draw_spec
-from infraspot.synth.targets import Pattern, target_pattern
+from infraspot.synth.targets import Pattern, moved, target_pattern
 
 _APART = 24
 _ATTEMPTS = 60
@@ -25,7 +34,7 @@ class Scene(NamedTuple):
     """One generated scene: its parameters, and its frames in the order of time."""
 
     spec: SceneSpec
-    frames: list[Sample]
+    frames: list[Frame]
 
 
 def scene_rng(seed: int, index: int) -> np.random.Generator:
@@ -44,16 +53,17 @@ def generate(count: int, seed: int, ranges: SceneRanges | None = None, *, first:
         yield Scene(spec, generate_sequence(spec, rng, f"scene_{seed}_{index:06d}"))
 
 
-def generate_scene(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> Sample:
+def generate_scene(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> Frame:
     """The first frame of a scene."""
     return generate_sequence(spec, rng, name)[0]
 
 
-def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> list[Sample]:
-    """All frames of a scene, with image, mask, points, boxes and sky.
+def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "scene") -> list[Frame]:
+    """All frames of a scene, with image, mask, points, boxes, sky and clutter.
 
     The faults of the detector, the gain and the energy of each target stay the same through the sequence;
-    noise is drawn anew for each frame. Targets that leave the frame disappear from its truth.
+    noise is drawn anew for each frame. Targets that leave the frame disappear from its truth. Spots of
+    clutter begin away from targets, which may later cross them.
 
     Parameters
     ----------
@@ -71,23 +81,30 @@ def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "sc
         target_pattern(place, target.diameter, spec.optics, rng, mask_share=spec.mask_share)
         for place, target in zip(_places(spec, background, rng), spec.targets, strict=False)
     ]
-    draws = noise(spec.sensor, background.radiance, rng)
-    energies = _energies(spec, background.radiance, array, draws, still)
+    spots, array = _clutter(spec, background, array, [pattern.centre for pattern in still], rng)
+    first = _with_spots(background.radiance, spots)
+    draws = noise(spec.sensor, first, rng)
+    energies = _energies(spec, first, array, draws, still)
     gain: Gain | None = None
     frames = []
     for t in range(spec.frames):
         if t:
             background = _seen(spec, wide, t)
-            draws = noise(spec.sensor, background.radiance, rng)
+            spots_now = [spot.after(t) for spot in spots]
+            behind = _with_spots(background.radiance, spots_now)
+            draws = noise(spec.sensor, behind, rng)
+        else:
+            spots_now, behind = spots, first
         patterns = [
-            _moved(pattern, t, target.velocity, spec.mask_share)
+            moved(pattern, t, target.velocity, spec.mask_share)
             for pattern, target in zip(still, spec.targets, strict=False)
         ]
-        radiance = _with_targets(background.radiance, patterns, energies)
+        radiance = _with_targets(behind, patterns, energies)
         signal = expose(spec.sensor, array, radiance, draws)
         gain = gain or automatic_gain(spec.sensor, signal)
         image = digitise(spec.sensor, array, signal, gain)
-        frames.append(_sample(_frame_name(name, spec, t), spec, image, patterns, background.sky))
+        sample = _sample(_frame_name(name, spec, t), spec, image, patterns, background.sky)
+        frames.append(sample.replace(clutter=_listed(background.things, spots_now, array, sample)))
     return frames
 
 
@@ -107,20 +124,49 @@ def _seen(spec: SceneSpec, wide: Background, t: int) -> Background:
     if spec.frames == 1:
         return wide
     way = [step * t + (0 if step >= 0 else -step * (spec.frames - 1)) for step in spec.drift]
-    shown = [
-        ndimage.shift(layer, [-w for w in way], order=order, mode="nearest")
-        for layer, order in ((wide.radiance, 1), (wide.sky, 0))
+    return wide.moved((-way[0], -way[1]), (spec.height, spec.width))
+
+
+def _clutter(
+    spec: SceneSpec, background: Background, array: Array, taken: list[Place], rng: np.random.Generator
+) -> tuple[list[Spot], Array]:
+    """The spots of a scene, and the array with those that are faults of its own; none near a taken place.
+
+    Birds fly; the other spots go with the background.
+    """
+    if not spec.clutter:
+        return [], array
+    kinds = kinds_of_spots(spec.clutter, background.sky, rng)
+    broken = [kind for kind in kinds if kind in FAULTS]
+    spots = scatter([kind for kind in kinds if kind not in FAULTS], background, taken, spec.optics, rng)
+    still = (-spec.drift[0], -spec.drift[1])
+    spots = [
+        spot._replace(velocity=(rng.normal(), rng.normal()) if spot.name == "bird" else still)
+        for spot in spots
     ]
-    return Background(*(layer[: spec.height, : spec.width] for layer in shown))
+    return spots, break_elements(broken, array, taken, rng)
+
+
+def _with_spots(radiance: Field, spots: list[Spot]) -> Field:
+    strengths = np.array([spot.strength for spot in spots], np.float64)
+    return _with_targets(radiance, [spot.pattern for spot in spots], strengths) if spots else radiance
+
+
+def _listed(
+    things: tuple[Clutter, ...], spots: list[Spot], array: Array, sample: Frame
+) -> tuple[Clutter, ...]:
+    """All that the frame shows and is no target."""
+    assert sample.mask is not None
+    boxes = (spot.box(sample.shape) for spot in spots)
+    return (*things, *(box for box in boxes if box), *faults(array, sample.mask))
 
 
 def _places(spec: SceneSpec, background: Background, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """Positions apart from each other; before the sky where there is some, else anywhere."""
-    open_ground = background.sky if background.sky.any() else np.ones_like(background.sky)
-    margin = min(4, (min(open_ground.shape) - 1) // 2)
-    inner = np.zeros_like(open_ground)
-    inner[margin : spec.height - margin, margin : spec.width - margin] = 1
-    candidates = np.flatnonzero(open_ground & inner)
+    """Positions apart from each other, in the open air of the background where there is room."""
+    margin = min(4, (min(spec.height, spec.width) - 1) // 2)
+    inner = np.zeros_like(background.open_air)
+    inner[margin : spec.height - margin, margin : spec.width - margin] = True
+    candidates = np.flatnonzero(background.open_air & inner)
     candidates = candidates if len(candidates) else np.flatnonzero(inner)
     places: list[tuple[float, float]] = []
     for _ in range(_ATTEMPTS * len(spec.targets)):
@@ -131,19 +177,6 @@ def _places(spec: SceneSpec, background: Background, rng: np.random.Generator) -
         if all(np.hypot(place[0] - a, place[1] - b) >= _APART for a, b in places):
             places.append(place)
     return places
-
-
-def _moved(pattern: Pattern, t: int, velocity: tuple[float, float], mask_share: float) -> Pattern:
-    """The pattern after ``t`` frames: whole pixels by place, the rest by interpolation."""
-    if not t:
-        return pattern
-    way = [step * t for step in velocity]
-    whole = [int(np.floor(w + 0.5)) for w in way]
-    rest = [w - n for w, n in zip(way, whole, strict=True)]
-    signal = ndimage.shift(pattern.signal, rest, order=1, mode="constant")
-    centre = (pattern.centre[0] + way[0], pattern.centre[1] + way[1])
-    mask = signal >= mask_share * signal.max()
-    return Pattern(signal, pattern.top + whole[0], pattern.left + whole[1], mask, centre)
 
 
 def _with_targets(radiance: Field, patterns: list[Pattern], energies: NDArray[np.float64]) -> Field:
@@ -199,13 +232,13 @@ def _spread(radiance: Field, patterns: list[Pattern]) -> NDArray[np.float64]:
 
 def _sample(
     name: str, spec: SceneSpec, image: Field, patterns: list[Pattern], sky: NDArray[np.uint8]
-) -> Sample:
+) -> Frame:
     shape = (spec.height, spec.width)
     inside = [
         p for p in patterns if all(0 <= c < side for c, side in zip(np.rint(p.centre), shape, strict=True))
     ]
     boxes = [find_components(_truth(shape, [pattern])).boxes for pattern in inside]
-    return Sample(
+    return Frame(
         id=name,
         image=image,
         mask=_truth(shape, inside),

@@ -52,12 +52,17 @@ class Sensor:
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """One particular array: the faults that stay from frame to frame. All (H, W) float32."""
+    """One particular array: the faults that stay from frame to frame.
+
+    ``gains`` and ``offsets`` are (H, W) float32. ``dead``, ``hot`` and ``warm`` are (H, W) bool and disjoint:
+    elements that store nothing, that are at full scale, and that add a part of it.
+    """
 
     gains: Field
     offsets: Field
     dead: NDArray[np.bool_]
     hot: NDArray[np.bool_]
+    warm: NDArray[np.bool_]
 
 
 def make_array(sensor: Sensor, shape: tuple[int, int], rng: np.random.Generator) -> Array:
@@ -69,7 +74,11 @@ def make_array(sensor: Sensor, shape: tuple[int, int], rng: np.random.Generator)
     fault, kind = rng.random(shape, dtype=np.float32), rng.random(shape, dtype=np.float32)
     faulty = fault < sensor.faults
     return Array(
-        gains, offsets + np.float32(sensor.stripes) * lines, faulty & (kind < 0.7), faulty & (kind >= 0.7)
+        gains=gains,
+        offsets=offsets + np.float32(sensor.stripes) * lines,
+        dead=faulty & (kind < 0.7),
+        hot=faulty & (kind >= 0.7),
+        warm=np.zeros(shape, np.bool_),
     )
 
 

@@ -1,15 +1,16 @@
 """What a scene consists of, and the ranges that scenes are drawn from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from infraspot.core.errors import UsageError
-from infraspot.synth.backgrounds import BACKGROUNDS
+from infraspot.synth.backgrounds import BACKGROUNDS, BUILT
 from infraspot.synth.optics import Optics
 from infraspot.synth.sensor import Sensor
 
 DEPTHS = (8, 12, 14, 16)
+_SPOTS = (5, 60)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class SceneSpec:
         (y, x) motion of the background, pixels a frame.
     mask_share
         A pixel belongs to a target where its signal is at least this share of the target's peak.
+    clutter
+        Number of spots that are no targets (:data:`infraspot.synth.clutter.SPOTS`). Those for which the frame
+        has no room are left out.
     """
 
     kind: str = "sky"
@@ -65,6 +69,7 @@ class SceneSpec:
     frames: int = 1
     drift: tuple[float, float] = (0.0, 0.0)
     mask_share: float = 1 / 3
+    clutter: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in BACKGROUNDS:
@@ -74,6 +79,8 @@ class SceneSpec:
                 f"a scene needs at least one row, column and frame; {self.height}, {self.width}, "
                 f"{self.frames} came"
             )
+        if self.clutter < 0:
+            raise UsageError(f"a scene needs 0 spots of clutter or more, and {self.clutter} came")
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,10 @@ class SceneRanges:
         Least and greatest wanted SCR, drawn evenly in its logarithm.
     dark
         Share of dark targets.
+    clutter
+        Least and greatest number of spots that are no targets: lamps, exhausts, glints, litter, birds and
+        faults of the detector. None draws 5 to 60 for the backgrounds that people built on, and none
+        for the others.
     """
 
     size: tuple[int, int] | None = None
@@ -102,6 +113,7 @@ class SceneRanges:
     scr: tuple[float, float] = (4.0, 35.0)
     dark: float = 0.0
     frames: int = 1
+    clutter: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         wrong = [
@@ -113,11 +125,20 @@ class SceneRanges:
                     len(self.weights) != len(self.kinds),
                     f"{len(self.weights)} weights for {len(self.kinds)} kinds",
                 ),
+                (len(set(self.kinds)) < len(self.kinds), f"kinds {self.kinds}, one of them twice"),
                 (self.bits not in DEPTHS, f"{self.bits} bits, known: {DEPTHS}"),
                 (not 0 <= self.targets[0] <= self.targets[1], f"targets {self.targets}"),
                 (not 0 < self.scr[0] <= self.scr[1], f"SCR {self.scr}"),
                 (not 0 <= self.dark <= 1, f"share of dark targets {self.dark}, not within 0 and 1"),
                 (self.frames < 1, f"{self.frames} frames"),
+                (
+                    self.clutter is not None and not 0 <= self.clutter[0] <= self.clutter[1],
+                    f"spots of clutter {self.clutter}",
+                ),
+                (
+                    not all(weight >= 0 for weight in self.weights) or not 0 < sum(self.weights) < np.inf,
+                    f"weights {self.weights}, not one of them above 0",
+                ),
             )
             if bad
         ]
@@ -133,8 +154,9 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
     # Most frames of the field hold one target; each further one is half as likely.
     odds = 0.3 ** np.arange(many - few + 1)
     count = few + int(rng.choice(many - few + 1, p=odds / odds.sum()))
-    return SceneSpec(
-        kind=str(rng.choice(ranges.kinds, p=weights / weights.sum())),
+    kind = str(rng.choice(ranges.kinds, p=weights / weights.sum()))
+    spec = SceneSpec(
+        kind=kind,
         height=height,
         width=width,
         targets=tuple(_target(ranges, rng) for _ in range(count)),
@@ -143,6 +165,8 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
         frames=ranges.frames,
         drift=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3))) if ranges.frames > 1 else (0.0, 0.0),
     )
+    least, most = ranges.clutter or (_SPOTS if kind in BUILT else (0, 0))
+    return replace(spec, clutter=int(rng.integers(least, most + 1))) if most else spec
 
 
 def _optics(rng: np.random.Generator) -> Optics:

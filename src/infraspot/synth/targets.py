@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from infraspot.synth.optics import Field, Optics
 
@@ -43,6 +44,7 @@ def target_pattern(
     rng: np.random.Generator,
     *,
     mask_share: float = 1 / 3,
+    winged: float = 0.4,
 ) -> Pattern:
     """Draw one target.
 
@@ -59,6 +61,8 @@ def target_pattern(
     mask_share
         A pixel belongs to the target where the signal is at least this share of its peak. People who label
         infrared frames draw the outline at about a third.
+    winged
+        Chance that a target of at least four pixels is a body with wings, and no ellipse.
     """
     size = 2 * int(np.ceil(diameter / 2 + 3 * optics.width)) + _MARGIN + 1
     whole = tuple(int(np.floor(c + 0.5)) for c in centre)
@@ -66,12 +70,27 @@ def target_pattern(
     if diameter < 1:
         signal = optics.point(size, offset)
     else:
-        signal = optics.blur(_shape(size, offset, diameter, rng), _FINE)
+        signal = optics.blur(_shape(size, offset, diameter, rng, winged), _FINE)
     signal = signal / signal.max()
     return Pattern(signal, whole[0] - size // 2, whole[1] - size // 2, signal >= mask_share, centre)
 
 
-def _shape(size: int, offset: tuple[float, float], diameter: float, rng: np.random.Generator) -> Field:
+def moved(pattern: Pattern, t: int, velocity: tuple[float, float], mask_share: float) -> Pattern:
+    """The pattern after ``t`` frames: whole pixels by place, the rest by interpolation."""
+    if not t:
+        return pattern
+    way = [step * t for step in velocity]
+    whole = [int(np.floor(w + 0.5)) for w in way]
+    rest = [w - n for w, n in zip(way, whole, strict=True)]
+    signal = ndimage.shift(pattern.signal, rest, order=1, mode="constant")
+    centre = (pattern.centre[0] + way[0], pattern.centre[1] + way[1])
+    mask = signal >= mask_share * signal.max()
+    return Pattern(signal, pattern.top + whole[0], pattern.left + whole[1], mask, centre)
+
+
+def _shape(
+    size: int, offset: tuple[float, float], diameter: float, rng: np.random.Generator, winged: float
+) -> Field:
     """An extended target on a fine grid: an ellipse, or a body with wings, at any attitude."""
     grid = (np.arange(size * _FINE) + 0.5) / _FINE - size / 2
     y, x = np.meshgrid(grid - offset[0], grid - offset[1], indexing="ij")
@@ -79,7 +98,7 @@ def _shape(size: int, offset: tuple[float, float], diameter: float, rng: np.rand
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     half = diameter / 2
     body = (along / half) ** 2 + (across / (half * rng.uniform(0.35, 1))) ** 2 <= 1
-    if diameter >= 4 and rng.random() < 0.4:
+    if diameter >= 4 and rng.random() < winged:
         body = (np.abs(along) <= half) & (np.abs(across) <= half * 0.25)
         wings = (np.abs(across) <= half * 0.9) & (
             np.abs(along - half * 0.15 + np.abs(across) / 3) <= half * 0.3

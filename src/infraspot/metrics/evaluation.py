@@ -232,6 +232,14 @@ class Evaluation:
             result["intervals"] = bootstrap_intervals(rows, draws=bootstrap, seed=seed)
         return result
 
+    def count_rows(self) -> NDArray[np.float64]:
+        """(N, K) float64: the counts of each frame, in the order they came, for tests that pair frames.
+
+        Columns are those of :data:`infraspot.metrics.reduction.COLUMNS`.
+        """
+        rows = [count_row(record, self.protocol, self._pairs(record)) for record in self.records]
+        return np.array(rows).reshape(len(rows), len(COLUMNS))
+
     def per_image(self) -> list[dict[str, Any]]:
         """One row a frame, in the order they came: counts, IoU (NaN where nothing is there), and errors."""
         return [_frame_row(record, self.protocol, self._pairs(record)) for record in self.records]

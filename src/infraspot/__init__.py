@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infraspot.jobs.evaluate import evaluate
     from infraspot.jobs.generate import write_scenes
     from infraspot.jobs.pseudo import label_dataset
+    from infraspot.jobs.train import train
     from infraspot.report.detection import Detection
     from infraspot.synth import generate
 
@@ -42,6 +43,7 @@ _PUBLIC = {
     "open_dataset": "infraspot.data",
     "read_image": "infraspot.data",
     "read_mask": "infraspot.data",
+    "train": "infraspot.jobs.train",
     "write_scenes": "infraspot.jobs.generate",
 }
 
@@ -64,6 +66,7 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "train",
     "write_scenes",
 ]
 

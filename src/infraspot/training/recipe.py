@@ -126,16 +126,16 @@ def to_toml(recipe: Recipe) -> str:
     for name, part in recipe.model_dump(exclude_none=True).items():
         for item in part if isinstance(part, list) else [part]:
             head = f"[[{name}]]" if isinstance(part, list) else f"[{name}]"
-            tables.append("\n".join([head, *(f"{key} = {_literal(value)}" for key, value in item.items())]))
+            tables.append("\n".join([head, *(f"{key} = {as_toml(value)}" for key, value in item.items())]))
     return "\n\n".join(tables) + "\n"
 
 
-def _literal(value: Any) -> str:
-    """A TOML value; strings, numbers and booleans are written as in JSON."""
+def as_toml(value: Any) -> str:
+    """A value as TOML; strings, numbers and booleans are written as in JSON."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(as_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 

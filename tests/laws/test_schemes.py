@@ -38,6 +38,7 @@ class _Run:
     val_labels: LabelStore = field(default_factory=LabelStore)
     unlabelled: Sequence[Sample] = ()
     epoch: int = 0
+    epochs: int = 20
     seed: int = 0
 
     @property

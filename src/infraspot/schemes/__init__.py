@@ -6,8 +6,15 @@ from infraspot.losses import Batch
 from infraspot.schemes.base import Scheme, Trainee
 from infraspot.schemes.full import Full
 from infraspot.schemes.labels import LabelStore
+from infraspot.schemes.lesps import Lesps
 from infraspot.schemes.offline import Offline
+from infraspot.schemes.pal import Pal
 
-__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Offline", "Scheme", "Trainee"]
+__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Lesps", "Offline", "Pal", "Scheme", "Trainee"]
 
-SCHEMES: dict[str, Callable[..., Scheme]] = {"full": Full, "offline": Offline}
+SCHEMES: dict[str, Callable[..., Scheme]] = {
+    "full": Full,
+    "offline": Offline,
+    "lesps": Lesps,
+    "pal": Pal,
+}

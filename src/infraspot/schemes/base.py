@@ -34,8 +34,8 @@ class Trainee(Protocol):
         Frames of ``[unlabelled]``, without any annotation.
     labels, val_labels
         Labels in force for ``samples`` and, where the scheme gives any, for ``val``.
-    epoch, seed
-        Counted from 0; the seed of every random draw.
+    epoch, epochs, seed
+        Counted from 0; how many there are; the seed of every random draw.
     """
 
     network: nn.Module
@@ -55,6 +55,8 @@ class Trainee(Protocol):
     def unlabelled(self) -> Sequence[Sample]: ...
     @property
     def epoch(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
     @property
     def seed(self) -> int: ...
     @property

@@ -27,8 +27,8 @@ from infraspot.inference.operating_points import DEFAULT_POINT, measure_points
 from infraspot.inference.second_look import WIDE, frame_for_windows, windows_of
 from infraspot.training.calibration import calibrate, describe_calibration
 from infraspot.training.run import Run
-from infraspot.training.settings import FurtherPart, SecondLookPart
-from infraspot.training.sources import locate_data
+from infraspot.training.settings import SecondLookPart
+from infraspot.training.sources import locate_set
 from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
@@ -208,7 +208,7 @@ def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
     learnt: Sets = {f"{own} {data.split}": run.frames}
     held: Sets = {f"{own} {data.val_split}": run.val_frames}
     for name in part.sets:
-        folder = Path(name) if Path(name).is_dir() else locate_data(FurtherPart(set=name))
+        folder = locate_set(name)
         for sets, split in ((learnt, data.split), (held, data.val_split)):
             sets[f"{folder.name} {split}"] = open_dataset(folder, split=split)
     return learnt, held

@@ -23,8 +23,16 @@ VALIDATION_SCENES = 1_000_000
 
 
 def open_training(part: DataPart) -> Sequence[Sample]:
-    """The frames to train on: those read, then those generated."""
-    return _together(part, part.split, part.scenes, first=0)
+    """The frames to train on: those read, those with a target in further sets, those generated.
+
+    Raises
+    ------
+    DataError
+        If a set is not there, or a further one has no frame with a target.
+    """
+    frames = _together(part, part.split, part.scenes, first=0)
+    further = [frame for name in part.sets for frame in _with_targets(name, part.split)]
+    return [*frames, *further] if further else frames
 
 
 def open_validation(part: DataPart, split: str) -> Sequence[Sample]:
@@ -44,6 +52,24 @@ def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[S
         return _generated(part, scenes, first)
     frames = open_dataset(locate_data(part), split=split, layout=part.layout)
     return [*frames, *_generated(part, scenes, first)] if scenes else frames
+
+
+def _with_targets(name: str, split: str) -> list[Sample]:
+    """Frames of a further set; their ids begin with its folder's name."""
+    folder = locate_set(name)
+    frames = [sample for sample in open_dataset(folder, split=split) if _has_target(sample)]
+    if not frames:
+        raise DataError(
+            f"data.sets names {name}, and no frame of its split {split!r} holds a target; leave it out, or"
+            " name it in [negatives]"
+        )
+    return [sample.replace(id=f"{folder.name}/{sample.id}") for sample in frames]
+
+
+def _has_target(sample: Sample) -> bool:
+    if sample.mask is not None:
+        return bool(sample.mask.any())
+    return any(rows is not None and len(rows) > 0 for rows in (sample.points, sample.boxes))
 
 
 def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
@@ -114,6 +140,11 @@ def open_unlabelled(part: FurtherPart) -> list[Sample]:
     """Frames without their annotation; their ids begin with ``unlabelled/``."""
     frames = open_dataset(locate_data(part), split=part.split, layout=part.layout)
     return [Sample(f"unlabelled/{sample.id}", sample.image, bit_depth=sample.bit_depth) for sample in frames]
+
+
+def locate_set(name: str) -> Path:
+    """The folder ``name``, else the set of that name within the folder that INFRASPOT_DATA names."""
+    return Path(name) if Path(name).is_dir() else locate_data(FurtherPart(set=name))
 
 
 def locate_data(part: DataPart | FurtherPart) -> Path:

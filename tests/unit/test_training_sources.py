@@ -1,0 +1,46 @@
+"""Which frames a recipe trains on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infraspot.core.errors import DataError
+from infraspot.training.settings import DataPart
+from infraspot.training.sources import open_training
+
+
+def _write_set(folder: Path, targets: dict[str, bool]) -> Path:
+    """A set with one 16 x 16 frame a name, with a target of two pixels or without."""
+    for part in ("images", "masks", "splits"):
+        (folder / part).mkdir(parents=True)
+    for name, target in targets.items():
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4, 5:7] = 255 * target
+        Image.fromarray(mask // 2 + 20).save(folder / "images" / f"{name}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
+    (folder / "splits" / "train.txt").write_text("\n".join(targets) + "\n")
+    return folder
+
+
+def test_frames_with_a_target_of_further_sets_join_under_their_folders_name(tmp_path: Path) -> None:
+    own = _write_set(tmp_path / "own", {"a": True, "b": False})
+    other = _write_set(tmp_path / "other", {"a": True, "c": False, "d": True})
+    frames = open_training(DataPart(path=str(own), sets=[str(other)]))
+    assert [frame.id for frame in frames] == ["a", "b", "other/a", "other/d"]
+
+
+def test_a_further_set_is_found_within_the_folder_of_all_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, _ = _write_set(tmp_path / "own", {"a": True}), _write_set(tmp_path / "other", {"b": True})
+    monkeypatch.setenv("INFRASPOT_DATA", str(tmp_path))
+    assert [frame.id for frame in open_training(DataPart(path=str(own), sets=["other"]))] == ["a", "other/b"]
+
+
+def test_a_further_set_without_a_target_is_a_sentence(tmp_path: Path) -> None:
+    own = _write_set(tmp_path / "own", {"a": True})
+    empty = _write_set(tmp_path / "empty", {"b": False})
+    with pytest.raises(DataError, match=r"data\.sets names .*empty.*leave it out, or name"):
+        open_training(DataPart(path=str(own), sets=[str(empty)]))

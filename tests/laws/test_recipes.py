@@ -1,16 +1,16 @@
 """What every packaged recipe must hold."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from infraspot.data.public_sets import PUBLIC_SETS
 from infraspot.losses import Batch
 from infraspot.training.parts import build_loss, network_of
 from infraspot.training.recipe import PACKAGED, load_recipe
-
-# Sets that anybody can download; nothing else may be named.
-PUBLIC_SETS = {"sirst-v1"}
 
 ALL = pytest.mark.parametrize("path", sorted(PACKAGED.glob("**/*.toml")), ids=lambda path: path.stem)
 
@@ -39,7 +39,23 @@ def test_its_loss_fits_its_network_and_reaches_the_weights(path: Path) -> None:
 def test_it_names_no_folder_and_only_sets_that_anybody_can_have(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.network.start is None
-    for part in (recipe.data, recipe.negatives):
+    for part in (recipe.data, recipe.negatives, recipe.unlabelled):
         if part is not None:
             assert part.path is None
             assert part.set is None or part.set in PUBLIC_SETS
+    if recipe.second_look is not None:
+        assert set(recipe.second_look.sets) <= set(PUBLIC_SETS)
+    assert not [
+        text for text in strings_in(recipe.model_dump(exclude={"about"})) if re.search(r"[/\\~]", text)
+    ]
+
+
+def strings_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings_in(item)

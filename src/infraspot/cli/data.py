@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import fail, progress, say, table, warn
+from infraspot.cli.data_where import where
 from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.extras import require
 from infraspot.core.files import write_json, write_text
@@ -34,7 +35,10 @@ max_pixels_option = click.option(
 
 @click.group()
 def command() -> None:
-    """Check, split, merge, convert and describe data sets of any published layout."""
+    """Check, split, merge, convert and describe data sets, and say where they are had."""
+
+
+command.add_command(where)
 
 
 @command.command()

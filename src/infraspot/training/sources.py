@@ -11,12 +11,10 @@ from infraspot.core.errors import DataError
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, read_points
 from infraspot.data.clicks import sample_points
+from infraspot.data.public_sets import DATA_FOLDER
 from infraspot.synth import SceneRanges, generate
 from infraspot.training.frames import Frames
 from infraspot.training.settings import DataPart, FurtherPart
-
-DATA_FOLDER = "INFRASPOT_DATA"
-
 
 # Scenes to validate on come from far along the same endless series, so that none is trained on.
 VALIDATION_SCENES = 1_000_000

@@ -248,7 +248,7 @@ def _broken(folder: Path, kind: str) -> Path:
     [
         ("missing", "there is no file"),
         ("folder", "is a folder"),
-        ("text", "is not a PNG, BMP, JPEG or TIFF"),
+        ("text", "is not a PNG, BMP, JPEG, GIF or TIFF"),
         ("empty", "0 bytes"),
         ("truncated", "damaged"),
         ("header only", "restore it|not a PNG"),

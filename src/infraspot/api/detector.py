@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from infraspot.api.sources import Source
 from infraspot.core.errors import InfraspotError, UsageError
-from infraspot.data import MAX_PAGES, MAX_PIXELS
+from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.stream import one_ahead
@@ -114,7 +114,7 @@ class Detector:
         """What this detector finds; parameters, result and errors are those of :func:`infraspot.detect`."""
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error is 'raise' or 'skip', and {on_error!r} came")
-        frames = Source(source, max_pixels=max_pixels, max_pages=max_pages)
+        frames = Source(source, Reading(max_pixels, max_pages))
         many = Detections(self, frames, progress, on_error)
         return many if not frames.single else many.only()
 

@@ -12,9 +12,9 @@ from infraspot.core.errors import InfraspotError, InputError, UsageError
 from infraspot.core.frames import as_grey, as_plane
 from infraspot.core.options import shown
 from infraspot.core.sample import Sample
-from infraspot.data import Frame, Reader, picture_frame
+from infraspot.data import Frame, FrameFile, Reader, Reading, picture_frame
 from infraspot.inference.stream import NamedFile, StreamedFrame, stream_frames
-from infraspot.jobs.detect import images_at
+from infraspot.jobs.detect import frames_at
 from infraspot.jobs.naming import may_hold_pages, name_results
 
 Found = StreamedFrame | InfraspotError
@@ -30,10 +30,10 @@ class Source:
     Parameters
     ----------
     given
-        A path to an image, folder, data set or pattern; one frame in memory; or several of these as a list,
-        another sequence (a data set's reader) or an iterator.
-    limits
-        ``max_pixels`` and ``max_pages`` of :func:`infraspot.data.read_frames`.
+        A path to an image, stack, video, folder, data set or pattern; one frame in memory; or several of
+        these as a list, another sequence (a data set's reader) or an iterator.
+    reading
+        Limits, and how raw files and archives of arrays are read.
 
     Attributes
     ----------
@@ -50,8 +50,8 @@ class Source:
         If a path does not exist, or an array in a list is no grey image.
     """
 
-    def __init__(self, given: Any, **limits: int) -> None:
-        self._limits = limits
+    def __init__(self, given: Any, reading: Reading | None = None) -> None:
+        self._reading = reading
         self.once = isinstance(given, Iterator)
         self.single = _is_frame(given) or (_is_path(given) and Path(given).is_file())
         self._items: Iterable[Any]
@@ -67,7 +67,7 @@ class Source:
                 yield error
                 continue
             if isinstance(entry, NamedFile):
-                yield from stream_frames([entry], **self._limits)
+                yield from stream_frames([entry], self._reading)
             else:
                 yield _in_memory(entry, number, alone=self.single)
 
@@ -93,8 +93,10 @@ def _checked(given: Any) -> list[Any]:
             entries.extend(_files(item) if _is_path(item) else [_frame_like(item)])
         except InfraspotError as error:
             raise type(error)(f"item {number} of the list: {error}" if several else str(error)) from error
-    named = {file.path: file for file in name_results(item for item in entries if isinstance(item, Path))}
-    return [named[_absolute(item)] if isinstance(item, Path) else item for item in entries]
+    named = {
+        file.path: file for file in name_results(item for item in entries if isinstance(item, FrameFile))
+    }
+    return [named[_absolute(item.path)] if isinstance(item, FrameFile) else item for item in entries]
 
 
 def _entry(item: Any) -> Any:
@@ -108,14 +110,13 @@ def _entry(item: Any) -> Any:
     return named
 
 
-def _files(place: str | Path) -> list[Path]:
+def _files(place: str | Path) -> list[FrameFile]:
     if not str(place):
         raise UsageError("expected the path of an image or a folder, and an empty string came")
-    files = images_at(place)
-    for file in files:
-        if not file.exists():
-            raise InputError(f"there is no file {file}; check its name")
-    return files
+    found = frames_at(place)
+    for error in found.errors:
+        raise error
+    return found.files
 
 
 def _frame_like(item: Any) -> Any:

@@ -50,37 +50,46 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "--threads", type=click.IntRange(0), default=0, help="CPU threads for each frame; 0 takes every core."
 )
 @trust_option
+@click.option("--recursive", is_flag=True, help="Read the subfolders of folders as well.")
+@click.option("--raw", metavar="FORM", help="What raw files hold: 640x512:uint16, 320x240:uint14:big:512.")
+@click.option("--array", metavar="NAME", help="The array to take from a .npz file that holds several.")
 @click.option("--max-pixels", type=click.IntRange(1), help="Largest image, in pixels; default: 100 million.")
-@click.option("--max-pages", type=click.IntRange(1), help="Most pages of one file; default: 10,000.")
+@click.option("--max-pages", type=click.IntRange(1), help="Most frames of one file; default: 10,000.")
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
 def command(
     paths: Sequence[str],
     out: str,
     formats: str,
+    recursive: bool,
+    raw: str | None,
+    array: str | None,
     max_pixels: int | None,
     max_pages: int | None,
     demo: bool,
     seed: int,
     **options: Any,
 ) -> int:
-    """Find targets in images, folders, globs and multi-page TIFF files.
+    """Find targets in images, stacks, videos, folders and globs.
 
+    Stacks are TIFF, GIF, animated PNG, .npy, .npz and, with --raw, raw files; videos need the extra video.
     Results lie below OUT as the images lie below the folder that they share: OUT/STEM.json for one folder,
     OUT/night/STEM.json and OUT/day/STEM.json for two. Images that would share results keep their suffix
-    (same.png.json, same.bmp.json); pages of a TIFF get numbers (film-0001.json). A run that was stopped is
-    started over: it writes the same files again.
+    (same.png.json, same.bmp.json); pages of stacks and videos get numbers (film-0001.json). A run that was
+    stopped is started over: it writes the same files again.
 
     Exit status: 0 all done, also where no target was found; 1 some inputs failed and the others are done; 2
     wrong usage.
     """
-    from infraspot.data import MAX_PAGES, MAX_PIXELS
+    from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
     from infraspot.jobs.detect import check_formats, choose_engine, make_demo, run_engine
 
     if bool(paths) == demo:
         raise UsageError("expected images, folders or globs to detect in, or else --demo")
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(wanted)
+    form = None if raw is None else parse_raw(raw)
+    reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
     engine, threshold = choose_engine(**options)
     folder = Path(out)
     if demo:
@@ -91,8 +100,8 @@ def command(
         paths,
         folder,
         formats=wanted,
-        max_pixels=max_pixels or MAX_PIXELS,
-        max_pages=max_pages or MAX_PAGES,
+        recursive=recursive,
+        reading=reading,
         progress=progress,
         tell=hear,
         show=_show,
@@ -102,14 +111,14 @@ def command(
     return 1 if run.failures else 0
 
 
-def _show(found: "Detection", files: int) -> None:
+def _show(found: "Detection", frames: int) -> None:
     height, width = found.prediction.shape
     count = len(found.targets)
     name = found.source if found.page is None else found.name
     plural = "" if count == 1 else "s"
     pace = f"{1000 * found.seconds:.0f} ms"
     say(f"{name} {width}x{height} {found.bit_depth}-bit   {count} target{plural}   {pace}")
-    if files > LISTED_FRAMES or not count:
+    if frames > LISTED_FRAMES or not count:
         return
     say("  id       x       y   area  score    SCR")
     for number, target in enumerate(found.targets, 1):

@@ -10,6 +10,7 @@ EXTRAS = {
     "export": ("torch", "onnx", "onnxscript"),
     "annotate": ("starlette", "uvicorn"),
     "report": ("matplotlib", "jinja2"),
+    "video": ("av",),
     "tensorboard": ("tensorboard",),
     "sam": ("torch", "transformers"),
 }

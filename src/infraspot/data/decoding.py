@@ -1,53 +1,114 @@
-"""Turning image files into arrays of stored values, and whatever is wrong with a file into one sentence."""
+"""Turning files into arrays of stored values, and whatever is wrong with a file into one sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from infraspot.core.errors import InputError
+from infraspot.data.arrays import (
+    NPY_MAGIC,
+    ZIP_MAGIC,
+    count_npz,
+    npy_layout,
+    npy_pages,
+    npz_pages,
+    raw_layout,
+    raw_pages,
+)
+from infraspot.data.listing import IMAGE_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES
 from infraspot.data.opening import open_file
-from infraspot.data.pillow import pillow_page
-from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster, explained
-from infraspot.data.tiff import TIFF_MAGIC, check_page_count, tiff_pages
+from infraspot.data.pillow import STILL_MAGIC, count_stills, still_pages
+from infraspot.data.raster import Raster, explained
+from infraspot.data.reading import DEFAULT, Reading
+from infraspot.data.tiff import TIFF_MAGIC, count_tiff, tiff_pages
+from infraspot.data.video import MAGIC_BYTES, container_of, count_video, video_pages
+
+_GIVEN_UP = 20  # damaged pages in a row after which the rest of a file is not tried
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Raster:
-    """The first page of an image file.
+class Kind(NamedTuple):
+    """A kind of file: its pages from a given number on, and how many there are."""
+
+    pages: Callable[[Path, BinaryIO, Reading, int], Iterator[Raster | InputError]]
+    length: Callable[[Path, BinaryIO, Reading], int]
+
+
+_STILL, _TIFF = Kind(still_pages, count_stills), Kind(tiff_pages, count_tiff)
+_NPZ, _VIDEO = Kind(npz_pages, count_npz), Kind(video_pages, count_video)
+_NPY = Kind(npy_pages, lambda path, file, reading: npy_layout(path, file, reading).count)
+_RAW = Kind(raw_pages, lambda path, file, reading: raw_layout(path, file, reading).count)
+
+
+def decode(path: Path, reading: Reading = DEFAULT, page: int = 1) -> Raster:
+    """One page of a file.
 
     Raises
     ------
     InputError
-        If the file is absent, unreadable, no regular file, damaged, no image, empty or larger than
-        ``max_pixels``.
+        If the file is absent, unreadable, no regular file, damaged, of no known kind, empty or too large; or
+        if it has fewer pages.
     """
-    return next(_pages(path, max_pixels, None))
+    reading = replace(reading, max_pages=None)
+    found = next(decode_pages(path, reading, page), None) if page > 0 else None
+    if found is None:
+        raise InputError(f"{path} has no page {page}; its pages count from 1")
+    if isinstance(found, InputError):
+        raise found
+    return found
 
 
-def decode_pages(path: Path, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES) -> Iterator[Raster]:
-    """Each page of a TIFF in turn; the one image of any other file.
+def decode_pages(path: Path, reading: Reading = DEFAULT, first: int = 1) -> Iterator[Raster | InputError]:
+    """Each page of a file in turn, from number ``first`` on, decoded one at a time.
 
-    The number of pages is checked before any is decoded. A damaged page raises when its turn comes, with its
-    number in the sentence; the pages before it have been given out by then.
+    In the place of a page that cannot be decoded stands its error. An error that ends the file is the last
+    item; nothing is raised. After 20 damaged pages in a row the rest is left out.
+    """
+    damaged = 0
+    try:
+        with open_file(path) as file:
+            for found in _kind_of(path, file, reading).pages(path, file, reading, first):
+                damaged = damaged + 1 if isinstance(found, InputError) else 0
+                yield found
+                if damaged == _GIVEN_UP:
+                    raise InputError(
+                        f"{path} has {damaged} damaged pages in a row; its other pages are left out"
+                    )
+    except InputError as error:
+        yield error
+
+
+def count_pages(path: Path, reading: Reading = DEFAULT) -> int:
+    """How many pages a file has, by its headers: without decoding, where the kind of file allows it.
 
     Raises
     ------
     InputError
-        As :func:`decode`; if there are more than ``max_pages`` pages, or their pixels together are more than
-        100 times ``max_pixels``; or if a page leads back to an earlier one.
+        As :func:`decode`.
     """
-    return _pages(path, max_pixels, max_pages)
-
-
-def _pages(path: Path, max_pixels: int, max_pages: int | None) -> Iterator[Raster]:
     with open_file(path) as file:
-        with explained(str(path)):
-            magic = file.read(4)
-        if not magic:
-            raise InputError(f"{path} is empty (0 bytes); restore it from its source or leave it out")
-        if magic in TIFF_MAGIC:
-            if max_pages is not None:
-                check_page_count(path, file, max_pages)
-            yield from tiff_pages(path, file, max_pixels)
-        else:
-            with explained(str(path)):
-                raster = pillow_page(file, 0, str(path), max_pixels)
-            yield raster
+        return _kind_of(path, file, reading).length(path, file, reading)
+
+
+def _kind_of(path: Path, file: BinaryIO, reading: Reading) -> Kind:
+    """The kind of a file, by its first bytes; of raw files and videos without a known mark, by its name."""
+    with explained(str(path)):
+        magic = file.read(MAGIC_BYTES)
+    suffix = path.suffix.lower()
+    if not magic:
+        raise InputError(f"{path} is empty (0 bytes); restore it from its source or leave it out")
+    if suffix in RAW_SUFFIXES and reading.raw is not None:  # chance may give its first pixels any mark
+        return _RAW
+    if magic[:4] in TIFF_MAGIC:
+        return _TIFF
+    if magic.startswith(STILL_MAGIC) or suffix in IMAGE_SUFFIXES:
+        return _STILL
+    if magic.startswith(NPY_MAGIC):
+        return _NPY
+    if magic.startswith(ZIP_MAGIC) or suffix == ".npz":
+        return _NPZ
+    if container_of(magic) or suffix in VIDEO_SUFFIXES:
+        return _VIDEO
+    if suffix == ".npy":
+        raise InputError(f"{path} is no .npy file, whatever its name; write it with numpy.save")
+    return _RAW if suffix in RAW_SUFFIXES or reading.raw is not None else _STILL

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from infraspot.core.errors import InputError
 from infraspot.data.decoding import decode, decode_pages
 from infraspot.data.pillow import picture_raster
-from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster, check_size, explained
+from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster, check_size, explained, page_name
+from infraspot.data.reading import DEFAULT, Reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,8 +53,14 @@ class StoredMask:
         return [float(value) for value in np.unique(self.values) if value not in (0, self.full_scale)]
 
 
-def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
-    """The frame in a PNG, BMP, JPEG or TIFF file (the first page of a TIFF).
+def read_image(
+    path: Path | str,
+    page: int | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    reading: Reading | None = None,
+) -> Frame:
+    """One frame of a file: an image, or a page of a stack or video (the first, unless ``page`` is given).
 
     Grey values are divided by the largest value of the stored depth: 1, 255, 65535, or 4095 for TIFF pages
     packed to 12 bits. Values of 12 or 14 bits kept in 16 are divided by 65535 like all others. Signed and
@@ -65,15 +72,39 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Frame:
 
     Parameters
     ----------
+    page
+        Number of the page, from 1. In a GIF, a ``.npz`` or a video the pages before it are decoded too.
     max_pixels
         Refuse larger images before decoding them; the default is 100 million.
+    reading
+        All limits, and how raw files and archives of arrays are read; in place of ``max_pixels``.
 
     Raises
     ------
     InputError
-        If the file is absent, unreadable, damaged, no image, empty, too large, or holds NaN or infinity.
+        If the file is absent, unreadable, damaged, no image, empty, too large, holds NaN or infinity, or has
+        no such page.
     """
-    return _frame(decode(Path(path), max_pixels), Path(path))
+    number = 1 if page is None else page
+    raster = decode(Path(path), reading or Reading(max_pixels), number)
+    return _frame(raster, page_name(path, number))
+
+
+def read_pages(path: Path | str, reading: Reading = DEFAULT, first: int = 1) -> Iterator[Frame | InputError]:
+    """Each page of a file from number ``first`` on, decoded when its turn comes; nothing is raised.
+
+    In the place of a page that cannot be read stands its error, and the next page follows where the kind of
+    file allows it. An error that ends the file is the last item.
+    """
+    for number, raster in enumerate(decode_pages(Path(path), reading, first), first):
+        if isinstance(raster, InputError):
+            yield raster
+            continue
+        try:
+            frame: Frame | InputError = _frame(raster, page_name(path, number))
+        except InputError as error:
+            frame = error
+        yield frame
 
 
 def picture_frame(picture: "Image") -> Frame:
@@ -93,15 +124,12 @@ def picture_frame(picture: "Image") -> Frame:
 def read_frames(
     path: Path | str, *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES
 ) -> Iterator[Frame]:
-    """Each page of a TIFF in turn, or the one frame of any other file (see :func:`read_image`).
-
-    Pages are decoded one at a time, so that a long recording does not fill the memory. A damaged page raises
-    when its turn comes, after the frames before it have been given out.
+    """As :func:`read_pages`, for files that should be whole: the first error is raised in its turn.
 
     Parameters
     ----------
     max_pixels
-        Largest page, in pixels; all pages of the file together may have 100 times as many.
+        Largest page, in pixels; all pages of a compressed file together may have 100 times as many.
     max_pages
         Refuse a file of more pages before decoding any.
 
@@ -111,12 +139,16 @@ def read_frames(
         As :func:`read_image`, with the number of the page in the sentence; or if the file has too many pages
         or pixels, or a page leads back to an earlier one.
     """
-    for raster in decode_pages(Path(path), max_pixels, max_pages):
-        yield _frame(raster, Path(path))
+    for frame in read_pages(path, Reading(max_pixels, max_pages)):
+        if isinstance(frame, InputError):
+            raise frame
+        yield frame
 
 
-def read_mask(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.bool_]:
-    """The (H, W) bool mask in an image file: True where the value is above half of the range.
+def read_mask(
+    path: Path | str, page: int | None = None, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.bool_]:
+    """The (H, W) bool mask in an image file, or in one page of a stack: True above half of the range.
 
     The range is the smallest of 0..1, 0..255 and 0..65535 that holds the largest value, so that masks written
     as 0 and 1 read like masks written as 0 and 255. A palette mask with indices 0 and 1 is read by index.
@@ -127,7 +159,7 @@ def read_mask(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.b
     InputError
         As :func:`read_image`.
     """
-    return read_stored_mask(Path(path), max_pixels).mask
+    return read_stored_mask(Path(path), max_pixels, page).mask
 
 
 def stray_mask_values(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> list[float]:
@@ -135,9 +167,9 @@ def stray_mask_values(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> list
     return read_stored_mask(Path(path), max_pixels).strays
 
 
-def read_stored_mask(path: Path, max_pixels: int = MAX_PIXELS) -> StoredMask:
+def read_stored_mask(path: Path, max_pixels: int = MAX_PIXELS, page: int | None = None) -> StoredMask:
     """A mask file as it is, for its mask and its stray values together (see :func:`read_mask` for errors)."""
-    raster = decode(path, max_pixels)
+    raster = decode(path, Reading(max_pixels), page or 1)
     if raster.palette is not None and raster.values.max() <= 1:
         return StoredMask(raster.values, 1)
     values = _grey(raster)
@@ -149,7 +181,7 @@ def read_stored_mask(path: Path, max_pixels: int = MAX_PIXELS) -> StoredMask:
     return StoredMask(values, next((scale for scale in _FULL_SCALES if top <= scale), top))
 
 
-def _frame(raster: Raster, where: Path | str) -> Frame:
+def _frame(raster: Raster, where: str) -> Frame:
     values = _grey(raster)
     if raster.full_scale is None:
         return Frame(_stretched(values, where), raster.bits)
@@ -174,7 +206,7 @@ def _luma(colours: NDArray[Any]) -> NDArray[Any]:
     return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
-def _stretched(values: NDArray[Any], where: Path | str) -> NDArray[np.float32]:
+def _stretched(values: NDArray[Any], where: str) -> NDArray[np.float32]:
     """Values without a full scale (see :func:`read_image`) brought into [0, 1]."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = int(values.size - np.isfinite(values).sum())

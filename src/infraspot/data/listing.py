@@ -7,6 +7,13 @@ from pathlib import Path
 from infraspot.core.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".y4m"}
+)
+RAW_SUFFIXES = frozenset({".raw", ".bin", ".dat", ".y16"})
+ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
+PAGED_SUFFIXES = frozenset({".tif", ".tiff", ".gif"}) | ARRAY_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
+"""Of files that may hold several frames; animated PNGs are told by their content."""
 _NAMES = "PNG, BMP, JPEG or TIFF"
 
 
@@ -39,6 +46,13 @@ def natural_key(name: object) -> tuple[tuple[int, str], ...]:
 def is_image_name(path: Path) -> bool:
     """Whether the name ends as an image's does and is not hidden (macOS leaves ``._name.png`` files)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_frame_name(path: Path, *, raw: bool = False) -> bool:
+    """Whether the name is that of an image, stack, array or video, or with ``raw`` of a raw file."""
+    suffix = path.suffix.lower()
+    known = suffix in IMAGE_SUFFIXES or (suffix in PAGED_SUFFIXES and (raw or suffix not in RAW_SUFFIXES))
+    return known and not path.name.startswith(".")
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -1,10 +1,12 @@
-"""Decoding with Pillow: PNG, BMP, JPEG, and the TIFF pages that tifffile leaves to others."""
+"""Decoding with Pillow: PNG, BMP, JPEG, GIF, and the TIFF pages that tifffile leaves to others."""
 
+import os
 import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infraspot.core.errors import InputError
-from infraspot.data.raster import Raster, check_size
+from infraspot.data.raster import Raster, check_pages, check_size, explained, page_name
+from infraspot.data.reading import Reading
 
-_MAGIC = (b"\x89PNG", b"BM", b"\xff\xd8", b"II", b"MM")
-_FORMATS = ("PNG", "BMP", "JPEG", "TIFF")
+STILL_MAGIC = (b"\x89PNG", b"BM", b"\xff\xd8", b"GIF8")
+_FORMATS = ("PNG", "BMP", "JPEG", "TIFF", "GIF")
 _DEEP_PNG = ("RGB;16B", "RGBA;16B", "LA;16B")
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 _MARK = 0xA5
@@ -27,6 +30,7 @@ _MARKS: Mapping[str, int | tuple[int, ...]] = {
 }
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_PIECE = 1 << 20
+_PADDING = 1 << 16
 _OPENING = threading.Lock()
 
 
@@ -47,9 +51,52 @@ def pillow_page(file: BinaryIO, index: int, where: str, max_pixels: int) -> Rast
                 image.seek(index)
                 check_size(where, image.size, max_pixels)
                 return picture_raster(image)
-        if image.format == "PNG":
-            return _png(file, image, where)
-        return picture_raster(image)
+        return _still(file, image, where)
+
+
+def still_pages(path: Path, file: BinaryIO, reading: Reading, first: int = 1) -> Iterator[Raster]:
+    """The one picture of a file; of an animated PNG or GIF each picture from ``first`` on."""
+    with explained(str(path)), _opened(file, str(path)) as image:
+        check_size(str(path), image.size, reading.max_pixels)
+        if getattr(image, "is_animated", False):
+            yield from _animation(path, file, image, reading, first)
+        elif first == 1:
+            yield _still(file, image, str(path))
+
+
+def count_stills(path: Path, file: BinaryIO, reading: Reading) -> int:
+    """How many pictures a file has, by its header or, in a GIF, by its blocks."""
+    with explained(str(path)), _opened(file, str(path)) as image:
+        pictures = int(getattr(image, "n_frames", 1))
+        check_pages(str(path), pictures, reading.max_pages)
+        return pictures
+
+
+def _animation(path: Path, file: BinaryIO, image: Any, reading: Reading, first: int) -> Iterator[Raster]:
+    """Pictures build on each other here, so that what comes after a damaged one is lost."""
+    pictures, (width, height) = int(image.n_frames), image.size
+    check_pages(str(path), pictures, reading.max_pages, pictures * width * height, reading.max_pixels)
+    for number in range(1, pictures + 1):
+        with explained(page_name(path, number)):
+            image.seek(number - 1)
+            check_size(str(path), image.size, reading.max_pixels)  # a picture may enlarge those before it
+            image.load()
+            raster = picture_raster(image)
+        if number >= first:
+            yield raster
+    if image.format == "GIF" and not _has_end_mark(file):
+        raise InputError(
+            f"{path} ends without the mark of its end; it was cut off: the frames before were read"
+        )
+
+
+def _has_end_mark(file: BinaryIO) -> bool:
+    file.seek(max(file.seek(0, os.SEEK_END) - _PADDING, 0))
+    return file.read().rstrip(b"\0").endswith(b";")
+
+
+def _still(file: BinaryIO, image: Any, where: str) -> Raster:
+    return _png(file, image, where) if image.format == "PNG" else picture_raster(image)
 
 
 def _png(file: BinaryIO, image: Any, where: str) -> Raster:
@@ -165,9 +212,9 @@ def _opened(file: BinaryIO, where: str) -> Iterator[Any]:
 def _what_is_wrong(file: BinaryIO) -> str:
     """Why Pillow does not know a file: its beginning tells a damaged image from something else."""
     file.seek(0)
-    if file.read(4).startswith(_MAGIC):
+    if file.read(4).startswith((*STILL_MAGIC, b"II", b"MM")):
         return "has a damaged header or no pixels; restore it from its source or leave it out"
-    return "is not a PNG, BMP, JPEG or TIFF image, whatever its name; convert it or leave it out"
+    return "is not a PNG, BMP, JPEG, GIF or TIFF image, whatever its name; convert it or leave it out"
 
 
 @contextmanager

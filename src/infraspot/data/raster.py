@@ -1,6 +1,6 @@
 """What an image file stores before it becomes a frame, and how much of it is accepted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,9 @@ MAX_PIXELS = 100_000_000
 
 MAX_PAGES = 10_000
 """Most pages that one file may hold."""
+
+ALL_PAGES = 100
+"""The pixels of all pages of one compressed file together, in units of the largest image."""
 
 RAISE_PIXELS = "--max-pixels of 'infraspot detect' and 'infraspot data', max_pixels in Python"
 RAISE_PAGES = "--max-pages of 'infraspot detect', max_pages in Python"
@@ -52,6 +55,36 @@ def check_size(where: str, size: tuple[int, int], max_pixels: int) -> None:
             f"{where} is {width}x{height}, {width * height / 1e6:.0f} million pixels, and the limit is "
             f"{max_pixels / 1e6:.0f} million; cut it into pieces, or raise the limit ({RAISE_PIXELS})"
         )
+
+
+def check_pages(
+    where: str, pages: int, max_pages: int | None, pixels: float = 0, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Refuse a file of more than ``max_pages`` pages, or whose pages together have too many ``pixels``."""
+    if max_pages is not None and pages > max_pages:
+        raise InputError(
+            f"{where} holds more than {max_pages} pages; divide it, or raise the limit ({RAISE_PAGES})"
+        )
+    if pixels > ALL_PAGES * max_pixels:
+        raise InputError(
+            f"{where}: its pages have {pixels / 1e6:.0f} million pixels and more, and the limit is "
+            f"{ALL_PAGES} times {max_pixels / 1e6:g} million; divide the file, or raise the limit "
+            f"({RAISE_PIXELS})"
+        )
+
+
+def page_name(path: object, number: int) -> str:
+    """How errors name a page: the first is the file itself."""
+    return str(path) if number == 1 else f"{path} page {number}"
+
+
+def attempted(where: str, make: Callable[[], Raster]) -> Raster | InputError:
+    """What ``make`` gives, or the error that says why it does not (see :func:`explained`)."""
+    try:
+        with explained(where):
+            return make()
+    except InputError as error:
+        return error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 
 from infraspot.core.errors import InputError
 from infraspot.data.pillow import pillow_page
-from infraspot.data.raster import RAISE_PAGES, RAISE_PIXELS, Raster, check_size, explained
+from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
+from infraspot.data.reading import Reading
 
 _CODECS = frozenset({"NONE", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA"})
 _INFLATERS: Mapping[str, Callable[[], Any]] = {
@@ -23,7 +25,6 @@ _INFLATERS: Mapping[str, Callable[[], Any]] = {
     "LZMA": lzma.LZMADecompressor,
 }
 _MOST_TAGS = 4096
-_ALL_PAGES = 100  # the pixels of all pages together, in units of the largest page
 
 # tifffile reports damage through logging, and Python prints records that nobody handles.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -47,50 +48,84 @@ _KINDS = {
 TIFF_MAGIC = frozenset(_KINDS)
 
 
-def check_page_count(path: Path, file: BinaryIO, max_pages: int) -> None:
-    """Refuse a file of more than ``max_pages`` pages before any is decoded."""
+def count_tiff(path: Path, file: BinaryIO, reading: Reading) -> int:
+    """How many pages a TIFF has; a break in their chain counts as one, and reading it says what is wrong."""
+    if _count_directories(path, file, reading.max_pages) == 1:
+        return 1
+    pages = 0
     try:
-        for number, _ in enumerate(_directories(file), 1):
-            if number > max_pages:
-                raise InputError(
-                    f"{path} holds more than {max_pages} pages; divide it, or raise the limit ({RAISE_PAGES})"
-                )
-    except ValueError:
-        return  # the page at fault says so when its turn comes
+        for _ in _whole_pages(path, file):
+            pages += 1
+    except InputError:
+        return pages + 1
+    return pages
 
 
-def tiff_pages(path: Path, file: BinaryIO, max_pixels: int) -> Iterator[Raster]:
-    """Every page in turn, without thumbnails and the smaller copies of a pyramid.
+def tiff_pages(path: Path, file: BinaryIO, reading: Reading, first: int = 1) -> Iterator[Raster | InputError]:
+    """Every page from number ``first`` on, without thumbnails and the smaller copies of a pyramid.
+
+    A page that cannot be decoded gives its error, and the next one follows.
 
     Raises
     ------
     InputError
-        When a page cannot be decoded or is too large, leads back to an earlier one, or when all pages
-        together have too many pixels.
+        If there are too many pages, or their pixels together are too many; or where the chain of pages is
+        broken or leads back to an earlier page.
     """
+    if reading.max_pages is not None:
+        _count_directories(path, file, reading.max_pages)
+    pixels = 0
+    for number, (index, page) in enumerate(_whole_pages(path, file), 1):
+        where = page_name(path, number)
+        if not isinstance(page, InputError):
+            pixels += page.imagewidth * page.imagelength
+            check_pages(where, number, None, pixels, reading.max_pixels)
+        if number < first:
+            continue
+        if isinstance(page, InputError):
+            yield page
+        else:
+            yield attempted(where, partial(_page, file, index, page, where, reading.max_pixels))
+
+
+def _whole_pages(path: Path, file: BinaryIO) -> Iterator[tuple[int, Any]]:
+    """Each page that is no reduced copy, or why its directory cannot be read, with its place in the chain."""
     from tifffile import TiffFile, TiffPage  # slow to import, and few data sets need it
 
     with explained(str(path)):
         file.seek(0)  # tifffile begins where the file stands
         tiff = TiffFile(file)
-    offsets, number, pixels = _directories(file), 1, 0
+    offsets, number = _directories(file), 1
     for index in count():
-        where = str(path) if number == 1 else f"{path} page {number}"
-        with explained(where):
+        with explained(page_name(path, number)):
             offset = next(offsets, None)
-            if offset is None:
-                break
-            tiff.filehandle.seek(offset)
-            page = TiffPage(tiff, index)
-            if page.is_reduced:
-                continue
-            pixels += page.imagewidth * page.imagelength
-            _check_page(page, where, max_pixels, pixels)
-            raster = _page(file, index, page, where, max_pixels)
-        yield raster
+        if offset is None:
+            break
+        try:
+            with explained(page_name(path, number)):
+                tiff.filehandle.seek(offset)
+                page: Any = TiffPage(tiff, index)
+                if page.is_reduced:
+                    continue
+                if not isinstance(page.imagewidth * page.imagelength, int):
+                    raise ValueError("it has several widths or heights")
+        except InputError as error:
+            page = error
+        yield index, page
         number += 1
     if number == 1:
         raise InputError(f"{path} holds no page; it is damaged: restore it from its source or leave it out")
+
+
+def _count_directories(path: Path, file: BinaryIO, max_pages: int | None) -> int:
+    """How many directories can be reached; too many are refused before any page is decoded."""
+    number = 0
+    try:
+        for number, _ in enumerate(_directories(file), 1):
+            check_pages(str(path), number, max_pages)
+    except ValueError:
+        return number + 1  # the page at fault says so when its turn comes
+    return number
 
 
 def _directories(file: BinaryIO) -> Iterator[int]:
@@ -119,22 +154,17 @@ def _number(file: BinaryIO, place: int, form: str) -> int:
     return int(struct.unpack(form, data)[0])
 
 
-def _check_page(page: Any, where: str, max_pixels: int, pixels: int) -> None:
+def _check_page(page: Any, where: str, max_pixels: int) -> None:
     check_size(where, (page.imagewidth, page.imagelength), max_pixels)
     if page.is_tiled:
         check_size(f"a tile of {where}", (page.tilewidth, page.tilelength), max_pixels)
     if page.size > 4 * max_pixels or page.imagedepth != 1:
         raise InputError(f"{where} has the shape {page.shape}; expected a grey or RGB plane")
-    if pixels > _ALL_PAGES * max_pixels:
-        raise InputError(
-            f"{where}: the pages up to here have {pixels / 1e6:.0f} million pixels, and the limit is "
-            f"{_ALL_PAGES} times {max_pixels / 1e6:g} million; divide the file, or raise the limit "
-            f"({RAISE_PIXELS})"
-        )
 
 
 def _page(file: BinaryIO, index: int, page: Any, where: str, max_pixels: int) -> Raster:
     """One page by tifffile, or by Pillow for the compressions and palettes that tifffile leaves to others."""
+    _check_page(page, where, max_pixels)
     known = page.compression.name in _CODECS and page.bitspersample in (1, 8, 16, 32, 64)
     if not known or page.photometric.name in ("PALETTE", "YCBCR", "CIELAB"):
         return pillow_page(file, index, where, max_pixels)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from infraspot.core.errors import InfraspotError
-from infraspot.data import MAX_PAGES, MAX_PIXELS, Frame, read_frames
+from infraspot.data import Frame, Reading, numbered, open_frames
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class NamedFile:
-    """An image file, the name of its results, and the name by which they mention it."""
+    """A file of frames, the name of its results, and the name by which they mention it."""
 
     path: Path
     name: str
@@ -32,52 +32,16 @@ class StreamedFrame:
     @property
     def name(self) -> str:
         """Of the frame's results: that of the file, with the number of the page where there are several."""
-        return self.file.name if self.page is None else numbered(self.file.name, self.page)
-
-
-def numbered(name: str, page: int) -> str:
-    """The name of one page's results.
-
-    >>> numbered("film", 7)
-    'film-0007'
-    """
-    return f"{name}-{page:04d}"
+        return numbered(self.file.name, self.page)
 
 
 def stream_frames(
-    files: Iterable[NamedFile], *, max_pixels: int = MAX_PIXELS, max_pages: int = MAX_PAGES
+    files: Iterable[NamedFile], reading: Reading | None = None
 ) -> Iterator[StreamedFrame | InfraspotError]:
-    """Every page of every file in order, and the error of each file or page that cannot be read.
-
-    A damaged page ends its file; the pages before it are given first. ``max_pixels`` and ``max_pages`` are
-    those of :func:`infraspot.data.read_frames`.
-    """
+    """Every frame of every file in order, and the error of each file or page that cannot be read."""
     for file in files:
-        yield from _pages(file, read_frames(file.path, max_pixels=max_pixels, max_pages=max_pages))
-
-
-def _pages(file: NamedFile, pages: Iterator[Frame]) -> Iterator[StreamedFrame | InfraspotError]:
-    """The pages of one file; the first is held back until it is known whether it is the only one."""
-    first: Frame | None = None
-    number, error = 0, None
-    while True:
-        try:
-            frame = next(pages, None)
-        except InfraspotError as raised:
-            frame, error = None, raised
-        if frame is None:
-            break
-        number += 1
-        if first is None:
-            first = frame
-            continue
-        if number == 2:
-            yield StreamedFrame(file, 1, first)
-        yield StreamedFrame(file, number, frame)
-    if number == 1 and first is not None:
-        yield StreamedFrame(file, None if error is None else 1, first)
-    if error is not None:
-        yield error
+        for key, frame in open_frames(file.path, reading or Reading()):
+            yield frame if isinstance(frame, InfraspotError) else StreamedFrame(file, key.page, frame)
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

@@ -7,14 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, unknown_name
+from infraspot.core.errors import DataError, InfraspotError, UsageError, unknown_name
 from infraspot.core.files import check_writable
 from infraspot.core.options import require_number, require_text, require_whole, shown
-from infraspot.data import MAX_PAGES, MAX_PIXELS, list_images, open_dataset, write_grey
+from infraspot.data import (
+    MAX_PAGES,
+    MAX_PIXELS,
+    FrameFile,
+    Reading,
+    find_frames,
+    open_dataset,
+    parse_raw,
+    write_grey,
+)
+from infraspot.data.finding import Found
+from infraspot.data.recordings import expected_frames
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, predict
 from infraspot.inference.frames import as_displayed
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead, stream_frames
+from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.naming import name_results, refuse_overwriting
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.report.detection import Detection
@@ -62,12 +73,15 @@ def detect_files(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    recursive: bool = False,
+    raw: str | None = None,
+    array: str | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> DetectionRun:
-    """Find the targets in images, folders, glob patterns and multi-page TIFF files, and write what was found.
+    """Find the targets in images, stacks, videos, folders and glob patterns, and write what was found.
 
     Parameters
     ----------
@@ -81,6 +95,12 @@ def detect_files(
         for all).
     model, method, threshold, fa_per_mpx, operating_point, sigmas, engine, threads, trust
         See :func:`choose_engine`.
+    recursive
+        Read the subfolders of folders as well.
+    raw
+        What raw files hold (see :func:`infraspot.data.parse_raw`); without it they are passed over.
+    array
+        Name of the array to take from ``.npz`` files of several.
     max_pixels, max_pages
         Larger images and longer files are refused (see :func:`infraspot.data.read_frames`).
     progress, tell
@@ -112,8 +132,8 @@ def detect_files(
         named,
         Path(out),
         formats=formats,
-        max_pixels=max_pixels,
-        max_pages=max_pages,
+        recursive=recursive,
+        reading=Reading(max_pixels, max_pages, None if raw is None else parse_raw(raw), array),
         progress=progress,
         tell=tell,
     )
@@ -233,8 +253,8 @@ def run_engine(
     out: Path,
     *,
     formats: Sequence[str] = FORMATS,
-    max_pixels: int = MAX_PIXELS,
-    max_pages: int = MAX_PAGES,
+    recursive: bool = False,
+    reading: Reading | None = None,
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
     show: Callable[[Detection, int], None] | None = None,
@@ -246,34 +266,38 @@ def run_engine(
     engine, threshold
         What :func:`choose_engine` gives.
     show
-        Called with each frame's detection and the number of files of the run.
+        Called with each frame's detection and the number of frames that the run seems to have.
 
     Other parameters and errors are those of :func:`detect_files`.
     """
     if not places:
-        raise UsageError("expected images, folders or glob patterns to detect in, and none came")
+        raise UsageError("expected images, stacks, videos, folders or glob patterns, and none came")
+    reading = reading or Reading()
     _check_map_formats(engine, formats)
     check_writable(out)
     started = time.perf_counter()
-    files, failures = _list(places, formats, tell)
+    found = _list(places, recursive, reading, out, tell)
+    failures = [str(error) for error in found.errors]
+    files = name_results(found.files, reserved=[name for name in formats if name == "coco"])
     refuse_overwriting(files, out, [FRAME_FORMATS[name].ending for name in formats if name in FRAME_FORMATS])
+    total = sum(expected_frames(file.path, reading) for file in files)
     whole = RunFiles()
     written: Future[None] | None = None
     try:
         with ThreadPoolExecutor(1) as writer:
-            stream = stream_frames(files, max_pixels=max_pixels, max_pages=max_pages)
-            for item in progress(one_ahead(stream), len(files), "detecting"):
+            stream = stream_frames(files, reading)
+            for item in progress(one_ahead(stream), total, "detecting"):
                 if isinstance(item, InfraspotError):
                     tell(item)
                     failures.append(str(item))
                     continue
-                found = detect_in(item, engine, threshold)
+                detection = detect_in(item, engine, threshold)
                 if written is not None:
                     written.result()
-                written = writer.submit(write_frame, found, out, formats)
-                whole.records.append(found.record())
+                written = writer.submit(write_frame, detection, out, formats)
+                whole.records.append(detection.record())
                 if show is not None:
-                    show(found, len(files))
+                    show(detection, total)
             if written is not None:
                 written.result()
     finally:
@@ -300,35 +324,39 @@ def _check_map_formats(engine: Engine | TargetEngine, formats: Sequence[str]) ->
         raise UsageError(f"{engine.name} gives targets without score maps; leave out {' and '.join(wrong)}")
 
 
-def _list(
-    places: Sequence[str | Path], formats: Sequence[str], tell: Tell
-) -> tuple[list[NamedFile], list[str]]:
-    """Every image that the places name, with the names of its results; and the errors of the other places."""
-    files: list[Path] = []
-    failures: list[str] = []
+def _list(places: Sequence[str | Path], recursive: bool, reading: Reading, out: Path, tell: Tell) -> Found:
+    """Every file of frames that the places name; what was passed over and what failed is told."""
+    found = Found()
     for place in places:
-        try:
-            files.extend(images_at(place))
-            if not files[-1].exists():
-                raise InputError(f"there is no file {files.pop()}; check its name")
-        except InfraspotError as error:
-            tell(error)
-            failures.append(str(error))
-    return name_results(files, reserved=[name for name in formats if name == "coco"]), failures
+        at = frames_at(place, recursive=recursive, reading=reading, out=out)
+        found.files.extend(at.files)
+        found.remarks.extend(at.remarks)
+        found.errors.extend(at.errors)
+    for remark in found.remarks:
+        tell(remark)
+    for error in found.errors:
+        tell(error)
+    return found
 
 
-def images_at(place: str | Path) -> list[Path]:
-    """The images that one place names; a data set's folder stands for its images, without the masks."""
+def frames_at(
+    place: str | Path, *, recursive: bool = False, reading: Reading | None = None, out: Path | None = None
+) -> Found:
+    """The files of frames at one place; a data set's folder stands for its images, without the masks."""
+    raw = reading is not None and reading.raw is not None
+    found = find_frames(place, recursive=recursive, raw=raw, leave_out=out)
+    images = [] if found.files else _images_of_set(Path(place))
+    return Found(images) if images else found
+
+
+def _images_of_set(place: Path) -> list[FrameFile]:
+    """The images of a data set's folder; empty where it is none."""
     try:
-        return list_images(place)
-    except DataError:
-        try:
-            reader = open_dataset(place)
-        except InfraspotError:
-            reader = None
-        if reader is None:
-            raise
-        return [reader.image_path(index) for index in range(len(reader))]
+        reader = open_dataset(place)
+    except InfraspotError:
+        return []
+    paths = [reader.image_path(index) for index in range(len(reader))]
+    return [FrameFile(path, path.parent) for path in paths]
 
 
 def detect_in(item: StreamedFrame, engine: Engine | TargetEngine, threshold: float) -> Detection:

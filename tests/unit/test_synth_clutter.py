@@ -26,6 +26,7 @@ def plain(sky=False, perches=()):
         radiance=np.full(shape, 0.4, np.float32),
         sky=np.full(shape, sky, np.uint8),
         open_air=np.ones(shape, bool),
+        floor=np.full(shape, not sky),
         scale=np.full(shape, 10, np.float32),
         perches=perches,
     )
@@ -102,8 +103,8 @@ def test_spots_sit_on_what_carries_them_and_keep_away_from_targets():
 
 def test_birds_fly_in_the_sky_and_lamps_do_not():
     rng = np.random.default_rng(0)
-    in_sky = kinds_of_spots(500, plain(sky=True).sky, rng)
-    on_ground = kinds_of_spots(500, plain(sky=False).sky, rng)
+    in_sky = kinds_of_spots(500, plain(sky=True), rng)
+    on_ground = kinds_of_spots(500, plain(sky=False), rng)
     assert set(in_sky) == {"bird", *FAULTS}
     assert set(on_ground) == set(SPOTS) - {"bird"}
 

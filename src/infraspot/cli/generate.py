@@ -48,8 +48,8 @@ from infraspot.core.errors import UsageError
 )
 @click.option(
     "--clutter",
-    help="Fewest and most spots of a scene that are no targets, such as 10-40; default: 5-60 for street,"
-    " roofs and towers, none for the others.",
+    help="Fewest and most spots of a scene that are no targets, such as 10-40; default: 3-60 a million"
+    " pixels for street, roofs and towers, none for the others.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one for each core.")
 @click.option(

@@ -29,6 +29,8 @@ class Background(NamedTuple):
         (H, W) uint8: 1 sky, 0 other.
     open_air
         (H, W) bool: where targets may be.
+    floor
+        (H, W) bool: open ground, on which things may lie.
     scale
         (H, W) float32: pixels to a metre, 0 in the sky; None where the background has no depth.
     things, perches
@@ -38,6 +40,7 @@ class Background(NamedTuple):
     radiance: Field
     sky: NDArray[np.uint8]
     open_air: NDArray[np.bool_]
+    floor: NDArray[np.bool_]
     scale: Field | None = None
     things: tuple[Clutter, ...] = ()
     perches: tuple[Perch, ...] = ()
@@ -51,6 +54,7 @@ class Background(NamedTuple):
             radiance=ndimage.shift(self.radiance, way, order=1, mode="nearest")[: shape[0], : shape[1]],
             sky=ndimage.shift(self.sky, way, order=0, mode="nearest")[: shape[0], : shape[1]],
             open_air=self.open_air[rows, columns],
+            floor=self.floor[rows, columns],
             scale=None if self.scale is None else self.scale[rows, columns],
             things=tuple(shown(self.things, way, shape)),
             perches=tuple(
@@ -100,6 +104,7 @@ def _seen(
     plain = _background(painted.radiance, is_sky)
     return plain._replace(
         open_air=is_sky | far,
+        floor=painted.floor,
         scale=np.where(is_sky, 0, np.float32(camera.focal) / painted.depth),
         things=tuple(painted.things),
         perches=tuple(painted.perches),
@@ -131,4 +136,6 @@ def _standing(
 
 def _background(radiance: Field, is_sky: NDArray[np.bool_]) -> Background:
     open_air = is_sky if is_sky.any() else np.ones_like(is_sky)
-    return Background(np.clip(radiance, 0.02, 0.98).astype(np.float32), is_sky.astype(np.uint8), open_air)
+    return Background(
+        np.clip(radiance, 0.02, 0.98).astype(np.float32), is_sky.astype(np.uint8), open_air, ~is_sky
+    )

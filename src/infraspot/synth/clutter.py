@@ -27,7 +27,7 @@ FAULTS = ("hot", "dead")
 CLEAR = 24  # pixels between a spot and the centre of a target
 _ON_THINGS = 0.7  # of the spots that something in the frame could carry
 _MASK_SHARE = 1 / 3  # as for targets
-_LARGEST = 12.0  # pixels
+_SMALL = 1.0  # pixels: spots that are near are cut to about one or two of these
 _FAINTEST = 0.2  # of the strength, however small the spot
 _SCALES = (2.0, 20.0)  # pixels to a metre where the background has no depth
 _EXCESS = (0.05, 1.0)  # of the scale, by a hot element
@@ -92,6 +92,8 @@ class Ground(Protocol):
     @property
     def sky(self) -> NDArray[np.uint8]: ...
     @property
+    def floor(self) -> NDArray[np.bool_]: ...
+    @property
     def scale(self) -> Field | None: ...
     @property
     def perches(self) -> tuple[Perch, ...]: ...
@@ -106,14 +108,15 @@ def scatter(
     that would lie outside the frame, or too near to one of the ``taken`` places, are left out.
     """
     spots = []
-    grounds, skies = np.flatnonzero(ground.sky == 0), np.flatnonzero(ground.sky)
+    places = {"bird": np.flatnonzero(ground.sky), "litter": np.flatnonzero(ground.floor)}
+    elsewhere = np.flatnonzero(ground.sky == 0)
     free = [ground.perches[number] for number in rng.permutation(len(ground.perches))]
     for name in names:
         carrier = next((number for number, perch in enumerate(free) if perch.name == name), None)
         if carrier is not None and rng.random() < _ON_THINGS:
             perch = free.pop(carrier)
         else:
-            perch = _anywhere(name, ground, skies if name == "bird" else grounds, rng)
+            perch = _anywhere(name, ground, places.get(name, elsewhere), rng)
         inside = all(0 <= at < side for at, side in zip(perch.place, ground.sky.shape, strict=True))
         if inside and _clear(perch.place, taken):
             spots.append(_spot(perch, optics, rng))
@@ -122,23 +125,24 @@ def scatter(
 
 def _spot(perch: Perch, optics: Optics, rng: np.random.Generator) -> Spot:
     """A spot smaller than a pixel is fainter instead."""
-    diameter = perch.scale * rng.uniform(*SPOTS[perch.name][1])
+    diameter = min(perch.scale * rng.uniform(*SPOTS[perch.name][1]), _SMALL + rng.exponential(_SMALL))
     strength = _strength(perch.name, rng) * min(1.0, max(diameter, _FAINTEST))
     winged = 1.0 if perch.name == "bird" else 0.0
-    size = min(diameter, _LARGEST)
     return Spot(
         perch.name,
         strength,
-        target_pattern(perch.place, size, optics, rng, mask_share=_MASK_SHARE, winged=winged),
+        target_pattern(perch.place, diameter, optics, rng, mask_share=_MASK_SHARE, winged=winged),
     )
 
 
-def kinds_of_spots(count: int, sky: NDArray[np.uint8], rng: np.random.Generator) -> list[str]:
-    """Draw kinds of spots that a frame with this sky can hold; faults of the detector are always possible."""
-    absent = set() if sky.any() else {"bird"}
-    if sky.all():
-        absent = set(SPOTS) - {"bird", *FAULTS}
-    names = [name for name in SPOTS if name not in absent]
+def kinds_of_spots(count: int, ground: Ground, rng: np.random.Generator) -> list[str]:
+    """Draw kinds of spots that a frame has room for; faults of the detector are always possible."""
+    possible = {
+        "bird": ground.sky.any(),
+        "litter": ground.floor.any(),
+        **dict.fromkeys(("lamp", "exhaust", "glint"), not ground.sky.all()),
+    }
+    names = [name for name in SPOTS if possible.get(name, True)]
     shares = np.array([SPOTS[name][0] for name in names])
     return [str(name) for name in rng.choice(names, count, p=shares / shares.sum())]
 

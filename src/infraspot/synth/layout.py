@@ -78,7 +78,7 @@ def roadside(way: Way, side: int, tones: Tones, rng: np.random.Generator) -> lis
         things.append((z, partial(kind, place=place, size=size, warmth=walls(tones, rng), rng=rng)))
         z += size[2] + rng.uniform(2, 50)
     if rng.random() < 0.7:
-        x, gap, form = offset(1, 8), rng.uniform(4, 15), _forms(rng)
+        x, gap, form = offset(1, 8), rng.uniform(2.5, 12), _forms(rng)
         tall = rng.uniform(3, 12)
         things += [
             _tree((x + rng.normal(0, 0.5), 0.0, z), tall * rng.uniform(0.7, 1.2), tones, form, rng)

@@ -54,12 +54,14 @@ class Air(NamedTuple):
 class Painted(NamedTuple):
     """What a painter hands over.
 
-    ``radiance`` and ``depth`` (metres, infinite for the sky) are (H, W) float32; ``things`` are those to be
+    ``radiance`` and ``depth`` (metres, infinite for the sky) are (H, W) float32, ``floor`` (open ground)
+    is (H, W) bool; ``things`` are those to be
     seen, and ``perches`` the places on them where spots may be.
     """
 
     radiance: Field
     depth: Field
+    floor: NDArray[np.bool_]
     things: list[Clutter]
     perches: list[Perch]
 
@@ -158,7 +160,8 @@ class Painter:
             for name, (y, x) in ((n, place) for n, place in zip(self._names, seen, strict=True) if place)
         ]
         perches = [perch for number, perch in self._perches if _owner(owners, perch.place) == number]
-        return Painted(binned(np.asarray(self._picture), FINE) + rough * texture, depth, things, perches)
+        radiance = binned(np.asarray(self._picture), FINE) + rough * texture
+        return Painted(radiance, depth, (owners == 0) & np.isfinite(depth), things, perches)
 
     def _clarity(self, depth: float) -> float:
         return float(np.exp(-depth / self.air.sight))

@@ -136,7 +136,7 @@ def _clutter(
     """
     if not spec.clutter:
         return [], array
-    kinds = kinds_of_spots(spec.clutter, background.sky, rng)
+    kinds = kinds_of_spots(spec.clutter, background, rng)
     broken = [kind for kind in kinds if kind in FAULTS]
     spots = scatter([kind for kind in kinds if kind not in FAULTS], background, taken, spec.optics, rng)
     still = (-spec.drift[0], -spec.drift[1])

@@ -10,7 +10,7 @@ from infraspot.synth.optics import Optics
 from infraspot.synth.sensor import Sensor
 
 DEPTHS = (8, 12, 14, 16)
-_SPOTS = (5, 60)
+_SPOTS = (3.0, 60.0)  # to a million pixels
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class SceneRanges:
         Share of dark targets.
     clutter
         Least and greatest number of spots that are no targets: lamps, exhausts, glints, litter, birds and
-        faults of the detector. None draws 5 to 60 for the backgrounds that people built on, and none
-        for the others.
+        faults of the detector. None draws 3 to 60 to a million pixels for the backgrounds that people built
+        on, and none for the others.
     """
 
     size: tuple[int, int] | None = None
@@ -165,8 +165,25 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
         frames=ranges.frames,
         drift=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3))) if ranges.frames > 1 else (0.0, 0.0),
     )
-    least, most = ranges.clutter or (_SPOTS if kind in BUILT else (0, 0))
-    return replace(spec, clutter=int(rng.integers(least, most + 1))) if most else spec
+    if kind in BUILT:
+        spec = _as_on_a_vehicle(spec, rng)
+    if ranges.clutter is not None:
+        least, most = ranges.clutter
+        return replace(spec, clutter=int(rng.integers(least, most + 1))) if most else spec
+    density = float(np.exp(rng.uniform(*np.log(_SPOTS)))) if kind in BUILT else 0.0
+    return replace(spec, clutter=round(density * width * height / 1e6))
+
+
+def _as_on_a_vehicle(spec: SceneSpec, rng: np.random.Generator) -> SceneSpec:
+    """Cameras that look at the ground are sharp, and their electronics bring out detail."""
+    optics = replace(spec.optics, width=spec.optics.width * rng.uniform(0.35, 0.7))
+    sensor = replace(
+        spec.sensor,
+        grain=0.0 if rng.random() < 0.6 else spec.sensor.grain,
+        sharpening=rng.uniform(0.3, 2.0),
+        gain=rng.uniform(1.2, 3),
+    )
+    return replace(spec, optics=optics, sensor=sensor)
 
 
 def _optics(rng: np.random.Generator) -> Optics:

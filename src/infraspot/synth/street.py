@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from infraspot.synth import structures
 from infraspot.synth.fractal import Field, fractal
@@ -12,6 +13,7 @@ from infraspot.synth.perspective import Air, Camera, Painted, Painter
 from infraspot.synth.terrain import Tones, Way, open_country
 
 _TEXTURE = 512
+_SHADES = 32
 
 
 class View(NamedTuple):
@@ -61,7 +63,7 @@ def roofs(shape: tuple[int, int], rng: np.random.Generator) -> View:
 def towers(shape: tuple[int, int], rng: np.random.Generator) -> View:
     """Tall buildings before the sky, the horizon low in the frame or below it."""
     camera = Camera(
-        shape, rng.uniform(1.2, 3.5) * shape[1], rng.uniform(0.75, 1.6) * shape[0], rng.uniform(2, 25)
+        shape, rng.uniform(1.2, 3.5) * shape[1], rng.uniform(0.7, 1.25) * shape[0], rng.uniform(2, 25)
     )
     tones = _tones(rng)
     things = skyline(tones, rng)
@@ -87,14 +89,14 @@ def towers(shape: tuple[int, int], rng: np.random.Generator) -> View:
 
 def _tones(rng: np.random.Generator) -> Tones:
     """By day and by night walls and plants are warmer than the road, and the sky is cold."""
-    dark = rng.uniform(0.02, 0.16) if rng.random() < 0.8 else rng.uniform(0.16, 0.4)
-    ground = dark + rng.uniform(0.15, 0.35)
+    dark = rng.uniform(0.02, 0.12) if rng.random() < 0.8 else rng.uniform(0.12, 0.4)
+    ground = dark + rng.uniform(0.22, 0.46)
     return Tones(
         dark,
         ground,
         ground + rng.normal(0, 0.06),
-        ground + rng.uniform(0, 0.25),
-        ground + rng.normal(0.04, 0.06),
+        ground + rng.uniform(0, 0.3),
+        ground + rng.normal(0.06, 0.07),
     )
 
 
@@ -108,8 +110,20 @@ def _view(camera: Camera, way: Way, tones: Tones, things: list[Thing], rng: np.r
     painter = Painter(behind, camera, air)
     for _, paint in sorted(things, key=lambda thing: -thing[0]):
         paint(painter)
-    painted = painter.finish(_tiled(camera.shape, fractal((_TEXTURE, _TEXTURE), rng.uniform(0.8, 2.0), rng)))
-    return View(camera, painted._replace(things=[*road, *painted.things]))
+    painted = painter.finish(_tiled(camera.shape, fractal((_TEXTURE, _TEXTURE), rng.uniform(1.0, 2.2), rng)))
+    shaded = np.where(
+        np.isinf(painted.depth), 0, np.float32(rng.uniform(0, 0.025)) * _shading(camera.shape, rng)
+    )
+    return View(camera, painted._replace(radiance=painted.radiance + shaded, things=[*road, *painted.things]))
+
+
+def _shading(shape: tuple[int, int], rng: np.random.Generator) -> Field:
+    """A coarse field over the whole frame: warmth that lingers here and there."""
+    rows, columns = (np.linspace(0, _SHADES - 1, side, dtype=np.float32) for side in shape)
+    coarse = fractal((_SHADES, _SHADES), 3.2, rng)
+    places = np.meshgrid(rows, columns, indexing="ij", copy=False)
+    spread: Field = ndimage.map_coordinates(coarse, places, order=1)
+    return spread
 
 
 def _tiled(shape: tuple[int, int], texture: Field) -> Field:

@@ -78,15 +78,17 @@ def _ground(
         return np.minimum(covered, np.float32(breadth) * scale)
 
     texture = fractal(
-        (_TEXTURE, _TEXTURE), rng.uniform(1.3, 2.4), rng, stretch=rng.uniform(1, 2.5), largest=100
+        (_TEXTURE, _TEXTURE), rng.uniform(1.0, 2.2), rng, stretch=rng.uniform(1, 2.5), largest=60
     )
-    seen = _on_the_ground(texture, depth, across, rng.uniform(8, 40))
-    coarse = _on_the_ground(texture, depth, across, rng.uniform(0.8, 2))
+    nearest = camera.focal / float(depth.min())  # pixels a metre
+    seen = _on_the_ground(texture, depth, across, nearest / float(np.exp(rng.uniform(0, np.log(4)))))
+    coarse = _on_the_ground(texture, depth, across, nearest / rng.uniform(20, 60))
     bend = np.float32(rng.normal(0, 0.0006)) * depth**2
     from_middle = np.clip(way.middle + bend, -200, 200)
     on_road = strip(from_middle, 2 * way.half)
     rough = (
-        np.float32(rng.uniform(0.01, 0.05)) * (1 - on_road) + np.float32(rng.uniform(0.002, 0.012)) * on_road
+        np.float32(rng.uniform(0.006, 0.032)) * (1 - on_road)
+        + np.float32(rng.uniform(0.003, 0.018)) * on_road
     )
     ground = (
         np.float32(tones.ground)
@@ -94,6 +96,11 @@ def _ground(
         + rough * seen
     )
     ground = ground + np.float32(tones.road - tones.ground) * on_road
+    worn = np.float32(rng.normal(0.015, 0.02))
+    for lane in np.arange(-way.half + 1.75, way.half, 3.5):
+        for wheel in (-0.8, 0.8):
+            track = (across - from_middle - np.float32(lane + wheel)) / np.float32(0.45)
+            ground = ground + worn * np.exp(-(track**2)) * on_road
     for offset, tone, dashed in _marks(way, rng):
         mark = strip(from_middle + np.float32(offset), 0.2)
         ground = ground + np.float32(tone) * mark * (((depth / 6) % 2 < 1) if dashed else 1)

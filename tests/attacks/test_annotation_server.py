@@ -88,6 +88,18 @@ def settle(server: Server, folder: Path) -> None:
         server.post(f"/api/images/{path.stem}/act", {"window": "w", "version": 0, "action": action})
 
 
+def teach(server: Server, image: str) -> None:
+    """One target that was corrected, so that there is a level to export."""
+    lesson = {"contrast": 0.3, "noise": 0.01, "area": 20, "auto": 0.2}
+    patch = {"box": [3, 4, 5, 5], "runs": [0, 2]}
+    target = {"id": 1, "x": 3, "y": 4, "method": "profile", "level": 0.3, "patch": patch, "lesson": lesson}
+    for version, action in (
+        (1, {"kind": "put", "target": target}),
+        (2, {"kind": "status", "status": "done"}),
+    ):
+        server.post(f"/api/images/{image}/act", {"window": "w", "version": version, "action": action})
+
+
 def files_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -151,6 +163,7 @@ def test_a_kill_in_mid_export_leaves_the_last_export_or_the_new_one_and_nothing_
     out, chance = tmp_path / "out", random.Random(3)
     server = Server(folder, out)
     settle(server, folder)
+    teach(server, next(folder.iterdir()).stem)
     for form in EXPORTS:
         server.post("/api/export", {"window": "w", "format": form})
     server.stop()

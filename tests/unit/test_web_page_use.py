@@ -273,6 +273,67 @@ def test_progress_and_seconds_a_target_are_shown(page, server):
     assert page.locator("#bar").evaluate("bar => bar.value / bar.max") == pytest.approx(1 / 3)
 
 
+def test_the_page_learns_from_masks_that_are_grown_and_says_so(page, folder, tmp_path):
+    port = free_port()
+    server = Server(folder, tmp_path / "out", port)
+    learned, box = page.locator("#learned"), page.locator("#learning")
+    shown = page.locator("#targets td:nth-child(3)")
+    opened(page, server, "a")
+    expect(learned).to_contain_text("Grow or shrink masks")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#title")).to_have_text("b")
+    click_at(page, 40, 30)
+    expect(shown).to_have_count(1)
+    [plain] = areas(page)
+    page.keyboard.press("z")
+    expect(shown).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#title")).to_have_text("a")
+    for number, (y, x) in enumerate(PLACES, 1):
+        click_at(page, x, y)
+        expect(shown).to_have_count(number)
+        for _ in range(4):
+            before = areas(page)
+            page.keyboard.press("]")
+            expect(shown.nth(number - 1)).not_to_have_text(f"{before[-1]} px")
+    expect(learned).to_contain_text("3 corrected targets: next masks wider")
+    [*others, last] = areas(page)
+    page.keyboard.press("z")  # one step of the third target: it still has a lesson
+    expect(shown.nth(2)).not_to_have_text(f"{last} px")
+    expect(learned).to_contain_text("3 corrected targets")
+    corrected = areas(page)
+    assert corrected[:2] == others
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#title")).to_have_text("b")
+    click_at(page, 40, 30)
+    expect(shown).to_have_count(1)
+    [taught] = areas(page)
+    assert taught > plain
+    page.keyboard.press("l")
+    expect(learned).to_contain_text("not used")
+    expect(box).not_to_be_checked()
+    page.keyboard.press("z")
+    expect(shown).to_have_count(0)
+    click_at(page, 40, 30)
+    expect(shown).to_have_count(1)
+    assert areas(page) == [plain]
+    server.kill()
+    server = Server(folder, tmp_path / "out", port)
+    try:
+        opened(page, server, "a")
+        assert areas(page) == corrected  # what was accepted never moves
+        expect(box).not_to_be_checked()
+        box.click()
+        expect(box).to_be_checked()
+        expect(learned).to_contain_text("3 corrected targets: next masks wider")
+        page.locator("#format").select_option("level")
+        page.locator("#export").click()
+        expect(page.locator("#message")).to_contain_text("the level of 3 corrected targets")
+        assert (tmp_path / "out" / "export" / "level" / "level.json").is_file()
+    finally:
+        server.kill()
+
+
 def test_a_slider_that_was_moved_keeps_no_keys_from_the_page(page, server):
     opened(page, server)
     page.locator("#level").fill("0.4")

@@ -3,7 +3,7 @@
 import secrets
 import socket
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from infraspot.core.errors import UsageError, unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
-    from infraspot.inference import Engine
+    from infraspot.web.background import Proposer
     from infraspot.web.session import Session
 
 
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
 @click.option("--model", help="Proposes targets: packaged model, .onnx or .safetensors file, or run folder.")
+@click.option(
+    "--operating-point", help="Threshold of its proposals by name, such as quiet, balanced or keen."
+)
 @trust_option
+@click.option(
+    "--level",
+    default="auto",
+    show_default=True,
+    help="Boundary level that masks begin with: auto, preset:NAME, a file or a number.",
+)
 @click.option(
     "--import",
     "imported",
@@ -40,7 +49,9 @@ def command(
     port: int,
     open_browser: bool,
     model: str | None,
+    operating_point: str | None,
     trust: tuple[str, ...],
+    level: str,
     imported: str | None,
     formats: str | None,
 ) -> int:
@@ -49,15 +60,19 @@ def command(
     A loop: `detect` finds, `annotate --import` takes that in to be corrected, `--export dataset` writes what
     `train --data` takes, and `annotate --model` proposes with what was trained.
 
+    Masks follow the targets that you grow or shrink; `--export level` writes what was learned, for the
+    `--level` of `annotate` and `pseudo`.
+
     The page answers on this machine only. Nothing is written into FOLDER. Stop with Ctrl-C and go on at any
     time; the journal keeps everything.
     """
     require("annotate", "`infraspot annotate`")
     from infraspot.web.session import Session
 
-    engine = _open_model(model, trust)
+    open_model = _open_model(model, operating_point, trust)
     images = Path(folder)
-    session = Session(images, Path(out) if out else images.with_name(f"{images.resolve().name}.annotation"))
+    place = Path(out) if out else images.with_name(f"{images.resolve().name}.annotation")
+    session = Session(images, place, level)
     with closing(session.journal):
         for sentence in session.skipped:
             warn(sentence)
@@ -68,17 +83,20 @@ def command(
             return max(status, _export(session, formats))
         if imported and not open_browser:
             return status
-        return _serve(session, port, open_browser, engine)
+        return _serve(session, port, open_browser, open_model)
 
 
-def _open_model(model: str | None, trust: Sequence[str]) -> "Engine | None":
-    """The model that was asked for, opened before the page starts, so that a wrong one is refused at once."""
-    if model is None:
-        return None
-    from infraspot.inference import open_engine
+def _open_model(model: str | None, point: str | None, trust: Sequence[str]) -> "Callable[[], Proposer]":
+    """What proposes targets; a model that was asked for is opened here, so that errors come at once."""
+    from infraspot.inference import DEFAULT_MODEL
+    from infraspot.jobs.detect import choose_engine
+    from infraspot.web.background import open_packaged
 
-    say(f"loading {model}")
-    return open_engine(model, threads=1, trust=trust)
+    if model is None and point is None:
+        return open_packaged
+    say(f"loading {model or DEFAULT_MODEL}")
+    opened = choose_engine(model=model, operating_point=point, threads=1, trust=trust)
+    return lambda: opened
 
 
 def _take_in(session: "Session", path: Path) -> int:
@@ -131,15 +149,15 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def _serve(session: "Session", port: int, open_browser: bool, engine: "Engine | None") -> int:
+def _serve(session: "Session", port: int, open_browser: bool, open_model: "Callable[[], Proposer]") -> int:
     import uvicorn
 
-    from infraspot.web.background import Background, open_packaged
+    from infraspot.web.background import Background
     from infraspot.web.server import make_app
 
     with listen(port) as listener:
         token = secrets.token_urlsafe(16)
-        background = Background(session, open_packaged if engine is None else lambda: engine)
+        background = Background(session, open_model)
         app = make_app(session, token, port, background)
         config = uvicorn.Config(
             app, log_level="warning", timeout_keep_alive=30, h11_max_incomplete_event_size=65536

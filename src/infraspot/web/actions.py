@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infraspot.web.runs import Patch
 
@@ -19,8 +19,24 @@ class _Action(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Lesson(_Action):
+    """What a target teaches whose mask a person grew or shrank (see :mod:`infraspot.web.learning`).
+
+    Contrast, noise and area are those of :class:`infraspot.annotators.profile.learning.Observed`; ``auto`` is
+    the level that the target would have had without any correction.
+    """
+
+    contrast: float = Field(ge=1e-6, le=1)
+    noise: float = Field(ge=0, le=1)
+    area: float = Field(ge=0, le=10_000)
+    auto: float = Field(gt=0, lt=1)
+
+
 class MarkedTarget(_Action):
-    """One target: where it was clicked, in pixels, how its mask was made, and the mask."""
+    """One target: where it was clicked, in pixels, how its mask was made, and the mask.
+
+    A ``lesson`` is there where a person moved the level; it is about the ``level`` that the target has now.
+    """
 
     id: int = Field(ge=1)
     x: float = Field(ge=0)
@@ -30,6 +46,13 @@ class MarkedTarget(_Action):
     confidence: float | None = None
     doubtful: bool = False
     patch: Patch
+    lesson: Lesson | None = None
+
+    @model_validator(mode="after")
+    def _teaches_a_level(self) -> "MarkedTarget":
+        if self.lesson is not None and not (self.level is not None and 0 < self.level < 1):
+            raise ValueError("a target with a lesson has a level between 0 and 1")
+        return self
 
 
 class PutTarget(_Action):

@@ -9,7 +9,8 @@ import numpy as np
 from infraspot.annotators import annotate
 from infraspot.core.errors import InfraspotError
 from infraspot.data import read_image
-from infraspot.inference import Engine, open_engine, predict
+from infraspot.inference import Engine, predict
+from infraspot.jobs.detect import choose_engine
 from infraspot.web.proposals import METHODS, uncertainty_of
 from infraspot.web.session import Session
 
@@ -18,9 +19,13 @@ class NotReadyError(InfraspotError):
     """What was asked for is being compiled or loaded; the same request will be granted soon."""
 
 
-def open_packaged() -> Engine:
+Proposer = tuple[Engine, float]
+"""A detector, and the score above which a pixel belongs to a target."""
+
+
+def open_packaged() -> Proposer:
     """The packaged detector on one thread, so that clicks are not held up."""
-    return open_engine(threads=1)
+    return choose_engine(threads=1)
 
 
 class Background:
@@ -29,7 +34,7 @@ class Background:
     Parameters
     ----------
     open_model
-        Opens the detector that proposes targets.
+        Opens the detector that proposes targets, and says at which threshold.
 
     Attributes
     ----------
@@ -42,11 +47,11 @@ class Background:
         Why there is no model, or None.
     """
 
-    def __init__(self, session: Session, open_model: Callable[[], Engine] = open_packaged) -> None:
+    def __init__(self, session: Session, open_model: Callable[[], Proposer] = open_packaged) -> None:
         self.ready: set[str] = set()
         self.uncertainties: dict[str, float] = {}
         self.failure: InfraspotError | None = None
-        self._engine: Engine | None = None
+        self._proposer: Proposer | None = None
         self._open_model = open_model
         self._session = session
         self._stopped = Event()
@@ -67,8 +72,8 @@ class Background:
         if method in METHODS and method not in self.ready:
             raise NotReadyError(f"{method} is still being prepared; your click is kept until it is ready")
 
-    def engine(self) -> Engine:
-        """The model.
+    def proposer(self) -> Proposer:
+        """The model and its threshold.
 
         Raises
         ------
@@ -79,9 +84,9 @@ class Background:
         """
         if self.failure is not None:
             raise self.failure
-        if self._engine is None:
+        if self._proposer is None:
             raise NotReadyError("the model is still being loaded")
-        return self._engine
+        return self._proposer
 
     def warm_up(self, method: str) -> None:
         """Compile a method by a click on a made-up target."""
@@ -95,7 +100,7 @@ class Background:
     def load_model(self) -> None:
         """Open the model, or keep what went wrong."""
         try:
-            self._engine = self._open_model()
+            self._proposer = self._open_model()
         except InfraspotError as error:
             self.failure = error
 
@@ -108,13 +113,14 @@ class Background:
         self._score()
 
     def _score(self) -> None:
-        if self._engine is None:
+        if self._proposer is None:
             return
+        engine, _ = self._proposer
         for image, path in self._session.images.items():
             if self._stopped.is_set():
                 return
             try:
-                prediction = predict(self._engine, read_image(path), image)
+                prediction = predict(engine, read_image(path), image)
             except InfraspotError:
                 continue  # the page says what is wrong with an image when it is opened
             self.uncertainties[image] = uncertainty_of(prediction)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from infraspot.core.errors import DataError
 from infraspot.web.actions import Action, History
@@ -23,6 +23,20 @@ class Entry(BaseModel):
     seconds: float | None = None
 
 
+class Switch(BaseModel):
+    """One line: learning was switched on or off. It is no step that undo takes back."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    time: float
+    window: str = Field(max_length=64)
+    learning: bool
+
+
+Line = Entry | Switch
+_LINE: TypeAdapter[Line] = TypeAdapter(Line)
+
+
 class Journal:
     """The journal of one folder of images.
 
@@ -35,6 +49,8 @@ class Journal:
     ----------
     seconds
         Of work on each image that was worked on.
+    learning
+        Whether masks follow what corrected targets teach.
     notice
         A sentence about half a line that was set aside, or None.
 
@@ -49,6 +65,7 @@ class Journal:
         self.entries: list[Entry] = []
         self.histories: dict[str, History] = {}
         self.seconds: dict[str, float] = {}
+        self.learning = True
         self.notice: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,16 +90,12 @@ class Journal:
         DataError
             If the disk refuses it. Then nothing of the action stays in the file.
         """
-        entry = Entry(time=time.time(), window=window, image=image, action=action, seconds=seconds)
-        line = entry.model_dump_json(exclude_none=True).encode() + b"\n"
-        try:
-            self._write(line)
-        except OSError as error:
-            raise DataError(
-                f"cannot write the journal {self.path}: {error.strerror}; free the disk, and do it again"
-            ) from error
-        self._size += len(line)
-        return self._take(entry)
+        self._put(Entry(time=time.time(), window=window, image=image, action=action, seconds=seconds))
+        return self.histories[image]
+
+    def switch_learning(self, window: str, on: bool) -> None:
+        """Switch learning on or off; errors are those of :meth:`add`."""
+        self._put(Switch(time=time.time(), window=window, learning=on))
 
     def history(self, image: str) -> History:
         """The history of an image, empty for one that was never touched."""
@@ -91,6 +104,18 @@ class Journal:
     def close(self) -> None:
         """Let another process have the journal."""
         self._file.close()
+
+    def _put(self, line: Line) -> None:
+        """Write a line down, then take it in."""
+        data = line.model_dump_json(exclude_none=True).encode() + b"\n"
+        try:
+            self._write(data)
+        except OSError as error:
+            raise DataError(
+                f"cannot write the journal {self.path}: {error.strerror}; free the disk, and do it again"
+            ) from error
+        self._size += len(data)
+        self._take(line)
 
     def _write(self, line: bytes) -> None:
         """All of the line on disk, or none of it."""
@@ -105,12 +130,13 @@ class Journal:
             self._file.truncate(self._size)
             raise
 
-    def _take(self, entry: Entry) -> History:
-        self.entries.append(entry)
-        self.seconds[entry.image] = self.seconds.get(entry.image, 0.0) + (entry.seconds or 0.0)
-        history = self.histories.setdefault(entry.image, History())
-        history.apply(entry.action)
-        return history
+    def _take(self, line: Line) -> None:
+        if isinstance(line, Switch):
+            self.learning = line.learning
+            return
+        self.entries.append(line)
+        self.seconds[line.image] = self.seconds.get(line.image, 0.0) + (line.seconds or 0.0)
+        self.histories.setdefault(line.image, History()).apply(line.action)
 
     def _lock(self) -> None:
         try:
@@ -132,7 +158,7 @@ class Journal:
         *lines, torn = data.split(b"\n")
         for number, line in enumerate(lines, 1):
             try:
-                self._take(Entry.model_validate_json(line))
+                self._take(_LINE.validate_json(line))
             except ValidationError as error:
                 raise DataError(
                     f"{self.path}, line {number}: expected one action, and it is damaged; restore the file"

@@ -1,16 +1,17 @@
 """What the page offers: the masks under clicks, and rings around what a detector sees."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from infraspot.annotators import ANNOTATORS, LabelledMask, annotate
+from infraspot.annotators import ANNOTATORS, Convention, LabelledMask, annotate
 from infraspot.core.prediction import Prediction
 from infraspot.data import Frame
 from infraspot.inference import Engine, predict
-from infraspot.web.actions import MarkedTarget
+from infraspot.web.actions import Lesson, MarkedTarget
+from infraspot.web.learning import Level
 from infraspot.web.runs import to_mask, to_patch
 
 # Fast enough to follow the mouse; the others are for whole data sets.
@@ -56,47 +57,65 @@ class ClicksRequest(BaseModel):
     places: list[Place] = Field(min_length=1, max_length=MOST_CLICKS)
 
 
-def mask_of_click(frame: Frame, click: ClickRequest, targets: Sequence[MarkedTarget]) -> MarkedTarget:
+def mask_of_click(
+    frame: Frame, click: ClickRequest, targets: Sequence[MarkedTarget], level: Level = "auto"
+) -> MarkedTarget:
     """The target under a click; pixels that already belong to another target stay there.
+
+    ``level`` is what ``profile`` chooses by where the click names none. A click that grows or shrinks a mask
+    of ``profile`` gives the target a lesson.
 
     Raises
     ------
     InfraspotError
         If the click is outside the frame or the method unknown.
     """
-    found = _annotated(frame, click)
+    found = _annotated(frame, click, level)
     others = to_mask([target.patch for target in targets if target.id != click.id], frame.image.shape)
     record = found.clicks[0]
+    own = record.level if click.method == "profile" else None
     return MarkedTarget(
         id=click.id,
         x=click.x,
         y=click.y,
         method=click.method,
-        level=record.level if click.method == "profile" else None,
+        level=own,
         confidence=record.confidence,
         patch=to_patch(found.mask & ~others),
+        lesson=_lesson(frame, click, own) if click.grow and own is not None else None,
     )
 
 
+def _lesson(frame: Frame, click: ClickRequest, level: float) -> Lesson:
+    """What the page learns from a click that moved a mask to a level."""
+    point = (click.y, click.x)
+    seen = Convention().observe_click(frame.image, point, level).observed[0]
+    auto = annotate(frame.image, np.array([point])).clicks[0].level
+    assert auto is not None
+    return Lesson(contrast=seen.contrast, noise=seen.noise, area=seen.area, auto=auto)
+
+
 def masks_of_clicks(
-    frame: Frame, request: ClicksRequest, targets: Sequence[MarkedTarget]
+    frame: Frame, request: ClicksRequest, targets: Sequence[MarkedTarget], level: Level = "auto"
 ) -> list[MarkedTarget]:
     """The targets under several clicks, as if they came one by one; none where no free pixel is left."""
     found = list(targets)
     for place in request.places:
         number = request.id + len(found) - len(targets)
         click = ClickRequest(window=request.window, id=number, method=request.method, x=place.x, y=place.y)
-        target = mask_of_click(frame, click, found)
+        target = mask_of_click(frame, click, found, level)
         if target.patch.runs:
             found.append(target)
     return found[len(targets) :]
 
 
-def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
+def _annotated(frame: Frame, click: ClickRequest, learned: Level) -> LabelledMask:
     """The mask at the click's level, or at the next level where it is larger or smaller."""
 
     def at(level: float | None) -> LabelledMask:
-        options = {} if level is None or click.method != "profile" else {"level": level, "guarded": False}
+        options: dict[str, Any] = {}
+        if click.method == "profile":
+            options = {"level": learned} if level is None else {"level": level, "guarded": False}
         return annotate(frame.image, np.array([[click.y, click.x]]), method=click.method, **options)
 
     found = first = at(click.level)
@@ -110,19 +129,14 @@ def _annotated(frame: Frame, click: ClickRequest) -> LabelledMask:
     return found
 
 
-def detector_rings(engine: Engine, frame: Frame) -> list[dict[str, float]]:
-    """A ring around each target of a detector: x, y and radius in pixels, and its score."""
+def detector_rings(engine: Engine, threshold: float, frame: Frame) -> list[dict[str, float]]:
+    """A ring around each target above a threshold: x, y and radius in pixels, and its score."""
     rings = []
-    for target in predict(engine, frame).find_targets(threshold_of(engine)):
+    for target in predict(engine, frame).find_targets(threshold):
         x0, y0, x1, y1 = target.box
         radius = max(x1 - x0, y1 - y0) / 2 + RING_MARGIN
         rings.append({"x": target.x, "y": target.y, "radius": radius, "score": target.score})
     return rings
-
-
-def threshold_of(engine: Engine) -> float:
-    """The least score of a target pixel, as the model's card has it."""
-    return float(engine.card.get("threshold", 0.5))
 
 
 def uncertainty_of(prediction: Prediction) -> float:

@@ -62,6 +62,12 @@ class ActBody(_Body):
     seconds: float | None = Field(default=None, ge=0, le=86_400)
 
 
+class LearningBody(_Body):
+    """Whether masks follow what corrected targets teach."""
+
+    on: bool
+
+
 class ExportBody(_Body):
     """A key of :data:`infraspot.web.transfer.EXPORTS`."""
 
@@ -139,6 +145,7 @@ def make_app(session: Session, token: str, port: int, background: Background) ->
         Route(
             at + "/clicks", _answer(session, partial(_clicks, background), ClicksRequest), methods=["POST"]
         ),
+        Route("/api/learning", partial(_learning, session), methods=["POST"]),
         Route("/api/export", partial(_export, session), methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes), token, port)
@@ -222,9 +229,22 @@ async def _images(session: Session, background: Background, request: Request) ->
             "images": rows,
             "methods": {method: method in background.ready for method in METHODS},
             "formats": list(EXPORTS),
+            "learning": session.learning.shown(),
             "name": session.folder.resolve().name,
         }
     )
+
+
+async def _learning(session: Session, request: Request) -> Response:
+    body = await _read(request, LearningBody)
+    if isinstance(body, Response):
+        return body
+
+    def work() -> dict[str, Any]:
+        session.switch_learning(body.window, body.on)
+        return session.learning.shown()
+
+    return await _guarded(work)
 
 
 async def _export(session: Session, request: Request) -> Response:
@@ -259,7 +279,7 @@ def _pixels(session: Session, image: str) -> Response:
 
 
 def _open(session: Session, image: str, body: _Body) -> dict[str, Any]:
-    return _shown(*session.open(image, body.window))
+    return _shown(session, *session.open(image, body.window))
 
 
 def _keep(session: Session, image: str, body: _Body) -> dict[str, Any]:
@@ -273,26 +293,27 @@ def _close(session: Session, image: str, body: _Body) -> dict[str, Any]:
 
 
 def _act(session: Session, image: str, body: ActBody) -> dict[str, Any]:
-    return _shown(*session.act(image, body.window, body.version, body.action, body.seconds))
+    return _shown(session, *session.act(image, body.window, body.version, body.action, body.seconds))
 
 
 def _click(background: Background, session: Session, image: str, body: ClickRequest) -> dict[str, Any]:
     background.check(body.method)
     state, _ = session.state(image)
-    target = mask_of_click(session.frame(image), body, state.targets)
+    target = mask_of_click(session.frame(image), body, state.targets, session.learning.level())
     return target.model_dump(mode="json")
 
 
 def _clicks(background: Background, session: Session, image: str, body: ClicksRequest) -> dict[str, Any]:
     background.check(body.method)
     state, _ = session.state(image)
-    targets = masks_of_clicks(session.frame(image), body, state.targets)
+    targets = masks_of_clicks(session.frame(image), body, state.targets, session.learning.level())
     return {"targets": [target.model_dump(mode="json") for target in targets]}
 
 
 def _proposals(background: Background, session: Session, image: str) -> dict[str, Any]:
-    return {"rings": detector_rings(background.engine(), session.frame(image))}
+    return {"rings": detector_rings(*background.proposer(), session.frame(image))}
 
 
-def _shown(state: BaseModel, version: int) -> dict[str, Any]:
-    return {"state": state.model_dump(mode="json"), "version": version}
+def _shown(session: Session, state: BaseModel, version: int) -> dict[str, Any]:
+    learning = session.learning.shown()
+    return {"state": state.model_dump(mode="json"), "version": version, "learning": learning}

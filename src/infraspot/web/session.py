@@ -12,6 +12,7 @@ from infraspot.core.errors import DataError, InfraspotError
 from infraspot.data import Frame, list_images, read_image
 from infraspot.web.actions import Action, History, State
 from infraspot.web.journal import Journal
+from infraspot.web.learning import Learning, starting_level
 
 # A window says every few seconds that it still looks at its image; silent for this long, it has gone.
 LEASE_SECONDS = 20.0
@@ -40,11 +41,15 @@ class Session:
         Images to annotate; nothing is written there.
     out
         Folder for the journal and the exports.
+    level
+        What the masks of ``profile`` begin with, as ``annotate`` takes it.
 
     Raises
     ------
     DataError
         If the folder has no image, two images share a stem, or the journal cannot be used.
+    InputError, UsageError
+        If the level is none.
 
     Attributes
     ----------
@@ -52,14 +57,18 @@ class Session:
         Path of each image, by its stem.
     skipped
         A sentence for each image whose name cannot be used.
+    learning
+        What the corrected targets teach.
     """
 
     folder: Path
     out: Path
+    level: str = "auto"
     clock: Callable[[], float] = time.monotonic
     images: dict[str, Path] = field(init=False)
     skipped: list[str] = field(init=False)
     journal: Journal = field(init=False)
+    learning: Learning = field(init=False)
     _leases: dict[str, Lease] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -76,7 +85,9 @@ class Session:
             self.images[path.stem] = path
         if not self.images:
             raise DataError(f"{self.folder} has no image with a usable name: {self.skipped[0]}")
+        start = starting_level(self.level)
         self.journal = Journal(self.out / "journal.jsonl")
+        self.learning = Learning(self.journal, start)
         self.frame = lru_cache(maxsize=CACHED_FRAMES)(self._read)
 
     def _read(self, image: str) -> Frame:
@@ -135,6 +146,11 @@ class Session:
                 raise RefusedError(f"{image} has changed since this window read it; open it again")
             history: History = self.journal.add(image, window, action, seconds)
             return history.state(), history.version
+
+    def switch_learning(self, window: str, on: bool) -> None:
+        """Switch learning on or off for every window, on disk before this returns."""
+        with self._lock:
+            self.journal.switch_learning(window, on)
 
     def _check(self, image: str, window: str) -> Lease:
         lease = self._leases.get(image)

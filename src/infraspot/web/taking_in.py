@@ -21,6 +21,7 @@ from infraspot.web.actions import Batch, MarkedTarget, PutTarget, SetSky, SetSta
 from infraspot.web.export_folder import is_export, is_untouched
 from infraspot.web.findings import Finding, find_findings, marked, targets_of
 from infraspot.web.label_studio import read_label_studio
+from infraspot.web.learning import Level
 from infraspot.web.marks import Marks, read_marks
 from infraspot.web.runs import to_patch
 from infraspot.web.session import Session
@@ -133,7 +134,7 @@ def _steps_of_finding(session: Session, image: str, finding: Finding) -> list[St
     if mask is not None:
         return [PutTarget(target=target) for target in marked(mask, targets)]
     points = np.array([(target.y, target.x) for target in targets], np.float64).reshape(-1, 2)
-    return list(_clicked(frame.image, points))
+    return list(_clicked(frame.image, points, session.learning.level()))
 
 
 def _points_of(path: Path) -> dict[str, NDArray[np.float64]] | None:
@@ -159,7 +160,8 @@ def _from_points(
 
 def _steps_of_points(session: Session, image: str, clicks: NDArray[np.float64]) -> list[Step]:
     frame = session.frame(image)
-    return _steps_of(Sample(image, frame.image, points=clicks, bit_depth=frame.bit_depth))
+    sample = Sample(image, frame.image, points=clicks, bit_depth=frame.bit_depth)
+    return _steps_of(sample, session.learning.level())
 
 
 def _masks_of(session: Session, folder: Path) -> dict[str, Path]:
@@ -188,14 +190,14 @@ def _from_dataset(session: Session, path: Path) -> Iterator[tuple[str, Callable[
     reader = open_dataset(path)
     for index, image in enumerate(reader.ids):
         if image in session.images:
-            yield image, partial(_steps_at, reader, index)
+            yield image, partial(_steps_at, session, reader, index)
 
 
-def _steps_at(reader: Reader, index: int) -> list[Step]:
-    return _steps_of(reader[index])
+def _steps_at(session: Session, reader: Reader, index: int) -> list[Step]:
+    return _steps_of(reader[index], session.learning.level())
 
 
-def _steps_of(sample: Sample) -> list[Step]:
+def _steps_of(sample: Sample, level: Level = "auto") -> list[Step]:
     steps: list[Step] = [] if sample.sky is None else [SetSky(patch=to_patch(sample.sky))]
     if sample.mask is not None:
         parts = find_components(sample.mask)
@@ -210,13 +212,13 @@ def _steps_of(sample: Sample) -> list[Step]:
         points = (sample.boxes[:, [1, 0]] + sample.boxes[:, [3, 2]] - 1) / 2
     if points is None:
         return steps
-    return [*steps, *(_clicked(sample.image, points) if len(points) else [SetStatus(status="empty")])]
+    return [*steps, *(_clicked(sample.image, points, level) if len(points) else [SetStatus(status="empty")])]
 
 
-def _clicked(image: NDArray[np.float32], points: NDArray[np.floating]) -> Iterator[Step]:
-    """A mark for each point (y, x), by the default annotator."""
+def _clicked(image: NDArray[np.float32], points: NDArray[np.floating], level: Level) -> Iterator[Step]:
+    """A mark for each point (y, x), by ``profile``."""
     for number, (y, x) in enumerate(points, 1):
-        found = annotate(image, np.array([[y, x]]))
+        found = annotate(image, np.array([[y, x]]), level=level)
         click = found.clicks[0]
         yield PutTarget(
             target=MarkedTarget(

@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from infraspot.annotators import save_level
 from infraspot.core.errors import DataError, InfraspotError
 from infraspot.core.files import write_json, write_text
 from infraspot.core.geometry import find_components
@@ -25,6 +26,7 @@ from infraspot.web.session import Session
 
 # Of the settled images, to train on and to validate on.
 SHARES = {"train": 4, "val": 1}
+LEVEL = "level.json"
 ANNOTATED = ("done", "empty", "doubtful")
 
 
@@ -168,6 +170,19 @@ def _label_studio(session: Session, folder: Path) -> Exported:
     return _summary(session, found)
 
 
+def _level(session: Session, folder: Path) -> Exported:
+    """What the corrected targets taught, as a level that `pseudo`, `annotate` and Python take."""
+    learned = session.learning.convention()
+    count = len(learned.observed)
+    if not count:
+        raise DataError(
+            "nothing was learned yet; grow or shrink the mask of a target by [ and ], and export again"
+        )
+    convention = replace(learned, about={"frames": session.folder.resolve().name, "targets": count})
+    save_level(convention, folder / LEVEL)
+    return Exported(f"the level of {count} corrected target{'' if count == 1 else 's'}, for --level {LEVEL}")
+
+
 def _timing(session: Session, folder: Path) -> Exported:
     """Seconds of work per image, from the first look to the last action, and per target."""
     seconds = session.journal.seconds
@@ -212,6 +227,7 @@ EXPORTS: Mapping[str, Export] = {
     "yolo": _replacing(_form("yolo")),
     "voc": _replacing(_form("voc")),
     "label-studio": _replacing(_label_studio),
+    "level": _replacing(_level, marks=False),
     "timing": _replacing(_timing, marks=False),
 }
 """Each writes what is finished now into a folder, in place of the last export, and says what that is."""

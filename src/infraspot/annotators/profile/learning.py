@@ -132,9 +132,13 @@ class Convention:
         """
         count = len(self.observed)
         strength = count / (count + _TRUST) / (2 * _SPREAD**2)
-        expected = self.offset + _law(contrast, noise, area)
+        expected = np.log(self.expected(contrast, noise, area))
         loss: NDArray[np.float64] = strength * (_LOG_LEVELS - expected) ** 2
         return loss
+
+    def expected(self, contrast: float, noise: float, area: float) -> float:
+        """The level at which the person would draw a target of these measures, as the law alone has it."""
+        return float(np.exp(self.offset + _law(contrast, noise, area)))
 
     def plain(self) -> dict[str, Any]:
         """What a level file holds."""

@@ -100,7 +100,7 @@ export class Mouse {
 
   async finishStroke({ target, mask }) {
     if (!mask.bits.length) return this.deeds.act({ kind: "drop", id: target.id });
-    await this.deeds.put({ ...target, method: "hand", level: null, patch: encode(mask) });
+    await this.deeds.put({ ...target, method: "hand", level: null, lesson: null, patch: encode(mask) });
     return this.deeds.choose(target.id);
   }
 

@@ -42,7 +42,7 @@ function inTurn(work) {
 // The list of images ---------------------------------------------------------------------------------------
 
 async function refreshList() {
-  const { images, methods, formats, name } = await api.images();
+  const { images, methods, formats, name, learning } = await api.images();
   list.images = images;
   const names = Object.keys(methods);
   if (!page.method) {
@@ -56,6 +56,7 @@ async function refreshList() {
     $("method").options[index].text = `${index + 1} ${method}${methods[method] ? "" : " (being prepared)"}`;
   });
   list.draw();
+  showLearning(learning);
 }
 
 function step(by) {
@@ -138,15 +139,36 @@ function maskOf(target) {
   return mask;
 }
 
-function take({ state, version }) {
+function take({ state, version, learning }) {
   Object.assign(page, { state, version });
   if (!state.targets.some((target) => target.id === view.chosen)) view.chosen = null;
   view.setTargets(state.targets.map((target) => ({ ...target, mask: maskOf(target) })));
   view.setSky(state.sky && decode(state.sky));
   if (page.rings.length) showRings();
+  showLearning(learning);
   drawPanel();
   view.draw();
 }
+
+// Learning --------------------------------------------------------------------------------------------------
+
+function showLearning({ on, fixed, targets, level, auto }) {
+  Object.assign($("learning"), { checked: on && !fixed, disabled: fixed });
+  $("learned").textContent = fixed ? "Masks have the level that was asked for by --level." : learned(on, targets, level, auto);
+}
+
+// Levels lie between 0, the background, and 1, the peak: a higher one gives a tighter mask.
+function learned(on, targets, level, auto) {
+  if (!targets) return "Grow or shrink masks, and the next ones of “profile” follow.";
+  const from = `${targets} corrected target${targets === 1 ? "" : "s"}`;
+  if (!on) return `${from}, not used: masks are as before.`;
+  if (!level) return `Learned from ${from} of --level.`;
+  const change = level < auto * 0.97 ? "wider" : level > auto * 1.03 ? "tighter" : "about as before";
+  return `${from}: next masks ${change} (level ${level.toFixed(2)}, before ${auto.toFixed(2)}).`;
+}
+
+const switchLearning = (on = !$("learning").checked) =>
+  $("learning").disabled || inTurn(async () => showLearning(await api.learn(on)));
 
 // Acting ---------------------------------------------------------------------------------------------------
 
@@ -354,6 +376,7 @@ const mouse = new Mouse(view, page, { act, choose, chosen, freeId, mark, maskOf,
 // Keys of "anywhere" work also where no image is open or the open one cannot be read.
 const KEYS = {
   anywhere: {
+    l: () => switchLearning(),
     ArrowLeft: () => step(-1), ArrowRight: () => step(1), Enter: finish, j: nextDoubtful,
     t: () => useTool("target"), b: () => useTool("brush"), e: () => useTool("eraser"), s: () => useTool("sky"),
     "-": () => useBrush(page.brush - 2), "+": () => useBrush(page.brush + 2), "=": () => useBrush(page.brush + 2),
@@ -389,6 +412,7 @@ function listen() {
   addEventListener("change", (event) => event.target.blur());
   $("order").onchange = (event) => { list.order = event.target.value; list.draw(); };
   $("method").onchange = (event) => useMethod(event.target.value);
+  $("learning").onchange = (event) => switchLearning(event.target.checked);
   $("brush").oninput = (event) => useBrush(Number(event.target.value));
   for (const button of $("statuses").children)
     button.onclick = () => page.state && (button.dataset.status === "empty" ? noTarget() : setStatus(button.dataset.status));

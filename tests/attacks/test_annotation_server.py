@@ -93,6 +93,7 @@ def teach(server: Server, image: str) -> None:
     lesson = {"contrast": 0.3, "noise": 0.01, "area": 20, "auto": 0.2}
     patch = {"box": [3, 4, 5, 5], "runs": [0, 2]}
     target = {"id": 1, "x": 3, "y": 4, "method": "profile", "level": 0.3, "patch": patch, "lesson": lesson}
+    server.post(f"/api/images/{image}/open", {"window": "w"})
     for version, action in (
         (1, {"kind": "put", "target": target}),
         (2, {"kind": "status", "status": "done"}),

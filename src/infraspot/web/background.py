@@ -10,6 +10,7 @@ from infraspot.annotators import annotate
 from infraspot.core.errors import InfraspotError
 from infraspot.data import read_image
 from infraspot.inference import Engine, predict
+from infraspot.inference.predictor import TargetEngine
 from infraspot.jobs.detect import choose_engine
 from infraspot.web.proposals import METHODS, uncertainty_of
 from infraspot.web.session import Session
@@ -19,7 +20,7 @@ class NotReadyError(InfraspotError):
     """What was asked for is being compiled or loaded; the same request will be granted soon."""
 
 
-Proposer = tuple[Engine, float]
+Proposer = tuple[Engine | TargetEngine, float]
 """A detector, and the score above which a pixel belongs to a target."""
 
 

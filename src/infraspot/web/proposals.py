@@ -10,6 +10,7 @@ from infraspot.annotators import ANNOTATORS, Convention, LabelledMask, annotate
 from infraspot.core.prediction import Prediction
 from infraspot.data import Frame
 from infraspot.inference import Engine, predict
+from infraspot.inference.predictor import TargetEngine
 from infraspot.web.actions import Lesson, MarkedTarget
 from infraspot.web.learning import Level
 from infraspot.web.runs import to_mask, to_patch
@@ -129,7 +130,7 @@ def _annotated(frame: Frame, click: ClickRequest, learned: Level) -> LabelledMas
     return found
 
 
-def detector_rings(engine: Engine, threshold: float, frame: Frame) -> list[dict[str, float]]:
+def detector_rings(engine: Engine | TargetEngine, threshold: float, frame: Frame) -> list[dict[str, float]]:
     """A ring around each target above a threshold: x, y and radius in pixels, and its score."""
     rings = []
     for target in predict(engine, frame).find_targets(threshold):

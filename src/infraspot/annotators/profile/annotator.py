@@ -23,7 +23,9 @@ _BELOW = 0.499
 _SMALL = 25
 """Pixels of the largest mask for a click that stands out from nothing."""
 _LARGE = 400
-_UNSURE = 0.5
+"""Pixels above which a mask is no target's."""
+_LEAST_SURE = (0.25, 0.55)
+"""Confidence that a mask of the small and of the large size needs; between them it grows with ln area."""
 
 
 def annotate_profile(
@@ -64,7 +66,10 @@ def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
 def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     """Whether a mask is larger than any target, or more than small without standing out."""
     area = np.count_nonzero(mask)
-    return bool(area > _LARGE or (area > _SMALL and standing_out(target.window, mask, mask)[1] < _UNSURE))
+    if not _SMALL < area <= _LARGE:
+        return area > _LARGE
+    needed = np.interp(np.log(area), np.log((_SMALL, _LARGE)), _LEAST_SURE)
+    return bool(standing_out(target.window, mask, mask)[1] < needed)
 
 
 def _filled(target: Surroundings, level: float) -> NDArray[np.bool_]:

@@ -67,9 +67,9 @@ export class ImageList {
   item(row) {
     if (!this.items.has(row.image)) this.items.set(row.image, this.makeItem(row.image));
     const item = this.items.get(row.image);
-    const count = row.status === "empty" ? "" : ` · ${row.targets} target${row.targets === 1 ? "" : "s"}`;
+    const all = row.doubtful ? `${row.targets}, ${row.doubtful} doubtful` : `${row.targets} target${row.targets === 1 ? "" : "s"}`;
     const status = item.querySelector(".status");
-    status.textContent = row.status + count + (row.doubtful ? ` (${row.doubtful} doubtful)` : "");
+    status.textContent = row.status === "empty" ? "empty" : `${row.status} · ${all}`;
     status.className = `status ${row.status}`;
     item.setAttribute("aria-current", row.image === this.current);
     return item;

@@ -13,6 +13,7 @@ const LOUPE_PIXELS = 19;
 const TINY = 14;
 const TINY_RING = 11;
 const REVEALED = 40;
+const RING_WIDTH = 2;
 
 export class View {
   constructor(canvas, loupe) {
@@ -199,9 +200,11 @@ export class View {
 
   drawRings(pen, scale) {
     pen.strokeStyle = RING;
+    pen.lineWidth = RING_WIDTH / scale;
     pen.setLineDash([4 / scale, 4 / scale]);
     for (const ring of this.rings) circle(pen, ring.x + 0.5, ring.y + 0.5, Math.max(ring.radius, TINY_RING / scale));
     pen.setLineDash([]);
+    pen.lineWidth = 1 / scale;
   }
 
   drawLoupe() {
@@ -219,8 +222,11 @@ function circle(pen, x, y, radius) {
   const { strokeStyle, lineWidth } = pen;
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
-  Object.assign(pen, { strokeStyle: RIM, lineWidth: 3 * lineWidth });
+  const dashes = pen.getLineDash();
+  pen.setLineDash([]);
+  Object.assign(pen, { strokeStyle: RIM, lineWidth: 2.5 * lineWidth });
   pen.stroke();
+  pen.setLineDash(dashes);
   Object.assign(pen, { strokeStyle, lineWidth });
   pen.stroke();
 }

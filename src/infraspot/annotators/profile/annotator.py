@@ -67,7 +67,7 @@ def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     """Whether a mask is larger than any target, or more than small without standing out."""
     area = np.count_nonzero(mask)
     if not _SMALL < area <= _LARGE:
-        return area > _LARGE
+        return bool(area > _LARGE)
     needed = np.interp(np.log(area), np.log((_SMALL, _LARGE)), _LEAST_SURE)
     return bool(standing_out(target.window, mask, mask)[1] < needed)
 

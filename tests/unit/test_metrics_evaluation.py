@@ -358,3 +358,21 @@ def test_the_numbers_come_where_numba_cannot_keep_its_code(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "1.0"), done.stderr
+
+
+def test_the_average_precision_over_all_thresholds_counts_what_the_threshold_hides():
+    scores, truth = np.zeros((40, 40)), np.zeros((40, 40), bool)
+    scores[5, 5], scores[20, 20], scores[35, 35] = 0.9, 0.6, 0.3
+    truth[5, 5] = truth[35, 35] = True
+    evaluation = Evaluation("infraspot")
+    evaluation.update(scores, truth)
+    precisions = evaluation.compute()["target_ap"]
+    assert precisions["all_thresholds"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert precisions["centre_3"] == pytest.approx(0.5), "at 0.5 the second target does not exist"
+
+
+@pytest.mark.parametrize("thresholds", [None, DEFAULT_THRESHOLDS])
+def test_no_average_precision_over_thresholds_without_scores_or_targets(thresholds):
+    evaluation = Evaluation("infraspot", thresholds=thresholds)
+    evaluation.update(np.zeros((9, 9)), np.zeros((9, 9), bool))
+    assert np.isnan(evaluation.compute()["target_ap"]["all_thresholds"])

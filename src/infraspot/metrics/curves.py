@@ -32,6 +32,21 @@ def operating_curve(sweep: SweepCounts) -> dict[str, NDArray[np.float64]]:
     return curve
 
 
+def average_precision_of(sweep: SweepCounts) -> float:
+    """Area under the precision envelope of the targets over all thresholds; NaN without targets.
+
+    Each threshold is a point: found over all targets, and found over found and false ones. Unlike the average
+    precision of the components at one threshold, it takes in what lies below that threshold.
+    """
+    if not sweep.targets:
+        return float("nan")
+    hits, false = (sweep.column(name)[::-1].astype(np.float64) for name in ("hits", "false"))
+    order = np.argsort(hits, kind="stable")  # components merge, so that hits may fall with the threshold
+    recall, precision = hits[order] / sweep.targets, divide(hits, hits + false)[order]
+    envelope = np.maximum.accumulate(np.nan_to_num(precision)[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * envelope).sum())
+
+
 def operating_points(curve: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     """The best Pd within each allowance of false alarms, with its threshold, and the thresholds of best IoU
     and F1.

@@ -23,7 +23,7 @@ from infraspot.metrics.average_precision import (
     criteria_of,
     score_pairs,
 )
-from infraspot.metrics.curves import operating_curve, operating_points
+from infraspot.metrics.curves import average_precision_of, operating_curve, operating_points
 from infraspot.metrics.frame import FrameRecord, count_frame, prepare
 from infraspot.metrics.inputs import as_truth
 from infraspot.metrics.pairing import PairTable, pair_table
@@ -47,6 +47,8 @@ from infraspot.metrics.taxonomy import KINDS, classify_targets, count_clutter
 
 NO_SCORES = "the predictions are masks without scores"
 NOT_ASKED = "no curve was asked for"
+
+ALL_LEVELS = "all_thresholds"
 
 ScoreCounts = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -228,6 +230,8 @@ class Evaluation:
         result["errors"] = errors
         result["strata"] = stratify(records)
         result |= self._curves()
+        has_curve = self.sweep is not None and result["curve"] is not None
+        result["target_ap"][ALL_LEVELS] = average_precision_of(self.sweep) if has_curve else math.nan
         if bootstrap:
             result["intervals"] = bootstrap_intervals(rows, draws=bootstrap, seed=seed)
         return result

@@ -16,6 +16,7 @@ ROWS: tuple[tuple[str, str, float, str], ...] = (
     ("IoU", "iou", 1, ".4f"),
     ("nIoU", "niou", 1, ".4f"),
     ("Pd", "pd", 1, ".4f"),
+    ("AP of targets, all thresholds", "target_ap.all_thresholds", 1, ".4f"),
     ("Fa of components, 1e-6", "fa_area", PER_MILLION, ".2f"),
     ("Fa of pixels, 1e-6", "fa_pixel", PER_MILLION, ".2f"),
     ("false alarms an image", "false_alarms_per_image", 1, ".4f"),

@@ -28,6 +28,8 @@ def detect(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    polarity: str = "bright",
+    calibrate_on: str | Path | None = None,
     progress: bool | Progress = False,
     on_error: OnError = "raise",
     max_pixels: int = MAX_PIXELS,
@@ -43,8 +45,10 @@ def detect(
         or an array or tensor (H, W) of uint8, uint16 or floats in [0, 1]. Many frames: a folder, a data set,
         a pattern such as ``"night/*.png"``, a file of several pages, or a list or iterator of frames and
         paths. Frames of more than 8 bits are stretched first, as a camera's gain control would.
-    model, method, threshold, operating_point, fa_per_mpx, sigmas, engine, threads, trust
+    model, method, threshold, operating_point, fa_per_mpx, sigmas, engine, threads, trust, polarity
         See :func:`infraspot.load`. The last few models stay loaded.
+    calibrate_on
+        As in :func:`infraspot.load`, which calibrates once for many calls.
     progress
         With many frames: whether to show a bar, or a function that shows one.
     on_error
@@ -76,9 +80,12 @@ def detect(
         "engine": engine,
         "threads": threads,
         "trust": trust if isinstance(trust, str) else tuple(trust),
+        "polarity": polarity,
+        "calibrate_on": calibrate_on,
     }
     hashable = all(isinstance(value, Hashable) for value in options.values())
-    if hashable and method is None and (model is None or isinstance(model, str | Path)):
+    is_model = method is None and (model is None or isinstance(model, str | Path))
+    if hashable and is_model and calibrate_on is None:
         name = str(model or DEFAULT_MODEL)
         detector = _kept(name, locate(name, engine).stat().st_mtime_ns, **options)
     else:

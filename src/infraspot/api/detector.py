@@ -28,6 +28,8 @@ def load(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    polarity: str = "bright",
+    calibrate_on: str | Path | None = None,
 ) -> "Detector":
     """Load a detector once, to call it on many frames.
 
@@ -56,6 +58,12 @@ def load(
         CPU threads of one frame; 0 takes every core.
     trust
         Names ``"module:attribute"`` of code outside infraspot that the model's file may import.
+    polarity
+        ``"bright"``, ``"dark"`` or ``"both"``: targets against their surroundings; both cost twice the time.
+    calibrate_on
+        Folder or image of this camera without any target: the threshold that gives ``fa_per_mpx``, or the
+        rate of the operating point, in these frames. ``card["calibrated_on"]`` says what came of it, with the
+        rate that is not exceeded with 95 % confidence.
 
     Raises
     ------
@@ -74,6 +82,8 @@ def load(
         engine=engine,
         threads=threads,
         trust=trust,
+        polarity=polarity,
+        calibrate_on=calibrate_on,
     )
     return Detector(chosen, level)
 

@@ -40,6 +40,18 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations above the mean."
 )
 @click.option(
+    "--calibrate-on",
+    metavar="FRAMES",
+    help="Folder of this camera's frames without targets: choose the threshold by the false alarms in them.",
+)
+@click.option(
+    "--polarity",
+    type=click.Choice(["bright", "dark", "both"]),
+    default="bright",
+    show_default=True,
+    help="Targets against their surroundings; both takes twice the time.",
+)
+@click.option(
     "--engine",
     type=click.Choice(["auto", "onnx", "torch"]),
     default="auto",
@@ -90,7 +102,7 @@ def command(
     check_formats(wanted)
     form = None if raw is None else parse_raw(raw)
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
-    engine, threshold = choose_engine(**options)
+    engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     folder = Path(out)
     if demo:
         paths = (str(make_demo(folder / "demo", seed)),)

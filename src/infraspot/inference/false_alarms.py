@@ -1,5 +1,6 @@
 """The threshold of a model for a wanted rate of false alarms, from what was measured on held-out frames."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,11 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
+from infraspot.data import Frame
 from infraspot.inference.predictor import TargetEngine, predict
+
+CONFIDENCE = 0.95
+CERTAIN = -math.log(1 - CONFIDENCE)  # false alarms that show with this confidence, if there are any
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
@@ -104,11 +109,17 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
         )
     # At the highest threshold nothing is found: that meets every rate, and helps nobody.
     useful = [row for row in calibration["curve"] if row[2] > 0]
-    falling = dropwhile(lambda row: row[1] > fa_per_mpx, reversed(useful))
-    kept = [threshold for threshold, _, _ in takewhile(lambda row: row[1] <= fa_per_mpx, falling)]
-    if not kept:
+    found = _lowest_within(fa_per_mpx, useful)
+    if found is None:
         raise UsageError(_unmet(fa_per_mpx, useful, calibration["data"], model))
-    return float(kept[-1])
+    return float(found[0])
+
+
+def _lowest_within(rate: float, curve: Sequence[Sequence[float]]) -> Sequence[float] | None:
+    """Of the highest range of thresholds that keeps to a rate, the row of the lowest one."""
+    falling = dropwhile(lambda row: row[1] > rate, reversed(curve))
+    kept = list(takewhile(lambda row: row[1] <= rate, falling))
+    return kept[-1] if kept else None
 
 
 def _unmet(fa_per_mpx: float, useful: Sequence[Sequence[float]], data: str, model: str) -> str:
@@ -121,3 +132,77 @@ def _unmet(fa_per_mpx: float, useful: Sequence[Sequence[float]], data: str, mode
         f" {rate:.3g} false alarms a megapixel, at the threshold {threshold:g}, where it found"
         f" {100 * pd:.0f} % of the targets; ask for that rate, or give --threshold"
     )
+
+
+def calibrate_on(
+    engine: "Engine | TargetEngine", frames: Iterable[Frame], fa_per_mpx: float
+) -> dict[str, Any]:
+    """The threshold at which frames without any target gave no more than a rate of false alarms.
+
+    The threshold is chosen where the rate in these frames is met, not where the bound is: the bound says how
+    far off the true rate may be. It is that of a Poisson process, and holds although the threshold was chosen
+    on the same frames: the place of the (k + 1)-th highest score has k false alarms above it and a rate that
+    is gamma distributed with k + 1 degrees. It takes frames as independent, which those of one video are not.
+
+    Parameters
+    ----------
+    engine
+        See :mod:`infraspot.inference.engines`.
+    frames
+        Frames of one camera that hold no target: whatever is found in them counts as false.
+    fa_per_mpx
+        Wanted false alarms in 10^6 pixels.
+
+    Returns
+    -------
+    ``threshold``, ``frames``, ``megapixels``, ``asked``, ``false_alarms`` and ``rate`` at the threshold, and
+    ``upper``: with 95 % confidence the rate is below.
+
+    Raises
+    ------
+    UsageError
+        If the frames are too few to show the rate, or no threshold meets it.
+    """
+    from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
+
+    empty = (
+        Sample(str(k), one.image, _nothing(one), bit_depth=one.bit_depth) for k, one in enumerate(frames)
+    )
+    counts = sum(count_frames(engine, empty, DEFAULT_THRESHOLDS), start=SweepCounts.empty(DEFAULT_THRESHOLDS))
+    megapixels = counts.pixels / 1e6
+    least = upper_rate(0, megapixels) if megapixels else float("inf")
+    if fa_per_mpx < least:
+        raise UsageError(
+            f"{counts.frames} frames of {megapixels:.3g} Mpx are too few to show {fa_per_mpx:g} false alarms"
+            f" a megapixel: were there none at all, the rate could still be {least:.2g}; calibrate on"
+            f" {CERTAIN / fa_per_mpx:.3g} Mpx or more, or ask for more"
+        )
+    curve = list(zip(counts.thresholds, counts.column("false") / megapixels, strict=True))
+    found = _lowest_within(fa_per_mpx, [(float(at), float(rate)) for at, rate in curve if at < 1])
+    if found is None:
+        raise UsageError(
+            f"the model {engine.name} cannot keep to {fa_per_mpx:g} false alarms a megapixel on these frames:"
+            f" at its highest threshold there are {curve[-2][1]:.3g}; ask for more, or look whether the"
+            " frames hold targets"
+        )
+    false = round(found[1] * megapixels)
+    return {
+        "threshold": found[0],
+        "frames": counts.frames,
+        "megapixels": round(megapixels, 3),
+        "asked": fa_per_mpx,
+        "false_alarms": false,
+        "rate": round(found[1], 4),
+        "upper": round(upper_rate(false, megapixels), 4),
+    }
+
+
+def upper_rate(false_alarms: int, megapixels: float) -> float:
+    """The rate a megapixel that is not exceeded with 95 % confidence where so many were counted."""
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(false_alarms + 1, CONFIDENCE)) / megapixels
+
+
+def _nothing(frame: Frame) -> NDArray[np.bool_]:
+    return np.zeros(frame.image.shape, bool)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.core.errors import unknown_name
 from infraspot.data import Frame
 from infraspot.inference.scores import scores_of
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 TILE = 1024
 OVERLAP = 128
 STRIDE = 16
+POLARITIES = ("bright", "dark", "both")
 
 
 def score_frame(
@@ -28,9 +30,10 @@ def score_frame(
 ) -> NDArray[np.float32]:
     """Score a frame at its own size.
 
-    Where the engine has a ``second_look``, it judges every candidate of the whole frame, and its scores are
-    those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`). This is the one way to
-    scores: detection, evaluation, the annotation page and calibration all take it.
+    Where the engine has a ``polarity``, targets of that polarity are sought (see :func:`seen_as`), and bright
+    ones otherwise. Where it has a ``second_look``, that judges every candidate of the whole frame, and its
+    scores are those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`). This is the
+    one way to scores: detection, evaluation, the annotation page and calibration all take it.
 
     Parameters and errors are those of :func:`segment_frame`.
 
@@ -39,6 +42,29 @@ def score_frame(
     (H, W) float32 in [0, 1].
     """
     image = prepare_frame(image, bit_depth)
+    views = seen_as(image, getattr(engine, "polarity", "bright"))
+    looks = [_score_view(engine, view, tile, overlap) for view in views]
+    return looks[0] if len(looks) == 1 else np.maximum(*looks)
+
+
+def seen_as(image: NDArray[np.float32], polarity: str) -> tuple[NDArray[np.float32], ...]:
+    """The frames in which targets of this polarity are bright.
+
+    A dark target of ``image`` is a bright one of ``1 - image``; ``"both"`` gives two frames, and costs twice
+    the time.
+
+    Raises
+    ------
+    UsageError
+        If ``polarity`` is none of bright, dark and both.
+    """
+    if polarity not in POLARITIES:
+        raise unknown_name("polarity", polarity, POLARITIES)
+    turned = 1 - image if polarity != "bright" else image
+    return {"bright": (image,), "dark": (turned,), "both": (image, turned)}[polarity]
+
+
+def _score_view(engine: "Engine", image: NDArray[np.float32], tile: int, overlap: int) -> NDArray[np.float32]:
     scores = segment_frame(engine, image, tile=tile, overlap=overlap)
     look: SecondLook | None = getattr(engine, "second_look", None)
     return scores if look is None else look.rescore(image, scores)

@@ -24,12 +24,31 @@ def threshold_at(point: str, card: Mapping[str, Any], model: str) -> float:
     UsageError
         If the card names no such point.
     """
+    return float(_point(point, card, model)["threshold"])
+
+
+def rate_at(point: str, card: Mapping[str, Any], model: str) -> float:
+    """The false alarms a megapixel that an operating point was chosen for.
+
+    Raises
+    ------
+    UsageError
+        If the card names no such point, or no rate for it.
+    """
     points = card.get("operating_points")
+    rate = _point(point, card, model).get("fa_per_mpx") if points else None
+    if rate is None:
+        raise UsageError(f"{model} names no rate of false alarms for its point {point}; give --fa-per-mpx")
+    return float(rate)
+
+
+def _point(point: str, card: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    points: Mapping[str, Mapping[str, Any]] | None = card.get("operating_points")
     if not points:
         raise UsageError(f"the model {model} names no operating points; give --threshold")
     if point not in points:
         raise unknown_name("operating point", point, points)
-    return float(points[point]["threshold"])
+    return points[point]
 
 
 def measure_points(

@@ -1,11 +1,13 @@
 """From a frame to what an engine says about it, whatever kind of answer the engine gives."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.data import Frame
-from infraspot.inference.frames import score_frame
+from infraspot.inference.frames import score_frame, seen_as
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
@@ -37,5 +39,14 @@ def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = ""
     """
     name = id or getattr(frame, "id", "")
     if isinstance(engine, TargetEngine):
-        return engine.predict(frame, name)
+        views = seen_as(frame.image, getattr(engine, "polarity", "bright"))
+        return _united([engine.predict(replace(frame, image=view), name) for view in views])
     return Prediction(name, score_frame(engine, frame.image, frame.bit_depth))
+
+
+def _united(predictions: Sequence[Prediction]) -> Prediction:
+    """The targets of one frame, seen once or twice."""
+    if len(predictions) == 1:
+        return predictions[0]
+    candidates = tuple(target for one in predictions for target in one.candidates or ())
+    return replace(predictions[0], candidates=candidates)

@@ -14,7 +14,8 @@ class Engine(Protocol):
     """Scores frames. ``card`` says what the engine is and how its threshold was chosen.
 
     An engine may have a ``second_look`` too (:class:`infraspot.inference.second_look.SecondLook`); its scores
-    are those of :func:`infraspot.inference.score_frame`, while ``score`` is what was seen at first.
+    are those of :func:`infraspot.inference.score_frame`, while ``score`` is what was seen at first. With a
+    ``polarity`` of ``"dark"`` or ``"both"`` it is shown the frame turned upside down, alone or as well.
     """
 
     name: str

@@ -1,9 +1,11 @@
 """Detection in whole folders: read ahead, score, write behind."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from infraspot.core.options import require_number, require_text, require_whole, 
 from infraspot.data import (
     MAX_PAGES,
     MAX_PIXELS,
+    Frame,
     FrameFile,
     Reading,
     find_frames,
@@ -23,9 +26,9 @@ from infraspot.data import (
 from infraspot.data.finding import Found
 from infraspot.data.recordings import expected_frames
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine, predict
-from infraspot.inference.frames import as_displayed
+from infraspot.inference.frames import POLARITIES, as_displayed
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
+from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.naming import name_results, refuse_overwriting
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.report.detection import Detection
@@ -73,6 +76,8 @@ def detect_files(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    polarity: str = "bright",
+    calibrate_on: str | Path | Iterable[str | Path] | None = None,
     recursive: bool = False,
     raw: str | None = None,
     array: str | None = None,
@@ -93,7 +98,9 @@ def detect_files(
     formats
         Some of ``json``, ``mask``, ``overlay``, ``prob`` (one file a frame), ``csv`` and ``coco`` (one file
         for all).
-    model, method, threshold, fa_per_mpx, operating_point, sigmas, engine, threads, trust
+    model, method, threshold, fa_per_mpx, operating_point, sigmas, engine, threads, trust, polarity
+        See :func:`choose_engine`.
+    calibrate_on
         See :func:`choose_engine`.
     recursive
         Read the subfolders of folders as well.
@@ -114,6 +121,7 @@ def detect_files(
         If no frame could be read, or ``out`` cannot be written to.
     """
     check_formats(formats)
+    reading = Reading(max_pixels, max_pages, None if raw is None else parse_raw(raw), array)
     chosen, level = choose_engine(
         model=model,
         method=method,
@@ -124,6 +132,10 @@ def detect_files(
         engine=engine,
         threads=threads,
         trust=trust,
+        polarity=polarity,
+        calibrate_on=calibrate_on,
+        reading=reading,
+        tell=tell,
     )
     named = [places] if isinstance(places, str | Path) else list(places)
     return run_engine(
@@ -133,7 +145,7 @@ def detect_files(
         Path(out),
         formats=formats,
         recursive=recursive,
-        reading=Reading(max_pixels, max_pages, None if raw is None else parse_raw(raw), array),
+        reading=reading,
         progress=progress,
         tell=tell,
     )
@@ -166,6 +178,10 @@ def choose_engine(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
+    polarity: str = "bright",
+    calibrate_on: str | Path | Iterable[str | Path] | None = None,
+    reading: Reading | None = None,
+    tell: Tell = tell_nobody,
 ) -> tuple[Engine | TargetEngine, float]:
     """Open a model or a classical method, and settle the threshold of its scores.
 
@@ -185,14 +201,88 @@ def choose_engine(
         Or, for a classical method, standard deviations above the mean response.
     engine, threads, trust
         See :func:`infraspot.inference.open_engine`.
+    polarity
+        ``"bright"``, ``"dark"`` or ``"both"``: targets against their surroundings.
+    calibrate_on
+        Images of this camera without any target: the threshold is that which gives ``fa_per_mpx`` in them, or
+        the rate of the operating point. The engine's card says under ``calibrated_on`` what came of it.
+    reading, tell
+        How these images are read, and who hears of the calibration.
 
     Raises
     ------
     UsageError
-        If two options contradict each other or a name is unknown.
+        If two options contradict each other, a name is unknown, or the frames to calibrate on are too few.
     InputError
-        If the weight file cannot be used.
+        If the weight file, or an image to calibrate on, cannot be used.
     """
+    if calibrate_on is not None:
+        _refuse_beside_calibration(threshold=threshold, sigmas=sigmas)
+        require_number(1e-9, 1e6, **_given(fa_per_mpx=fa_per_mpx))
+        if fa_per_mpx is not None and operating_point is not None:
+            raise UsageError("the options fa-per-mpx and operating-point each set the rate; give one of them")
+    if polarity not in POLARITIES:
+        raise unknown_name("polarity", str(polarity), POLARITIES)
+    opened, level = _open_at(
+        model=model,
+        method=method,
+        threshold=threshold,
+        fa_per_mpx=None if calibrate_on is not None else fa_per_mpx,
+        operating_point=operating_point,
+        sigmas=sigmas,
+        engine=engine,
+        threads=threads,
+        trust=trust,
+    )
+    if polarity != "bright":
+        opened = copy(opened)
+        opened.polarity = polarity  # type: ignore[union-attr]
+    if calibrate_on is None:
+        return opened, level
+    from infraspot.inference.false_alarms import calibrate_on as calibrate_on_frames
+    from infraspot.inference.operating_points import DEFAULT_POINT, rate_at
+
+    rate = fa_per_mpx or rate_at(operating_point or DEFAULT_POINT, opened.card, opened.name)
+    found = calibrate_on_frames(opened, _frames_of(calibrate_on, reading), rate)
+    opened = copy(opened)
+    opened.card = {**opened.card, "calibrated_on": found}
+    tell(
+        f"calibrated on {found['frames']} frames ({found['megapixels']:.3g} Mpx): {found['false_alarms']}"
+        f" false alarms above {found['threshold']:g}, {found['rate']:.3g} a megapixel; with 95 % confidence"
+        f" below {found['upper']:.3g}"
+    )
+    return opened, float(found["threshold"])
+
+
+def _refuse_beside_calibration(**options: object) -> None:
+    for name in _given(**options):
+        raise UsageError(f"the options {name} and calibrate-on each set the threshold; give one of them")
+
+
+def _frames_of(places: str | Path | Iterable[str | Path], reading: Reading | None) -> Iterator[Frame]:
+    """The frames to calibrate on; one that cannot be read is an error, since the bound counts them all."""
+    for place in [places] if isinstance(places, str | Path) else places:
+        found = frames_at(place, reading=reading)
+        files = [NamedFile(file.path, file.path.stem, str(file.path)) for file in found.files]
+        for item in chain(found.errors, stream_frames(files, reading)):
+            if isinstance(item, InfraspotError):
+                raise item
+            yield as_displayed(item.frame)
+
+
+def _open_at(
+    *,
+    model: str | Engine | TargetEngine | None,
+    method: str | None,
+    threshold: float | None,
+    fa_per_mpx: float | None,
+    operating_point: str | None,
+    sigmas: float | None,
+    engine: str,
+    threads: int,
+    trust: Collection[str] | str,
+) -> tuple[Engine | TargetEngine, float]:
+    """The engine at a threshold that its card or the caller knows; see :func:`choose_engine`."""
     from infraspot.inference.engines import ClassicalEngine
     from infraspot.inference.false_alarms import threshold_for
     from infraspot.inference.operating_points import threshold_at

@@ -230,8 +230,8 @@ class Evaluation:
         result["errors"] = errors
         result["strata"] = stratify(records)
         result |= self._curves()
-        has_curve = self.sweep is not None and result["curve"] is not None
-        result["target_ap"][ALL_LEVELS] = average_precision_of(self.sweep) if has_curve else math.nan
+        sweep = None if result["curve"] is None else self.sweep
+        result["target_ap"][ALL_LEVELS] = math.nan if sweep is None else average_precision_of(sweep)
         if bootstrap:
             result["intervals"] = bootstrap_intervals(rows, draws=bootstrap, seed=seed)
         return result

@@ -103,9 +103,10 @@ class Measured(_Part):
 
 
 class OperatingPoint(_Part):
-    """A threshold with a name, and what it gave."""
+    """A threshold with a name, and what it gave; ``fa_per_mpx`` is the rate that it was chosen for, if any."""
 
     threshold: Share
+    fa_per_mpx: Amount | None = None
     measured: list[Measured] = Field(default=[], max_length=MOST_ITEMS)
 
 

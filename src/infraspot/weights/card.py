@@ -103,7 +103,7 @@ class Measured(_Part):
 
 
 class OperatingPoint(_Part):
-    """A threshold with a name, and what it gave; ``fa_per_mpx`` is the rate that it was chosen for, if any."""
+    """A threshold with a name, what it gave, and the rate ``fa_per_mpx`` that it was chosen for, if any."""
 
     threshold: Share
     fa_per_mpx: Amount | None = None

@@ -261,3 +261,32 @@ def test_fewer_frames_than_devices_is_a_sentence() -> None:
         _loader(Compose([]), batch=1, world=2)
     with pytest.raises(DataError, match="left 1 frames to train on"):
         list(_loader(Compose([]), batch=2, count=1, world=2).epoch(0))
+
+
+def one_target(side=5, contrast=0.3, size=60):
+    image = np.full((size, size), 0.4, np.float32)
+    mask = np.zeros((size, size), bool)
+    mask[20 : 20 + side, 20 : 20 + side] = True
+    image[mask] += contrast
+    return Sample("donor", image, mask)
+
+
+def pasted(rng, **options):
+    """What one pasted target adds to flat noise of deviation 0.02, and its shape."""
+    image = (0.4 + 0.02 * rng.standard_normal((300, 300))).astype(np.float32)
+    empty = Sample("f", image, np.zeros((300, 300), bool))
+    result = CopyPaste(donors=[one_target()], count=(1, 1), p=1.0, **options)(empty, rng)
+    return (result.image - image)[result.mask], result.mask
+
+
+@pytest.mark.parametrize(("scr", "mean"), [(4, 0.08), (8, 0.16), (1000, 0.6)])
+def test_a_pasted_target_has_the_wanted_contrast_to_its_place(scr, mean, rng):
+    added, mask = pasted(rng, scr=(scr, scr))
+    assert mask.sum() == 25
+    assert added.mean() == pytest.approx(mean, rel=0.15)
+
+
+def test_a_pasted_target_has_the_wanted_size(rng):
+    for factor in (0.5, 1.0, 2.0):
+        _, mask = pasted(rng, scr=(10, 10), zoom=(factor, factor))
+        assert mask.sum() == pytest.approx(25 * factor**2, rel=0.5)

@@ -14,6 +14,9 @@ from infraspot.core.sample import BoolArray, FloatArray, Sample
 # Track and class of a pasted target.
 UNKNOWN = -1
 
+QUIETEST = 1.5 / 255  # deviation that is taken for a place with less
+FACTORS = 0.15, 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopyPaste:
@@ -21,7 +24,7 @@ class CopyPaste:
 
     What a target adds to its surroundings is cut out with a soft edge, turned, weakened or strengthened, and
     added elsewhere. It is left out where it would saturate, drown in the clutter (its peak is below three
-    standard deviations of the place) or touch a target.
+    standard deviations of the place, or 1.5 where ``scr`` is given) or touch a target.
 
     Attributes
     ----------
@@ -32,11 +35,18 @@ class CopyPaste:
         Least and largest number of targets to try.
     gain
         Range of the factor on a target's contrast.
+    scr
+        Range of the target's mean contrast in standard deviations of the place, drawn evenly in its
+        logarithm, instead of ``gain``. The factor that this takes is kept within 0.15 and 2.
+    zoom
+        Range of the factor on a target's size, drawn evenly in its logarithm.
     """
 
     donors: Sequence[Sample] = ()
     count: tuple[int, int] = (1, 2)
     gain: tuple[float, float] = (0.8, 1.3)
+    scr: tuple[float, float] | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
     p: float = 0.3
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
@@ -46,9 +56,29 @@ class CopyPaste:
             donor = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else sample
             cut = _cut_target(donor, rng)
             if cut is not None:
-                excess, shape = cut
-                sample = _add_target(sample, excess * np.float32(rng.uniform(*self.gain)), shape, rng)
+                excess, shape = _zoomed(*cut, _even_in_logarithm(self.zoom, rng))
+                if self.scr is None:
+                    excess = excess * np.float32(rng.uniform(*self.gain))
+                    sample = _add_target(sample, excess, shape, rng)
+                else:
+                    scr = _even_in_logarithm(self.scr, rng)
+                    sample = _add_target(sample, excess, shape, rng, scr=scr)
         return sample
+
+
+def _even_in_logarithm(bounds: tuple[float, float], rng: Generator) -> float:
+    low, high = bounds
+    return low if low == high else float(low * (high / low) ** rng.random())
+
+
+def _zoomed(excess: FloatArray, shape: BoolArray, factor: float) -> tuple[FloatArray, BoolArray]:
+    """A cut target at another size; at least its likeliest pixel stays."""
+    if factor == 1:
+        return excess, shape
+    if factor < 1:
+        excess = ndimage.gaussian_filter(excess, 0.4 / factor)
+    likely = ndimage.zoom(shape.astype(np.float32), factor, order=1)
+    return ndimage.zoom(excess, factor, order=1), likely >= min(0.5, float(likely.max()))
 
 
 def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatArray, BoolArray] | None:
@@ -73,7 +103,13 @@ def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatAr
 
 
 def _add_target(
-    sample: Sample, excess: FloatArray, shape: BoolArray, rng: Generator, attempts: int = 8
+    sample: Sample,
+    excess: FloatArray,
+    shape: BoolArray,
+    rng: Generator,
+    attempts: int = 8,
+    *,
+    scr: float | None = None,
 ) -> Sample:
     """The sample with one more target at the first suitable place; unchanged where none is found."""
     occupied = sample.supervision
@@ -83,15 +119,26 @@ def _add_target(
     for _ in range(attempts):
         y, x = (int(rng.integers(free + 1)) for free in room)
         place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
-        if not occupied[place].any() and _stands_out(float(excess.max()), sample.image[place]):
+        if occupied[place].any():
+            continue
+        ground = sample.image[place]
+        added = excess if scr is None else excess * _factor(excess[shape], ground, scr)
+        if _stands_out(float(added.max()), ground, 3.0 if scr is None else 1.5):
             image = sample.image.copy()
-            image[place] = np.clip(image[place] + excess, 0.0, 1.0)
+            image[place] = np.clip(ground + added, 0.0, 1.0)
             return _annotated(sample.replace(image=image), shape, y, x)
     return sample
 
 
-def _stands_out(peak: float, ground: FloatArray) -> bool:
-    return bool(ground.mean() + peak <= 1.0 and peak >= 3.0 * ground.std())
+def _factor(excess: FloatArray, ground: FloatArray, scr: float) -> np.float32:
+    """What a target's contrast is multiplied by to have this mean ratio to a place."""
+    mean = float(excess.mean())
+    wanted = scr * max(float(ground.std()), QUIETEST) / mean if mean > 0 else 0.0
+    return np.float32(np.clip(wanted, *FACTORS))
+
+
+def _stands_out(peak: float, ground: FloatArray, deviations: float) -> bool:
+    return bool(0 < peak <= 1.0 - ground.mean() and peak >= deviations * ground.std())
 
 
 def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:

@@ -49,7 +49,7 @@ def test_the_smallest_extra_that_brings_a_module_is_found(module, extra):
         (["prune", "m", "--keep", "0.5", "--out", "m.safetensors"], "train"),
         (["convert-weights", "m", "--network", "acm", "--out", "m.safetensors"], "train"),
         (["annotate", "d"], "annotate"),
-        (["models"], "train"),
+        (["models", "--measure"], "train"),
         (["evaluate", "p", "t", "--plots", "o"], "report"),
         (["data", "stats", "d", "--plot", "p.png"], "report"),
     ],
@@ -73,6 +73,7 @@ def test_detecting_scoring_labelling_and_generating_work_without_any_extra(tmp_p
         ["evaluate", "grown", "scenes", "--json", "scores.json", "--csv", "scores.csv", "--bootstrap", "5"],
         ["evaluate", "compact-sirst1", "--data", "scenes", "--no-curves", "--bootstrap", "0"],
         ["data", "check", "scenes"],
+        ["models", "--json"],
     ):
         done = subprocess.run(
             [sys.executable, "-c", SLIM, *arguments],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder")
 @click.option("--out", help="Folder for the journal and exports; beside the images as NAME.annotation.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, help="Port of the page.")
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
 @click.option("--model", help="Proposes targets: packaged model, .onnx or .safetensors file, or run folder.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from infraspot.cli.console import fail, progress, say, table, warn
 from infraspot.cli.data_where import where
+from infraspot.cli.groups import CommandGroup
 from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.extras import require
 from infraspot.core.files import write_json, write_text
@@ -33,7 +34,7 @@ max_pixels_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Check, split, merge, convert and describe data sets, and say where they are had."""
 
@@ -134,6 +135,7 @@ def merge(folders: Sequence[Path], out: Path, max_pixels: int | None) -> int:
     "form",
     required=True,
     type=click.Choice(["nuaa", "masks", "points", "boxes", "coco", "voc", "yolo"]),
+    help="What to write: a whole set, masks alone, clicks, or boxes in one of four formats.",
 )
 @click.option("--out", required=True, type=FOLDER, help="A new folder.")
 @click.option("--split", "split_name", help="Only this split.")

@@ -75,6 +75,7 @@ def command(
     run = evaluate(pred, truth, curves=not no_curves, progress=progress, tell=hear, **options)
     # The files come before the tables, so that a closed pipe does not lose them.
     written = write_evaluation(run, json_file=json_file, csv_file=csv_file, plots=plots)
+    say(f"taken: {run.pairs.taken}")
     _show(run.result)
     for path in written:
         say(f"-> {path}")

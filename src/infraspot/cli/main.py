@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from infraspot.cli.console import fail
+from infraspot.cli.groups import CommandGroup
 from infraspot.core.errors import InfraspotError, unknown_name
 from infraspot.core.extras import extra_of, missing_extra
 from infraspot.core.version import VERSION
@@ -30,7 +31,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyCommands(click.Group):
+class LazyCommands(CommandGroup):
     """A command group whose members are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -43,7 +44,7 @@ class LazyCommands(click.Group):
         return command
 
 
-@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(VERSION, message="infraspot %(version)s")
 def app() -> None:
     """Find, annotate, train on and measure infrared targets of 1 to 100 pixels."""

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraspot.cli.console import progress, say, table
+from infraspot.cli.console import progress, say, table, warn
 from infraspot.core.errors import unknown_name
 from infraspot.core.extras import require
 
@@ -48,21 +49,21 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     """List networks, classical methods, annotators and packaged weights, or only those in NAMES.
 
     \b
-    name     what --model, --method or a recipe's [network] takes; survey/NAME is a recipe, and its
-             figures are counted when it is named or its family is asked for
-    family   what a network adds, in the survey's words, or what kind of method it is
-    params   learnt numbers in millions; beside it, what the survey's Table 6 says
-    FLOPs    of one 256x256 frame in 1e9 multiply-accumulates, as Table 6 counts; beside it, what it says
-    ms, MB   median time and peak memory of one 256x256 frame, with --measure
+    name     what --model, --method or a recipe's [network] takes;
+             survey/NAME is a recipe: name it to have it counted
+    family   what a network adds, or what kind of method it is
+    params   learnt numbers in millions; beside it, what the paper says
+    FLOPs    of a 256x256 frame in 1e9 multiply-accumulates, counted as the
+             survey's Table 6 does; beside it, what that table says
+    ms, MB   median time and peak memory of such a frame, with --measure
     source   the paper, or what a method does
 
     Notes below the table say why a figure differs from the paper's, or what has to be installed. With --json,
-    a row also holds the plain multiply-accumulates, the licence, and what weights were trained on.
+    a row also holds the plain multiply-accumulates, the licence, what weights were trained on, and their
+    operating points. Networks are listed where torch is installed.
     """
-    require("train", "`infraspot models`")
     on = threads if measure else None
-    readings = _readings(on, counted=bool(names or family or measure))
-    chosen = _choose([*_networks(on), *readings, *_weights(), *_methods()], names, family)
+    chosen = _choose(_entries(on, counted=bool(names or family or measure)), names, family)
     rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
     if as_json:
         say(json.dumps(rows, indent=2))
@@ -79,6 +80,18 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
         if note:
             say(f"{', '.join(known)}: {note}")
     return 0
+
+
+def _entries(on: int | None, *, counted: bool) -> list[Entry]:
+    """Everything that can be listed; without torch, what works without it."""
+    with_torch = find_spec("torch") is not None
+    entries = [*_weights(with_torch), *_methods()]
+    if with_torch:
+        return [*_networks(on), *_readings(on, counted=counted), *entries]
+    if on is not None:
+        require("train", "`infraspot models --measure`")
+    warn("networks are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
+    return entries
 
 
 def _choose(entries: Sequence[Entry], names: Sequence[str], family: str | None) -> list[Entry]:
@@ -160,32 +173,36 @@ def _measured(build: Callable[[], Any], threads: int) -> dict[str, Any]:
     return {"ms_256": round(measured.milliseconds, 2), "peak_bytes_256": measured.peak_bytes}
 
 
-def _weights() -> Iterator[Entry]:
+def _weights(with_torch: bool) -> Iterator[Entry]:
     """The models that ship with the package."""
     from infraspot.inference.engines import packaged_models
 
     for name in packaged_models():
-        yield Entry(name, "packaged weights", partial(_packaged, name))
+        yield Entry(name, "packaged weights", partial(_packaged, name, counted=with_torch))
 
 
-def _packaged(name: str) -> dict[str, Any]:
-    from infraspot.inference.engines import WEIGHTS
-    from infraspot.weights.cost import cost
-    from infraspot.weights.files import build_network, read_card
+def _packaged(name: str, *, counted: bool) -> dict[str, Any]:
+    """Packaged weights by their card; their cost is counted with torch."""
+    from infraspot.inference.engines import open_engine
 
-    card = read_card(WEIGHTS / f"{name}.safetensors")
-    counted = cost(partial(build_network, card["network"]))
+    card = open_engine(name).card
     return _row(
         name,
         "packaged weights",
         f"infraspot: {card['network']['name']}",
         str(card.get("licence", "Apache-2.0")),
-        params=counted.params,
-        flops_256=counted.flops,
-        macs_256=counted.macs,
+        **(_cost_of(card["network"]) if counted else {}),
         trained_on=card.get("trained_on"),
         operating_points=card.get("operating_points"),
     )
+
+
+def _cost_of(network: dict[str, Any]) -> dict[str, Any]:
+    from infraspot.weights.cost import cost
+    from infraspot.weights.files import build_network
+
+    counted = cost(partial(build_network, network))
+    return {"params": counted.params, "flops_256": counted.flops, "macs_256": counted.macs}
 
 
 def _methods() -> Iterator[Entry]:

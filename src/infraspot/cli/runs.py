@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from infraspot.cli.console import fail, say, table
+from infraspot.cli.groups import CommandGroup
 from infraspot.core.errors import DataError, InfraspotError
 from infraspot.core.extras import require
 from infraspot.core.files import write_json
@@ -16,7 +17,7 @@ from infraspot.report.runs import RunRecord, find_runs, jsonable_run, read_run
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """List, compare and delete what `infraspot train` wrote."""
 

@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +57,12 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class PairList:
-    """Frames to score in natural order, and what is wrong with the others."""
+    """Frames to score in natural order, what is wrong with the others, and the files taken, in words."""
 
     pairs: list[Pair]
     missing: list[str] = field(default_factory=list)
     surplus: list[str] = field(default_factory=list)
+    taken: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +107,13 @@ def pair_files(
     """
     known = open_truth(truth, split=split)
     found = find_predictions(predictions)
-    pairs, absent = [], []
+    pairs, absent, used = [], [], []
     for one in known:
         path = found.pop(one.id, None) or found.pop(stem_of(Path(f"{one.id}.png")), None)
         if path is None:
             absent.append(one.id)
+        else:
+            used.append(path)
         if path is not None or missing == "empty":
             pairs.append(Pair(one.id, _loader(one, path, full_scale)))
     if len(absent) == len(known):
@@ -117,7 +121,15 @@ def pair_files(
             f"no file of {predictions} has the name of one of the {len(known)} truth masks of {truth}; "
             f"expected {known[0].id}.png or the like"
         )
-    return PairList(pairs, absent, [path.name for path in found.values()])
+    masks = _kinds([one.mask_path for one in known if one.mask_path is not None])
+    taken = f"{_kinds(used)} of {predictions} against {masks or 'the annotation'} of {truth}"
+    return PairList(pairs, absent, [path.name for path in found.values()], taken)
+
+
+def _kinds(paths: Sequence[Path]) -> str:
+    """How many files there are of each ending: ``80 NAME.prob.png, 5 NAME.png``."""
+    endings = Counter(path.name.removeprefix(stem_of(path)) for path in paths)
+    return ", ".join(f"{count} NAME{ending}" for ending, count in endings.items())
 
 
 def pair_engine(
@@ -142,7 +154,9 @@ def pair_engine(
 
         return load
 
-    return PairList([Pair(name, loader(index)) for index, name in enumerate(reader.ids)])
+    pairs = [Pair(name, loader(index)) for index, name in enumerate(reader.ids)]
+    taken = f"{engine.name} on {len(pairs)} images of {reader.name}, layout {reader.layout}"
+    return PairList(pairs, taken=taken)
 
 
 def find_predictions(folder: Path) -> dict[str, Path]:

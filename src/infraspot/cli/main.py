@@ -22,6 +22,7 @@ COMMANDS = {
     "annotate": "infraspot.cli.annotate",
     "train": "infraspot.cli.train",
     "runs": "infraspot.cli.runs",
+    "benchmark": "infraspot.cli.benchmark",
     "export": "infraspot.cli.export",
     "prune": "infraspot.cli.prune",
     "convert-weights": "infraspot.cli.convert_weights",

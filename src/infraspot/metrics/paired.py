@@ -48,6 +48,7 @@ class McNemar:
 
     only_one: int
     only_other: int
+    targets: int
     p: float
 
 
@@ -116,7 +117,8 @@ def mcnemar(one: Sequence[bool], other: Sequence[bool]) -> McNemar:
         raise ValueError(f"expected the same targets, and {first.shape} and {second.shape} came")
     only_one, only_other = int((first & ~second).sum()), int((second & ~first).sum())
     apart = only_one + only_other
-    return McNemar(only_one, only_other, float(binomtest(only_one, apart).pvalue) if apart else 1.0)
+    p = float(binomtest(only_one, apart).pvalue) if apart else 1.0
+    return McNemar(only_one, only_other, first.size, p)
 
 
 def holm(values: Sequence[float]) -> list[float]:

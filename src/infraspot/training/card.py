@@ -10,12 +10,13 @@ import torch
 
 from infraspot.core.version import VERSION
 from infraspot.training.run import Row, Run
+from infraspot.training.settings import DataPart
 from infraspot.weights import PREPROCESSING
 
 # Where things lay on one machine is of no use on another.
 PLACES: Any = {
     "network": {"start"},
-    "data": {"path"},
+    "data": {"path", "merge"},
     "negatives": {"path"},
     "unlabelled": {"path"},
     "second_look": {"sets"},
@@ -30,7 +31,7 @@ def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:
         "threshold": 0.5,
         "preprocessing": PREPROCESSING,
         "trained_on": {
-            "set": Path(data.path).name if data.path else data.set,
+            "set": _name_of(data),
             "split": data.split,
             "frames": len(run.frames),
             "fingerprint": run.fingerprint,
@@ -51,6 +52,13 @@ def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:
             name: value if math.isfinite(value) else None for name, value in validation.items()
         }
     return card
+
+
+def _name_of(data: DataPart) -> str | None:
+    """What the set is called, without the place where it lies."""
+    if data.path:
+        return Path(data.path).name
+    return data.set or " + ".join(Path(name).name for name in data.merge) or None
 
 
 def versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ PARTS = {
 
 # Options that may differ when a run goes on: they change where and how often, and not what is computed.
 FREE = {
-    "data": {"path", "set", "cache_gb"},
+    "data": {"path", "set", "merge", "cache_gb"},
     "negatives": {"path", "set"},
     "unlabelled": {"path", "set"},
     "train": {"device", "threads", "save_seconds", "tensorboard"},

@@ -66,14 +66,23 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     UsageError
         If the file is not TOML, or an option is unknown or has a wrong value; all of them are named at once.
     """
+    return parse_recipe(changed_table(read_table(name), changes), str(find_recipe(name)))
+
+
+def read_table(name: str | Path) -> dict[str, Any]:
+    """The tables of a recipe, which is found as :func:`find_recipe` does; nothing in them is checked."""
     path = find_recipe(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: expected a recipe in TOML, and it cannot be read: {error}") from error
+
+
+def changed_table(table: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """The tables with changes such as ``"train.epochs=5"`` made in place."""
     for change in changes:
         _apply(table, change)
-    return parse_recipe(table, str(path))
+    return table
 
 
 def parse_recipe(table: Mapping[str, Any], source: str, trust: Collection[str] | None = None) -> Recipe:
@@ -97,10 +106,7 @@ def parse_recipe(table: Mapping[str, Any], source: str, trust: Collection[str] |
 
 def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """The same recipe with changes applied, as :func:`load_recipe` takes them."""
-    table = recipe.model_dump(exclude_none=True)
-    for change in changes:
-        _apply(table, change)
-    return parse_recipe(table, "the recipe of the run")
+    return parse_recipe(changed_table(recipe.model_dump(exclude_none=True), changes), "the recipe of the run")
 
 
 def started_recipe(recipe: Recipe, start: str, trust: Collection[str] = ()) -> Recipe:

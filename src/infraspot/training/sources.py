@@ -1,7 +1,7 @@
 """Where the frames of a recipe come from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[S
     DataError
         If the recipe names no data, or they are not there.
     """
-    if part.set is None and part.path is None and scenes:
+    if part.set is None and part.path is None and not part.merge and scenes:
         return _generated(part, scenes, first)
-    frames = open_dataset(locate_data(part), split=split, layout=part.layout)
+    frames = _read(part, split)
     return [*frames, *_generated(part, scenes, first)] if scenes else frames
 
 
@@ -68,6 +68,34 @@ def _has_target(sample: Sample) -> bool:
     if sample.mask is not None:
         return bool(sample.mask.any())
     return any(rows is not None and len(rows) > 0 for rows in (sample.points, sample.boxes))
+
+
+def _read(part: DataPart, split: str) -> Sequence[Sample]:
+    if part.path is not None or part.set is not None or not part.merge:
+        return open_dataset(locate_data(part), split=split, layout=part.layout)
+    folders = [locate_set(name) for name in part.merge]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise DataError(
+            f"data.merge has folders of one name, {', '.join(names)}; ids could not be told apart"
+        )
+    read = (open_dataset(folder, split=split, layout=part.layout) for folder in folders)
+    return MergedSets(dict(zip(names, read, strict=True)))
+
+
+class MergedSets(Frames):
+    """Several sets as one; the ids begin with the name of the set and a slash."""
+
+    def __init__(self, sets: Mapping[str, Sequence[Sample]]) -> None:
+        self._places = [(name, frames, k) for name, frames in sets.items() for k in range(len(frames))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def frame(self, index: int) -> Sample:
+        name, frames, place = self._places[index]
+        sample = frames[place]
+        return sample.replace(id=f"{name}/{sample.id}")
 
 
 def _generated(part: DataPart, count: int, first: int) -> list[Sample]:

@@ -53,7 +53,7 @@ class DataPart(Part):
     """``[data]``: where the frames come from.
 
     ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` is a
-    folder of its own; ``merge`` are several of either, read as one, and the ids of their frames begin with the
+    folder of its own; ``merge`` are several of either, read as one, and the ids of frames begin with the
     name of the set. Frames with a target from the same split of ``sets``, folders or sets within
     INFRASPOT_DATA, are trained on too. ``scenes`` generated frames are added to those read, or stand alone.
     ``points`` are the clicks of schemes that train without masks: ``"auto"`` takes the set's own, and where

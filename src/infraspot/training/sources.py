@@ -77,7 +77,7 @@ def _read(part: DataPart, split: str) -> Sequence[Sample]:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise DataError(
-            f"data.merge has folders of one name, {', '.join(names)}; ids could not be told apart"
+            f"data.merge has folders of one name: {', '.join(names)}; rename one"
         )
     read = (open_dataset(folder, split=split, layout=part.layout) for folder in folders)
     return MergedSets(dict(zip(names, read, strict=True)))

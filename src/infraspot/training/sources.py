@@ -76,9 +76,7 @@ def _read(part: DataPart, split: str) -> Sequence[Sample]:
     folders = [locate_set(name) for name in part.merge]
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
-        raise DataError(
-            f"data.merge has folders of one name: {', '.join(names)}; rename one"
-        )
+        raise DataError(f"data.merge has folders of one name: {', '.join(names)}; rename one")
     read = (open_dataset(folder, split=split, layout=part.layout) for folder in folders)
     return MergedSets(dict(zip(names, read, strict=True)))
 

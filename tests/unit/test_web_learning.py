@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from infraspot.annotators import Convention, annotate, read_level, save_level
 from infraspot.core.errors import DataError, InputError, UsageError
-from infraspot.data import read_image, write_grey, write_points
+from infraspot.data import write_grey, write_points
 from infraspot.web.actions import MarkedTarget, PutTarget, SetStatus, Undo
 from infraspot.web.background import Background
 from infraspot.web.learning import Learning
@@ -108,7 +108,7 @@ def area(target):
 
 def test_before_any_correction_masks_are_those_of_auto(person, session):
     target = person.click("one", PLACES[0])
-    auto = annotate(read_image(session.images["one"]).image, [PLACES[0]])
+    auto = annotate(session.frame("one").image, [PLACES[0]])
     assert target["level"] == auto.clicks[0].level
     assert person.learned() == {"on": True, "fixed": False, "targets": 0, "level": None, "auto": None}
 
@@ -216,7 +216,7 @@ def test_what_was_learned_is_exported_for_annotate_and_taken_up_by_another_page(
     path = session.out / "export" / "level" / "level.json"
     assert read_level(path).about == {"frames": "frames", "targets": 4}
     by_page = person.click("three", PLACES[0])
-    by_python = annotate(read_image(session.images["three"]).image, [PLACES[0]], level=str(path))
+    by_python = annotate(session.frame("three").image, [PLACES[0]], level=str(path))
     assert by_python.clicks[0].level == by_page["level"]
     other = Session(folder, tmp_path / "other", level=str(path))
     somebody = Person(other)
@@ -239,7 +239,7 @@ def test_a_level_that_was_asked_for_stays_whatever_is_corrected(folder, tmp_path
     session = opened(folder, tmp_path, level=level)
     person = Person(session)
     before = person.click("three", PLACES[0])
-    expected = annotate(read_image(session.images["three"]).image, [PLACES[0]], level=level).clicks[0].level
+    expected = annotate(session.frame("three").image, [PLACES[0]], level=level).clicks[0].level
     assert before["level"] == expected
     person.correct("one", PLACES[0], 1, 4)
     assert person.learned()["fixed"] is True

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder")
+@click.argument("frames")
 @click.option("--out", help="Folder for the journal and exports; beside the images as NAME.annotation.")
+@click.option("--recursive", is_flag=True, help="Read the subfolders of a folder as well.")
+@click.option("--raw", metavar="FORM", help="What raw files hold: 640x512:uint16, 320x240:uint14:big:512.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, help="Port of the page.")
 @click.option("--open/--no-open", "open_browser", default=True, help="Open the page in the browser.")
 @click.option("--model", help="Proposes targets: packaged model, .onnx or .safetensors file, or run folder.")
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
 )
 @click.option("--export", "formats", help="Comma-separated formats to write, without starting the page.")
 def command(
-    folder: str,
+    frames: str,
     out: str | None,
+    recursive: bool,
+    raw: str | None,
     port: int,
     open_browser: bool,
     model: str | None,
@@ -63,16 +67,20 @@ def command(
     Masks follow the targets that you grow or shrink; `--export level` writes what was learned, for the
     `--level` of `annotate` and `pseudo`.
 
-    The page answers on this machine only. Nothing is written into FOLDER. Stop with Ctrl-C and go on at any
+    FRAMES is a folder of images, stacks and videos, or one such file; each page is a frame of its own.
+
+    The page answers on this machine only. Nothing is written into FRAMES. Stop with Ctrl-C and go on at any
     time; the journal keeps everything.
     """
     require("annotate", "`infraspot annotate`")
+    from infraspot.data import Reading, parse_raw
     from infraspot.web.session import Session
 
     open_model = _open_model(model, operating_point, trust)
-    images = Path(folder)
+    images = Path(frames)
     place = Path(out) if out else images.with_name(f"{images.resolve().name}.annotation")
-    session = Session(images, place, level)
+    reading = Reading(raw=None if raw is None else parse_raw(raw))
+    session = Session(images, place, level, recursive, reading)
     with closing(session.journal):
         for sentence in session.skipped:
             warn(sentence)

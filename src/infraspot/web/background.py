@@ -1,14 +1,15 @@
 """What goes on while the page is in use: methods are compiled, the model is loaded, every frame is scored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
 
 from infraspot.annotators import annotate
-from infraspot.core.errors import InfraspotError
-from infraspot.data import read_image
+from infraspot.core.errors import InfraspotError, InputError
+from infraspot.data import Frame, FrameKey, open_frames
 from infraspot.inference import Engine, predict
 from infraspot.inference.predictor import TargetEngine
 from infraspot.jobs.detect import choose_engine
@@ -117,14 +118,24 @@ class Background:
         if self._proposer is None:
             return
         engine, _ = self._proposer
-        for image, path in self._session.images.items():
+        for image, frame in self._frames():
             if self._stopped.is_set():
                 return
             try:
-                prediction = predict(engine, read_image(path), image)
+                prediction = predict(engine, frame, image)
             except InfraspotError:
                 continue  # the page says what is wrong with an image when it is opened
             self.uncertainties[image] = uncertainty_of(prediction)
+
+    def _frames(self) -> Iterator[tuple[str, Frame]]:
+        """Every frame that can be read; the pages of a file come in one pass over it."""
+        named: dict[Path, dict[FrameKey, str]] = {}
+        for image, key in self._session.images.items():
+            named.setdefault(key.path, {})[key] = image
+        for path, images in named.items():
+            for key, frame in open_frames(path, self._session.reading):
+                if key in images and not isinstance(frame, InputError):
+                    yield images[key], frame
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
-from infraspot.data import Frame, read_mask
+from infraspot.data import Frame, FrameKey, numbered, read_mask
 from infraspot.data.listing import IMAGE_SUFFIXES
 from infraspot.data.opening import read_text
 from infraspot.web.actions import MarkedTarget
@@ -55,18 +56,30 @@ class Finding:
     base
         Path of the results without their endings.
     image
-        The frame, below the folder that all frames of the run shared; without suffix where only a mask is.
+        The file of the frame, below the folder that all frames of the run shared; the name of the results
+        where only a mask is.
+    page
+        Of the frame, where its file holds several.
     """
 
     base: Path
     image: PurePosixPath
+    page: int | None
     record: Path | None
     mask: Path | None
 
-    def is_of(self, path: Path) -> bool:
-        """Whether these are the results of an image file: its path ends like that of the frame."""
-        names = [PurePosixPath(path.as_posix()), PurePosixPath(path.with_suffix("").as_posix())]
+    def is_of(self, key: FrameKey) -> bool:
+        """Whether these are the results of a frame: its path ends like theirs, and its page is theirs."""
+        if self.record is not None and self.page != key.page:
+            return False
+        names = (PurePosixPath(key.path.parent.as_posix(), name) for name in names_of(key))
         return any(name.parts[-len(self.image.parts) :] == self.image.parts for name in names)
+
+
+def names_of(key: FrameKey) -> set[str]:
+    """The names by which results mention a frame: its file, with or without suffix and page."""
+    path = key.path
+    return {path.name, path.stem, numbered(path.name, key.page), numbered(path.stem, key.page)}
 
 
 def find_findings(place: Path) -> list[Finding] | None:
@@ -124,12 +137,13 @@ def marked(mask: NDArray[np.bool_], targets: list[FoundTarget]) -> Iterator[Mark
 def _finding(root: Path, base: Path) -> Finding:
     record, mask = (base.with_name(base.name + ending) for ending in (RECORD, MASK))
     has_record = record.is_file()
-    try:
-        image = _read(record).image if has_record else base.relative_to(root).as_posix()
-    except InputError:  # said when the image is taken in
-        image = base.relative_to(root).as_posix()
+    image, page = base.relative_to(root).as_posix(), None
+    with suppress(InputError):  # said when the image is taken in
+        if has_record:
+            said = _read(record)
+            image, page = said.image, said.page
     return Finding(
-        base, PurePosixPath(image), record if has_record else None, mask if mask.is_file() else None
+        base, PurePosixPath(image), page, record if has_record else None, mask if mask.is_file() else None
     )
 
 

@@ -129,7 +129,7 @@ def _with_headers(send: Send) -> Send:
 
 def make_app(session: Session, token: str, port: int, background: Background) -> ASGIApp:
     """The application; what ``background`` has not prepared yet is refused with 503, for another try."""
-    at = "/api/images/{image}"
+    at = "/api/images/{image:path}"
     routes = [
         Route("/", partial(_page, token=token, cookie=cookie_name(port))),
         Route("/static/{name}", _static),

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from infraspot.core.errors import DataError, InfraspotError
-from infraspot.data import Frame, list_images, read_image
+from infraspot.core.errors import DataError, InfraspotError, InputError
+from infraspot.data import Frame, FrameKey, Reading, find_frames, frame_keys, numbered
 from infraspot.web.actions import Action, History, State
 from infraspot.web.journal import Journal
 from infraspot.web.learning import Learning, starting_level
@@ -38,25 +38,28 @@ class Session:
     Parameters
     ----------
     folder
-        Images to annotate; nothing is written there.
+        Frames to annotate: a folder of images, stacks and videos, or one such file; nothing is written there.
     out
         Folder for the journal and the exports.
+    recursive, reading
+        Whether subfolders are read too, and how files are (see :class:`infraspot.data.Reading`).
     level
         What the masks of ``profile`` begin with, as ``annotate`` takes it.
 
     Raises
     ------
     DataError
-        If the folder has no image, two images share a stem, or the journal cannot be used.
+        If the folder has no frame, two frames share a name, or the journal cannot be used.
     InputError, UsageError
         If the level is none.
 
     Attributes
     ----------
     images
-        Path of each image, by its stem.
+        Where each frame is, by its name: the path below the folder without suffix, and the number of the page
+        in files of several (``night/film-0007``).
     skipped
-        A sentence for each image whose name cannot be used.
+        A sentence for what was passed over: files without frames, names that cannot be used.
     learning
         What the corrected targets teach.
     """
@@ -64,25 +67,28 @@ class Session:
     folder: Path
     out: Path
     level: str = "auto"
+    recursive: bool = False
+    reading: Reading = field(default_factory=Reading)
     clock: Callable[[], float] = time.monotonic
-    images: dict[str, Path] = field(init=False)
+    images: dict[str, FrameKey] = field(init=False)
     skipped: list[str] = field(init=False)
     journal: Journal = field(init=False)
     learning: Learning = field(init=False)
     _leases: dict[str, Lease] = field(default_factory=dict)
+    _plain: dict[str, str] = field(init=False)
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.images, self.skipped = {}, []
-        for path in list_images(self.folder):
-            if not _is_utf8(path.name):
+        found = find_frames(
+            self.folder, recursive=self.recursive, raw=self.reading.raw is not None, leave_out=self.out
+        )
+        self.images, self._plain = {}, {}
+        self.skipped = [*found.remarks, *map(str, found.errors)]
+        for path, root in found.files:
+            if _is_utf8(str(path)):
+                self._add(path, path.relative_to(root).with_suffix("").as_posix())
+            else:
                 self.skipped.append(f"{os.fsencode(path)!r}: the name is not UTF-8; rename the file")
-                continue
-            if path.stem in self.images:
-                raise DataError(
-                    f"{path} and {self.images[path.stem]} share the name {path.stem}; rename one of them"
-                )
-            self.images[path.stem] = path
         if not self.images:
             raise DataError(f"{self.folder} has no image with a usable name: {self.skipped[0]}")
         start = starting_level(self.level)
@@ -90,8 +96,24 @@ class Session:
         self.learning = Learning(self.journal, start)
         self.frame = lru_cache(maxsize=CACHED_FRAMES)(self._read)
 
+    def _add(self, path: Path, name: str) -> None:
+        """Take in every frame of a file; what cannot be read stays, and the page says what is wrong."""
+        try:
+            keys = frame_keys(path, self.reading)
+        except InputError:
+            keys = [FrameKey(path)]
+        for key in keys:
+            image = numbered(name, key.page)
+            if (other := self._plain.setdefault(plain_name(image), image)) in self.images:
+                raise DataError(f"{key} and {self.images[other]} share the name {image}; rename one of them")
+            self.images[image] = key
+
+    def named(self, name: str) -> str | None:
+        """The frame of a name, or of the name that it has in an export; None where there is none."""
+        return name if name in self.images else self._plain.get(name)
+
     def _read(self, image: str) -> Frame:
-        return read_image(self.images[image])
+        return self.images[image].read(self.reading)
 
     def state(self, image: str) -> tuple[State, int]:
         """The annotation of an image and its version."""
@@ -157,6 +179,11 @@ class Session:
         if lease is None or lease.window != window or lease.until <= self.clock():
             raise RefusedError(f"this window no longer has {image}; open it again")
         return lease
+
+
+def plain_name(image: str) -> str:
+    """The name of a frame in an export, where ids are names of files: without its folders' slashes."""
+    return image.replace("/", "__")
 
 
 def _is_utf8(name: str) -> bool:

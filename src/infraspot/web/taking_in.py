@@ -14,12 +14,12 @@ from infraspot.annotators import annotate
 from infraspot.core.errors import DataError, InfraspotError, InputError
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
-from infraspot.data import Reader, list_images, open_dataset, read_mask, read_points
+from infraspot.data import Reader, find_frames, open_dataset, read_mask, read_points
 from infraspot.data.images import read_stored_mask
 from infraspot.data.opening import read_text
 from infraspot.web.actions import Batch, MarkedTarget, PutTarget, SetSky, SetStatus, Step
 from infraspot.web.export_folder import is_export, is_untouched
-from infraspot.web.findings import Finding, find_findings, marked, targets_of
+from infraspot.web.findings import Finding, find_findings, marked, names_of, targets_of
 from infraspot.web.label_studio import read_label_studio
 from infraspot.web.learning import Level
 from infraspot.web.marks import Marks, read_marks
@@ -97,8 +97,8 @@ def _source(session: Session, path: Path) -> Source:
 
 
 def _from_marks(session: Session, marks: dict[str, Marks]) -> Iterator[tuple[str, Callable[[], list[Step]]]]:
-    for image, found in marks.items():
-        if image in session.images:
+    for name, found in marks.items():
+        if image := session.named(name):
             yield image, partial(_steps_of_marks, session, image, found)
 
 
@@ -120,9 +120,9 @@ def _from_findings(
     by_name: dict[str, list[Finding]] = {}
     for finding in findings:
         by_name.setdefault(finding.image.name, []).append(finding)
-    for image, path in session.images.items():
-        place = Path(os.path.abspath(path))  # noqa: PTH100 (links stay, as in the names of the results)
-        named = {*by_name.get(path.name, ()), *by_name.get(path.stem, ())}
+    for image, key in session.images.items():
+        place = key._replace(path=Path(os.path.abspath(key.path)))  # noqa: PTH100 (links stay, as in the results)
+        named = {one for name in names_of(place) for one in by_name.get(name, ())}
         fitting = sorted((one for one in named if one.is_of(place)), key=lambda one: len(one.image.parts))
         if fitting:
             yield image, partial(_steps_of_finding, session, image, fitting[-1])
@@ -153,8 +153,8 @@ def _points_of(path: Path) -> dict[str, NDArray[np.float64]] | None:
 def _from_points(
     session: Session, points: dict[str, NDArray[np.float64]]
 ) -> Iterator[tuple[str, Callable[[], list[Step]]]]:
-    for image, clicks in points.items():
-        if image in session.images:
+    for name, clicks in points.items():
+        if image := session.named(name):
             yield image, partial(_steps_of_points, session, image, clicks)
 
 
@@ -167,7 +167,11 @@ def _steps_of_points(session: Session, image: str, clicks: NDArray[np.float64]) 
 def _masks_of(session: Session, folder: Path) -> dict[str, Path]:
     """The files of a folder that holds masks under the names of the images, and nothing but masks."""
     try:
-        named = {path.stem: path for path in list_images(folder) if path.stem in session.images}
+        found = find_frames(folder, recursive=session.recursive).files
+        paths = (
+            (session.named(path.relative_to(root).with_suffix("").as_posix()), path) for path, root in found
+        )
+        named = {image: path for image, path in paths if image is not None}
         return {} if any(read_stored_mask(path).strays for path in named.values()) else named
     except InfraspotError:  # no folder of masks; what it is comes out where data sets are read
         return {}
@@ -188,8 +192,8 @@ def _steps_of_mask(session: Session, image: str, path: Path) -> list[Step]:
 
 def _from_dataset(session: Session, path: Path) -> Iterator[tuple[str, Callable[[], list[Step]]]]:
     reader = open_dataset(path)
-    for index, image in enumerate(reader.ids):
-        if image in session.images:
+    for index, name in enumerate(reader.ids):
+        if image := session.named(name):
             yield image, partial(_steps_at, session, reader, index)
 
 

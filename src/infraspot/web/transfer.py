@@ -22,7 +22,7 @@ from infraspot.web.export_folder import fresh_folder
 from infraspot.web.label_studio import label_studio_task
 from infraspot.web.marks import write_marks
 from infraspot.web.runs import to_mask
-from infraspot.web.session import Session
+from infraspot.web.session import Session, plain_name
 
 # Of the settled images, to train on and to validate on.
 SHARES = {"train": 4, "val": 1}
@@ -76,7 +76,7 @@ def _sample(session: Session, image: str, state: State) -> Sample:
     masks = [to_mask([target.patch], frame.image.shape) for target in state.targets]
     boxes = [target.patch.box for target in state.targets]
     return Sample(
-        image,
+        plain_name(image),
         frame.image,
         mask=np.logical_or.reduce(masks) if masks else np.zeros(frame.image.shape, bool),
         points=np.array([(target.y, target.x) for target in state.targets], np.float64).reshape(-1, 2),
@@ -164,7 +164,10 @@ def _label_studio(session: Session, folder: Path) -> Exported:
     for sample in found.samples:
         assert sample.points is not None
         assert sample.boxes is not None
-        name = session.images[sample.id].name
+        image = session.named(sample.id)
+        assert image is not None
+        key = session.images[image]
+        name = key.path.name if "/" not in image and key.page is None else f"{sample.id}.png"
         tasks.append(label_studio_task(name, sample.shape, sample.points, sample.boxes))
     write_json(folder / "label-studio.json", tasks)
     return _summary(session, found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,23 @@ from infraspot.synth.terrain import Tones, Way
 _FARTHEST = 900.0  # metres
 
 Thing = tuple[float, Callable[[Painter], None]]  # metres ahead, and what paints it
+
+
+class Plants(NamedTuple):
+    """The forms of a frame's trees."""
+
+    bare: list[Image.Image]
+    leafy: list[Image.Image]
+
+    def trees(self, rng: np.random.Generator) -> list[Image.Image]:
+        """The one or the other."""
+        return self.bare if rng.random() < 0.5 else self.leafy
+
+
+def grow(shape: tuple[int, int], rng: np.random.Generator) -> Plants:
+    """Draw the forms, as fine as a frame of that shape can show them."""
+    side = min(max(max(shape) // 3, 48), 320)
+    return Plants([bare_tree(side, rng) for _ in range(2)], [crown(side, rng) for _ in range(3)])
 
 
 def skyline(tones: Tones, rng: np.random.Generator) -> list[Thing]:
@@ -61,81 +79,58 @@ def skyline(tones: Tones, rng: np.random.Generator) -> list[Thing]:
     return things
 
 
-def roadside(way: Way, side: int, tones: Tones, rng: np.random.Generator) -> list[Thing]:
+def roadside(way: Way, side: int, tones: Tones, plants: Plants, rng: np.random.Generator) -> list[Thing]:
     """What stands along one side of a road."""
+
+    def beside(low: float, high: float) -> float:
+        """A line along the road, so many metres off its edge."""
+        return float(way.middle + side * (way.half + rng.uniform(low, high)))
+
+    things = _front(way.middle + side * way.half, side, tones, rng)
+    if rng.random() < 0.7:
+        x, gap, tall, forms = beside(1, 8), rng.uniform(2.5, 12), rng.uniform(3, 12), plants.trees(rng)
+        things += [
+            _tree((x + rng.normal(0, 0.5), 0.0, float(z)), tall * rng.uniform(0.7, 1.2), tones, forms, rng)
+            for z in np.arange(rng.uniform(8, 40), 250, gap)[:40]
+        ]
+    if rng.random() < 0.6:
+        things += [
+            _tree((beside(0.5, 6), 0.0, rng.uniform(6, 80)), rng.uniform(0.4, 2), tones, plants.leafy, rng)
+            for _ in range(int(rng.integers(5, 40)))
+        ]
+    if rng.random() < 0.6:
+        x, tall, arm = beside(0.5, 2), rng.uniform(6, 12), -side * rng.uniform(1, 2.5)
+        post = partial(structures.pole, height=tall, warmth=tones.walls, rng=rng, arm=arm)
+        depths = np.arange(rng.uniform(12, 40), 400, rng.uniform(20, 40)).tolist()
+        things += [(z, partial(post, foot=(x, 0.0, z))) for z in depths]
+    if rng.random() < 0.4:
+        x, tall = beside(2, 8), rng.uniform(7, 14)
+        depths = np.arange(rng.uniform(12, 30), 350, rng.uniform(30, 50)).tolist()
+        feet = [(x, 0.0, z) for z in reversed(depths)]
+        masts = partial(structures.pylons, feet=feet, height=tall, warmth=tones.walls, rng=rng)
+        things.append((depths[0], masts))
+    if rng.random() < 0.5:
+        reach, tall = (rng.uniform(4, 20), rng.uniform(60, 250)), rng.uniform(0.6, 2)
+        rail = partial(structures.fence, x=beside(0, 2), reach=reach, height=tall, warmth=walls(tones, rng))
+        things.append((rng.uniform(20, 60), partial(rail, rng=rng)))
+    return things
+
+
+def _front(edge: float, side: int, tones: Tones, rng: np.random.Generator) -> list[Thing]:
+    """Buildings in a row, one after the other."""
     things: list[Thing] = []
-    edge = way.middle + side * way.half
-
-    def offset(low: float, high: float) -> float:
-        return float(edge + side * rng.uniform(low, high))
-
-    z = rng.uniform(15, 60)
-    back = rng.uniform(3, 25)
+    z, back = rng.uniform(15, 60), rng.uniform(3, 25)
     while z < 300 and rng.random() < 0.85:
         size = (rng.uniform(8, 30), rng.uniform(3, 25), rng.uniform(8, 40))
         place = (edge + side * (back + size[0] / 2), 0.0, z)
         kind = structures.house if size[1] < 6 and rng.random() < 0.6 else structures.building
         things.append((z, partial(kind, place=place, size=size, warmth=walls(tones, rng), rng=rng)))
         z += size[2] + rng.uniform(2, 50)
-    if rng.random() < 0.7:
-        x, gap, form = offset(1, 8), rng.uniform(2.5, 12), _forms(rng)
-        tall = rng.uniform(3, 12)
-        things += [
-            _tree((x + rng.normal(0, 0.5), 0.0, z), tall * rng.uniform(0.7, 1.2), tones, form, rng)
-            for z in np.arange(rng.uniform(8, 40), 250, gap)[:40]
-        ]
-    if rng.random() < 0.6:
-        form = [crown(rng) for _ in range(2)]
-        things += [
-            _tree((offset(0.5, 6), 0.0, rng.uniform(6, 80)), rng.uniform(0.4, 2), tones, form, rng)
-            for _ in range(int(rng.integers(5, 40)))
-        ]
-    if rng.random() < 0.6:
-        x, gap, tall, arm = (
-            offset(0.5, 2),
-            rng.uniform(20, 40),
-            rng.uniform(6, 12),
-            -side * rng.uniform(1, 2.5),
-        )
-        things += [
-            (
-                float(z),
-                partial(
-                    structures.pole,
-                    foot=(x, 0.0, float(z)),
-                    height=tall,
-                    warmth=tones.walls,
-                    rng=rng,
-                    arm=arm,
-                ),
-            )
-            for z in np.arange(rng.uniform(12, 40), 400, gap)
-        ]
-    if rng.random() < 0.4:
-        x, tall = offset(2, 8), rng.uniform(7, 14)
-        feet = [(x, 0.0, float(z)) for z in np.arange(rng.uniform(12, 30), 350, rng.uniform(30, 50))[::-1]]
-        things.append(
-            (feet[-1][2], partial(structures.pylons, feet=feet, height=tall, warmth=tones.walls, rng=rng))
-        )
-    if rng.random() < 0.5:
-        reach = (rng.uniform(4, 20), rng.uniform(60, 250))
-        things.append(
-            (
-                rng.uniform(20, 60),
-                partial(
-                    structures.fence,
-                    x=offset(0, 2),
-                    reach=reach,
-                    height=rng.uniform(0.6, 2),
-                    warmth=walls(tones, rng),
-                    rng=rng,
-                ),
-            )
-        )
     return things
 
 
 def vehicles(way: Way, tones: Tones, rng: np.random.Generator) -> list[Thing]:
+    """Cars and lorries on the road ahead."""
     places = [
         (way.middle + rng.uniform(-0.8, 0.8) * way.half, 0.0, float(np.exp(rng.uniform(*np.log((14, 250))))))
         for _ in range(int(rng.integers(0, 9)))
@@ -147,18 +142,19 @@ def vehicles(way: Way, tones: Tones, rng: np.random.Generator) -> list[Thing]:
 
 
 def wood(
-    tones: Tones, rng: np.random.Generator, *, count: int, nearest: float, breadth: float
+    tones: Tones, plants: Plants, rng: np.random.Generator, *, count: int, nearest: float, breadth: float
 ) -> list[Thing]:
     """Trees here and there, as dense in the frame far off as near by."""
-    form = _forms(rng)
+    forms = plants.trees(rng)
     depths = nearest * np.exp(rng.uniform(0, np.log(max(600 / nearest, 2)), count))
     return [
-        _tree((rng.uniform(-1, 1) * breadth * z, 0.0, float(z)), rng.uniform(3, 10), tones, form, rng)
+        _tree((rng.uniform(-1, 1) * breadth * z, 0.0, float(z)), rng.uniform(3, 10), tones, forms, rng)
         for z in depths
     ]
 
 
 def walls(tones: Tones, rng: np.random.Generator) -> float:
+    """The radiance of one building or vehicle."""
     return float(np.clip(tones.walls + rng.normal(0, 0.08), 0.08, 0.92))
 
 
@@ -176,11 +172,6 @@ def _ridge(
     heights = rise * np.clip(0.5 + 0.25 * fractal_line(400, slope, rng), 0.05, None)
     crest = [(float(x), float(y), depth) for x, y in zip(np.linspace(-half, half, 400), heights, strict=True)]
     painter.face([(-half, 0, depth), *crest, (half, 0, depth)], tone)
-
-
-def _forms(rng: np.random.Generator) -> list[Image.Image]:
-    make = bare_tree if rng.random() < 0.5 else crown
-    return [make(rng) for _ in range(3)]
 
 
 def _tree(

@@ -1,5 +1,6 @@
 """A camera above level ground, and a painter that keeps account of what it paints."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from infraspot.synth.clutter import Clutter, Perch
+from infraspot.synth.clutter import Clutter, Perch, Place
 from infraspot.synth.fractal import Field
 from infraspot.synth.optics import binned
 
@@ -30,13 +31,15 @@ class Camera(NamedTuple):
     horizon: float
     height: float
 
-    def project(self, points: Sequence[Point]) -> NDArray[np.float64]:
-        """(N, 2) places (row, column) of points ahead, in pixels; far outside the frame they are clipped."""
-        x, y, z = np.array(points, np.float64).reshape(-1, 3).T
-        rows = self.horizon + self.focal * (self.height - y) / z
-        columns = self.shape[1] / 2 + self.focal * x / z
-        reach = _BEYOND * max(self.shape)
-        return np.clip(np.stack([rows, columns], 1), -reach, reach)
+    def project(self, points: Sequence[Point]) -> list[Place]:
+        """Places of points ahead, in pixels; far outside the frame they are clipped."""
+        reach, middle = float(_BEYOND * max(self.shape)), self.shape[1] / 2
+        places = []
+        for x, y, z in points:
+            scale = self.focal / z
+            row, column = self.horizon + scale * (self.height - y), middle + scale * x
+            places.append((max(-reach, min(row, reach)), max(-reach, min(column, reach))))
+        return places
 
     def depth(self) -> Field:
         """(H, 1) metres to the ground that each row shows; above the horizon that of the first row below."""
@@ -98,13 +101,17 @@ class Painter:
 
     def face(self, corners: Sequence[Point], radiance: float) -> None:
         """A flat face."""
-        places = [(FINE * column, FINE * row) for row, column in self.camera.project(corners)]
+        places = self._places(corners)
         for brush, ink in zip(self._brushes, self._inks(radiance), strict=True):
             brush.polygon(places, fill=ink)
 
+    def inlay(self, corners: Sequence[Point], radiance: float) -> None:
+        """A part of a face that the present thing has already."""
+        self._brushes[0].polygon(self._places(corners), fill=self._inks(radiance)[0])
+
     def line(self, points: Sequence[Point], breadth: float, radiance: float) -> None:
         """A line of ``breadth`` metres; one too thin for the camera is fainter instead."""
-        places = [(FINE * column, FINE * row) for row, column in self.camera.project(points)]
+        places = self._places(points)
         width = FINE * self.camera.focal * breadth / self._depths[-1]
         radiance = self.air.radiance + (radiance - self.air.radiance) * min(1.0, width)
         for brush, ink in zip(self._brushes, self._inks(radiance), strict=True):
@@ -113,31 +120,24 @@ class Painter:
     def stamp(self, form: Image.Image, foot: Point, width: float, height: float, radiance: float) -> None:
         """A form (an image of mode L, set from 128) that stands on ``foot``, in metres."""
         x, y, z = foot
-        corners = self.camera.project([(x - width / 2, y + height, z), (x + width / 2, y, z)])
-        (top, left), (bottom, right) = np.rint(FINE * corners).astype(int)
-        shape = np.array(self.camera.shape) * FINE
-        if (
-            min(bottom - top, right - left) < 1
-            or top >= shape[0]
-            or bottom <= 0
-            or left >= shape[1]
-            or right <= 0
-        ):
+        corners = self._places([(x - width / 2, y + height, z), (x + width / 2, y, z)])
+        (left, top), (right, bottom) = ((round(u), round(v)) for u, v in corners)
+        window = max(left, 0), max(top, 0), min(right, self._picture.width), min(bottom, self._picture.height)
+        if window[2] <= window[0] or window[3] <= window[1]:
             return
-        window = max(left, 0), max(top, 0), min(right, shape[1]), min(bottom, shape[0])
-        per = form.width / (right - left), form.height / (bottom - top)
+        across, down = form.width / (right - left), form.height / (bottom - top)
         source = (
-            (window[0] - left) * per[0],
-            (window[1] - top) * per[1],
-            (window[2] - left) * per[0],
-            (window[3] - top) * per[1],
+            (window[0] - left) * across,
+            (window[1] - top) * down,
+            (window[2] - left) * across,
+            (window[3] - top) * down,
         )
-        size = (int(window[2] - window[0]), int(window[3] - window[1]))
+        size = (window[2] - window[0], window[3] - window[1])
         mask = form.resize(size, Image.Resampling.BILINEAR, source).point(
             lambda level: 255 * (level >= 128), "1"
         )
         for layer, ink in zip((self._picture, self._owners), self._inks(radiance), strict=True):
-            layer.paste(ink, (int(window[0]), int(window[1])), mask)
+            layer.paste(ink, window[:2], mask)
 
     def perch(self, name: str, point: Point) -> None:
         """A spot of that kind may be at a point of the present thing."""
@@ -163,15 +163,19 @@ class Painter:
         radiance = binned(np.asarray(self._picture), FINE) + rough * texture
         return Painted(radiance, depth, (owners == 0) & np.isfinite(depth), things, perches)
 
+    def _places(self, points: Sequence[Point]) -> list[tuple[float, float]]:
+        """(column, row) on the fine grid."""
+        return [(FINE * column, FINE * row) for row, column in self.camera.project(points)]
+
     def _clarity(self, depth: float) -> float:
-        return float(np.exp(-depth / self.air.sight))
+        return math.exp(-depth / self.air.sight)
 
     def _inks(self, radiance: float) -> tuple[float, int]:
         clear = self._clarity(self._depths[-1])
         return float(self.air.radiance + (radiance - self.air.radiance) * clear), len(self._names)
 
 
-def _owner(owners: NDArray[np.int32], place: tuple[float, float]) -> int:
+def _owner(owners: NDArray[np.int32], place: Place) -> int:
     """The number of the thing at a place, -1 outside the frame."""
     row, column = (int(np.floor(value)) for value in place)
     inside = 0 <= row < owners.shape[0] and 0 <= column < owners.shape[1]

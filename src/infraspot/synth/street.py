@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from infraspot.synth import structures
 from infraspot.synth.fractal import Field, fractal
-from infraspot.synth.layout import Thing, roadside, skyline, vehicles, walls, wood
+from infraspot.synth.layout import Thing, grow, roadside, skyline, vehicles, walls, wood
 from infraspot.synth.perspective import Air, Camera, Painted, Painter
 from infraspot.synth.terrain import Tones, Way, open_country
 
-_TEXTURE = 512
-_SHADES = 32
+_TEXTURE = 512  # pixels
+_SHADES = 32  # across the frame
 
 
 class View(NamedTuple):
@@ -28,10 +28,10 @@ def street(shape: tuple[int, int], rng: np.random.Generator) -> View:
     horizon = float(np.clip(rng.normal(0.42, 0.1), 0.15, 0.75))
     camera = Camera(shape, rng.uniform(0.8, 2.0) * shape[1], horizon * shape[0], rng.uniform(1.4, 5))
     way = Way(rng.uniform(-4, 4), rng.uniform(2.5, 8))
-    tones = _tones(rng)
+    tones, plants = _tones(rng), grow(shape, rng)
     things = [*skyline(tones, rng), *vehicles(way, tones, rng)]
     for side in (-1, 1):
-        things += roadside(way, side, tones, rng)
+        things += roadside(way, side, tones, plants, rng)
     return _view(camera, way, tones, things, rng)
 
 
@@ -40,7 +40,7 @@ def roofs(shape: tuple[int, int], rng: np.random.Generator) -> View:
     camera = Camera(
         shape, rng.uniform(1.0, 3.0) * shape[1], rng.uniform(-0.6, 0.45) * shape[0], rng.uniform(12, 60)
     )
-    tones, way = _tones(rng), Way(rng.uniform(-30, 30), rng.uniform(2, 6))
+    tones, plants, way = _tones(rng), grow(shape, rng), Way(rng.uniform(-30, 30), rng.uniform(2, 6))
     things = skyline(tones, rng)
     bottom = camera.focal * camera.height / max(shape[0] - camera.horizon, 1)
     for _ in range(int(rng.integers(20, 110))):
@@ -52,6 +52,7 @@ def roofs(shape: tuple[int, int], rng: np.random.Generator) -> View:
             things.append((z, partial(kind, place=(x, 0.0, z), size=size, warmth=walls(tones, rng), rng=rng)))
     things += wood(
         tones,
+        plants,
         rng,
         count=int(rng.integers(10, 70)),
         nearest=0.8 * bottom,
@@ -65,7 +66,7 @@ def towers(shape: tuple[int, int], rng: np.random.Generator) -> View:
     camera = Camera(
         shape, rng.uniform(1.2, 3.5) * shape[1], rng.uniform(0.7, 1.25) * shape[0], rng.uniform(2, 25)
     )
-    tones = _tones(rng)
+    tones, plants = _tones(rng), grow(shape, rng)
     things = skyline(tones, rng)
     for _ in range(int(rng.integers(1, 7))):
         z = rng.uniform(40, 400)
@@ -82,7 +83,7 @@ def towers(shape: tuple[int, int], rng: np.random.Generator) -> View:
             )
         )
     things += wood(
-        tones, rng, count=int(rng.integers(0, 25)), nearest=25, breadth=0.5 * shape[1] / camera.focal
+        tones, plants, rng, count=int(rng.integers(0, 25)), nearest=25, breadth=0.5 * shape[1] / camera.focal
     )
     return _view(camera, Way(0, 5), tones, things, rng)
 
@@ -110,7 +111,7 @@ def _view(camera: Camera, way: Way, tones: Tones, things: list[Thing], rng: np.r
     painter = Painter(behind, camera, air)
     for _, paint in sorted(things, key=lambda thing: -thing[0]):
         paint(painter)
-    painted = painter.finish(_tiled(camera.shape, fractal((_TEXTURE, _TEXTURE), rng.uniform(1.0, 2.2), rng)))
+    painted = painter.finish(_tiled(camera.shape, rng))
     shaded = np.where(
         np.isinf(painted.depth), 0, np.float32(rng.uniform(0, 0.025)) * _shading(camera.shape, rng)
     )
@@ -126,7 +127,8 @@ def _shading(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     return spread
 
 
-def _tiled(shape: tuple[int, int], texture: Field) -> Field:
+def _tiled(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """A texture that repeats itself over a frame."""
-    rows, columns = (np.arange(side) % _TEXTURE for side in shape)
-    return texture[rows[:, None], columns[None, :]]
+    side = min(_TEXTURE, max(shape))
+    rows, columns = (np.arange(length) % side for length in shape)
+    return fractal((side, side), rng.uniform(1.0, 2.2), rng)[rows[:, None], columns[None, :]]

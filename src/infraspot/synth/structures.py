@@ -79,7 +79,7 @@ def _windows(
     storey, bay = rng.uniform(2.8, 3.8), rng.uniform(2, 5)
     length = float(np.hypot(*run))
     rows, columns = int(min(height / storey, _MOST_WINDOWS)), int(min(length / bay, _MOST_WINDOWS))
-    if not rows or not columns or FINE * painter.camera.focal * 1.2 / (z + run[1] / 2) < 1.5:
+    if not rows or not columns or FINE * painter.camera.focal * 1.2 / (z + run[1] / 2) < 2:
         return
     glass, spread, wide, tall = (
         rng.uniform(0.3, 1.25),
@@ -88,17 +88,17 @@ def _windows(
         rng.uniform(1, 2),
     )
     missing = rng.uniform(0, 0.3) if rng.random() < 0.5 else 0.0
-    tones = warmth * glass * (1 + spread * rng.standard_normal((rows, columns)))
+    tones = np.clip(warmth * glass * (1 + spread * rng.standard_normal((rows, columns))), 0.05, 1).tolist()
+    shut = (rng.random((rows, columns)) < missing).tolist()
     for row in range(rows):
         low = base + storey * (row + 0.3)
         for column in range(columns):
-            if missing and rng.random() < missing:
-                continue
-            first, last = ((column + share) / columns for share in (0.5 - wide / 2, 0.5 + wide / 2))
-            ends = [(x + run[0] * share, z + run[1] * share) for share in (first, last)]
-            (a, near), (b, far) = ends
-            pane = [(a, low, near), (b, low, far), (b, low + tall, far), (a, low + tall, near)]
-            painter.face(pane, float(np.clip(tones[row, column], 0.05, 1)))
+            if not shut[row][column]:
+                first, last = ((column + share) / columns for share in (0.5 - wide / 2, 0.5 + wide / 2))
+                a, b = x + run[0] * first, x + run[0] * last
+                near, far = z + run[1] * first, z + run[1] * last
+                pane = [(a, low, near), (b, low, far), (b, low + tall, far), (a, low + tall, near)]
+                painter.inlay(pane, tones[row][column])
 
 
 def pole(

@@ -77,9 +77,8 @@ def _ground(
         covered = np.clip(0.5 + (np.float32(breadth / 2) - np.abs(across - middle)) * scale, 0, 1)
         return np.minimum(covered, np.float32(breadth) * scale)
 
-    texture = fractal(
-        (_TEXTURE, _TEXTURE), rng.uniform(1.0, 2.2), rng, stretch=rng.uniform(1, 2.5), largest=60
-    )
+    tile = min(_TEXTURE, max(camera.shape))
+    texture = fractal((tile, tile), rng.uniform(1.0, 2.2), rng, stretch=rng.uniform(1, 2.5), largest=60)
     nearest = camera.focal / float(depth.min())  # pixels a metre
     seen = _on_the_ground(texture, depth, across, nearest / float(np.exp(rng.uniform(0, np.log(4)))))
     coarse = _on_the_ground(texture, depth, across, nearest / rng.uniform(20, 60))

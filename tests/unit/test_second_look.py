@@ -13,11 +13,19 @@ from infraspot.data import write_dataset
 from infraspot.inference import onnx_file, predict, score_frame
 from infraspot.inference.engines import OnnxEngine, TorchEngine, locate, open_engine
 from infraspot.inference.export import export_onnx
-from infraspot.inference.operating_points import measure_points, threshold_at
-from infraspot.inference.second_look import SecondLook, cut_windows, frame_for_windows
+from infraspot.inference.operating_points import (
+    choose_points,
+    compare_asked,
+    count_sets,
+    in_halves,
+    measure_at,
+    threshold_at,
+)
+from infraspot.inference.second_look import SecondLook, cut_windows, find_candidates, frame_for_windows
 from infraspot.networks import NETWORKS
-from infraspot.training.calibration import calibrate, calibration_error, even_odds
-from infraspot.training.second_look import find_examples
+from infraspot.training.calibration import as_counted, calibrate, calibration_error, even_odds
+from infraspot.training.candidates import Remembering, begins, find_examples, find_pasted
+from infraspot.training.settings import SecondLookPart
 from infraspot.weights.files import load_network, load_second_look, read_card, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
@@ -60,10 +68,10 @@ def test_every_pixel_of_a_target_gets_the_score_of_the_second_look():
     frame = scene()
     scores = score_frame(Given(), frame)
     high, low, faint = scores[10, 10], scores[40, 60], scores[50, 5]
-    assert 0.9 < high < 1
+    assert 0.9 < high <= 1
     assert low < 0.1, "the plateau has no middle that stands out"
     assert (scores[9:12, 11] == 0).all(), "pixels under the outline are no part of a target"
-    assert scores[50, 6] == faint > 0.5, "a candidate without a pixel above the outline keeps them all"
+    assert scores[50, 6] == faint > 0.5, "one without a pixel above the outline keeps half of its peak"
     assert set(np.unique(scores)) == {0, high, low, faint}
     found = predict(Given(), Sample("f", frame)).find_targets(0.5)
     assert {(target.x, target.y, target.area) for target in found} == {(10, 10, 1), (5.5, 50, 2)}
@@ -153,6 +161,57 @@ def test_an_operating_point_is_a_name_for_a_threshold():
         threshold_at("quiet", {}, "m")
 
 
+def test_candidates_are_cut_at_the_outline_or_at_half_of_their_peak():
+    scores = np.zeros((20, 40), np.float32)
+    scores[5, 5:12] = (0.9, 0.6, 0.3, 0.1, 0.3, 0.7, 0.3)
+    scores[5, 20:24] = (0.3, 0.16, 0.14, 0.12)
+    scores[15, 5] = 0.04
+    found = find_candidates(scores, 0.05, 0.5)
+    assert found.areas.tolist() == [2, 1, 2], "joined at the level only; half of 0.3 is 0.15"
+    assert found.centroids[:, 1].tolist() == [5.5, 10, 20.5]
+    assert not len(find_candidates(scores, 0.95, 0.97))
+
+
+def plain_counts(*values_and_targets):
+    """Counts of frames of 1000 pixels with points of these scores; the first so many are targets."""
+
+    class Plain(Given):
+        second_look = None
+
+    samples = []
+    for number, (values, targets) in enumerate(values_and_targets):
+        frame, mask = np.zeros((10, 100), np.float32), np.zeros((10, 100), bool)
+        for k, value in enumerate(values):
+            frame[5, 10 * k + 5] = value
+            mask[5, 10 * k + 5] = k < targets
+        samples.append(Sample(f"f{number:02}", frame, mask))
+    return count_sets(Plain(), {"made up": samples})
+
+
+def test_points_are_the_lowest_thresholds_that_keep_to_a_rate():
+    counted = plain_counts(([0.9, 0.705, 0.605], 1), ([0.805, 0.305], 0), ([], 0))
+    points, false_alarms = choose_points(counted, {"quiet": 400.0, "keen": 700.0, "silent": 1.0})
+    assert points["quiet"] == {"threshold": pytest.approx(0.71), "fa_per_mpx": 400.0}
+    assert points["keen"]["threshold"] == pytest.approx(0.61)
+    assert points["silent"]["threshold"] == pytest.approx(0.81)
+    assert false_alarms["targets"] == 1
+    (row,) = measure_at(counted, points)["keen"]
+    assert (row["pd"], row["false_per_frame"], row["false_per_mpx"]) == (1.0, 0.6667, 666.6667)
+    assert row["clean"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_what_was_asked_is_compared_with_what_other_frames_gave():
+    known = plain_counts(([0.905], 0), ([0.505], 0))
+    judged = plain_counts(([0.95, 0.7], 1), ([0.6, 0.95], 1))
+    row = compare_asked([(known, judged)], "d")["rows"]
+    assert [asked for asked, _, _ in row] == [0.1, 0.2, 0.5, 1.0, 2.0]
+    # None of these rates leaves a false alarm: the threshold is 0.91, and one false point lies above.
+    assert row[-1] == [2.0, 500.0, 0.5]
+    halves = in_halves({"d": list(range(20))})
+    assert halves[0]["d"] == [0, 1, 4, 5, 8, 9, 12, 13, 16, 17]
+    assert sorted(halves[0]["d"] + halves[1]["d"]) == list(range(20))
+
+
 def test_points_are_measured_by_hand():
     class Plain(Given):
         second_look = None
@@ -162,34 +221,30 @@ def test_points_are_measured_by_hand():
     mask = np.zeros((10, 100), bool)
     mask[5, 5] = mask[5, 90] = True
     samples = [Sample("a", first, mask), Sample("b", second, np.zeros_like(mask))]
-    card = measure_points(Plain(), {"made up": samples}, {"quiet": 0.65, "keen": 0.25})
-    assert card["operating_points"]["keen"] == {
-        "threshold": 0.25,
-        "measured": [
-            {
-                "data": "made up",
-                "frames": 2,
-                "targets": 2,
-                "pd": 1.0,
-                "false_per_frame": 1.0,
-                "false_per_mpx": 1000.0,
-                "clean": 0.0,
-            }
-        ],
-    }
-    assert card["operating_points"]["quiet"]["measured"][0]["clean"] == 1.0
-    assert card["false_alarms"]["targets"] == 2
+    counted = count_sets(Plain(), {"made up": samples})
+    measured = measure_at(counted, {"quiet": {"threshold": 0.65}, "keen": {"threshold": 0.25}})
+    assert measured["keen"] == [
+        {
+            "data": "made up",
+            "frames": 2,
+            "targets": 2,
+            "pd": 1.0,
+            "false_per_frame": 1.0,
+            "false_per_mpx": 1000.0,
+            "clean": 0.0,
+        }
+    ]
+    assert measured["quiet"][0]["clean"] == 1.0
 
 
 def test_calibration_finds_the_curve_that_the_truth_was_drawn_from(rng):
     logits = rng.normal(0, 4, 20000)
     true = rng.random(20000) < 1 / (1 + np.exp(-(logits - 1) / 2.5))
     temperature, offset = calibrate(logits.astype(np.float32), true)
-    odds = true.mean() / (1 - true.mean())
     assert temperature == pytest.approx(2.5, rel=0.05)
-    assert offset == pytest.approx(-1 - 2.5 * np.log(odds), abs=0.15)
+    assert offset == pytest.approx(-1, abs=0.15)
     probabilities = 1 / (1 + np.exp(-(logits + offset) / temperature))
-    error, bins = calibration_error(probabilities, true, even_odds(true))
+    error, bins = calibration_error(probabilities, true, as_counted(true))
     assert error < 0.02
     assert sum(row[2] for row in bins) == pytest.approx(1, abs=1e-3)
 
@@ -222,7 +277,7 @@ def looked_twice(tmp_path_factory):
     samples = [*spotted(4, 0), *spotted(4, 1)]
     ids = [sample.id for sample in samples]
     write_dataset(folder / "data", samples, splits={"train": ids[:4], "val": ids[4:], "test": []})
-    options = ("steps=3", "batch=4", "widths=[2,2,2]", "left_out=['cam']", "points={balanced=0.4, keen=0.1}")
+    options = ("steps=3", "batch=4", "widths=[2,2,2]", "left_out=['cam']", "points={balanced=20, keen=200}")
     changes = [word for option in options for word in ("--set", f"second_look.{option}")]
     arguments = ["--start", "compact-sirst1", "--data", str(folder / "data"), "--out", str(folder / "run")]
     assert main(["train", "second_look", *arguments, *changes]) == 0
@@ -231,8 +286,10 @@ def looked_twice(tmp_path_factory):
 
 def test_a_stage_of_its_own_gives_existing_weights_a_second_look(looked_twice, capsys):
     card = read_card(looked_twice / "run/last.safetensors")
-    assert card["threshold"] == 0.4
-    measured = card["operating_points"]["keen"]["measured"]
+    points = card["operating_points"]
+    assert card["threshold"] == points["balanced"]["threshold"] >= points["keen"]["threshold"]
+    assert points["balanced"]["fa_per_mpx"] == 20
+    measured = points["keen"]["measured"]
     assert [(row["data"], row["frames"]) for row in measured] == [("data val", 4), ("cam*, left out", 4)]
     assert card["second_look_trained"]["candidates"][0] >= 4
     before, _ = load_network(looked_twice / "run/last.safetensors")
@@ -250,9 +307,10 @@ def test_the_stage_is_the_same_again_when_it_is_resumed(looked_twice):
 def test_detection_takes_the_operating_point_and_its_default(looked_twice, tmp_path, capsys):
     frames = [str(looked_twice / "data/images"), "--out", str(tmp_path), "--format", "json"]
     model = ["--model", str(looked_twice / "run")]
-    for option, threshold in (([], "0.4"), (["--operating-point", "keen"], "0.1")):
+    points = read_card(looked_twice / "run/last.safetensors")["operating_points"]
+    for option, name in (([], "balanced"), (["--operating-point", "keen"], "keen")):
         assert main(["detect", *frames, *model, *option]) == 0
-        assert f"threshold {threshold}\n" in capsys.readouterr().out
+        assert f"threshold {points[name]['threshold']:g}\n" in capsys.readouterr().out
     assert main(["detect", *frames, *model, "--operating-point", "kean"]) == 2
     assert "did you mean 'keen'" in capsys.readouterr().err
     assert main(["detect", *frames, "--method", "tophat", "--operating-point", "keen"]) == 2
@@ -281,4 +339,36 @@ def test_no_epochs_and_no_weights_to_begin_with_are_a_sentence(looked_twice, tmp
 def test_candidates_of_one_kind_teach_nothing():
     frame = np.zeros((9, 9), np.float32)
     with pytest.raises(DataError, match="with and without a target, and of 0 there are 0 with one"):
-        find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], 0.2)
+        find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], SecondLookPart())
+
+
+def test_pasted_targets_are_candidates_that_know_their_frame_and_their_donor(rng):
+    donor, empty = list(spotted(2, 3))
+    empty = empty.replace(id="set/night-1", mask=np.zeros(empty.shape, bool))
+    found = find_pasted(Given(), [empty, donor], [donor], SecondLookPart(level=0.35), rng)
+    assert len(found.true) > 3
+    assert found.true.all()
+    assert set(found.frames) == {"set/night-1", donor.id}
+    assert set(found.donors) == {donor.id}
+    assert found.touch([donor.id[:3]]).all(), "a target of a camera left out is left out everywhere"
+    assert found.touch(["night"]).tolist() == [name == "set/night-1" for name in found.frames]
+    assert begins("set/night-1", ["day", "night"])
+    assert not begins("night/day-1", ["night"])
+    both = found + find_examples(Given(), [donor], SecondLookPart(level=0.35))
+    assert (both.donors != "").sum() == len(found.true) < len(both.true)
+
+
+def test_no_tile_is_scored_twice(rng):
+    class Counting(Given):
+        calls = 0
+
+        def score(self, image):
+            self.calls += 1
+            return image
+
+    engine = Counting()
+    remembering = Remembering(engine, 0.5)
+    frames = [rng.random(shape, np.float32) for shape in ((30, 40), (40, 30), (30, 40))]
+    for frame in (*frames, *frames):
+        np.testing.assert_array_equal(remembering.score(frame), np.where(frame > 0.5, frame, 0))
+    assert engine.calls == 3

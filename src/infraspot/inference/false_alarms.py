@@ -109,13 +109,13 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
         )
     # At the highest threshold nothing is found: that meets every rate, and helps nobody.
     useful = [row for row in calibration["curve"] if row[2] > 0]
-    found = _lowest_within(fa_per_mpx, useful)
+    found = lowest_within(fa_per_mpx, useful)
     if found is None:
         raise UsageError(_unmet(fa_per_mpx, useful, calibration["data"], model))
     return float(found[0])
 
 
-def _lowest_within(rate: float, curve: Sequence[Sequence[float]]) -> Sequence[float] | None:
+def lowest_within(rate: float, curve: Sequence[Sequence[float]]) -> Sequence[float] | None:
     """Of the highest range of thresholds that keeps to a rate, the row of the lowest one."""
     falling = dropwhile(lambda row: row[1] > rate, reversed(curve))
     kept = list(takewhile(lambda row: row[1] <= rate, falling))
@@ -178,7 +178,7 @@ def calibrate_on(
             f" {CERTAIN / fa_per_mpx:.3g} Mpx or more, or ask for more"
         )
     curve = list(zip(counts.thresholds, counts.column("false") / megapixels, strict=True))
-    found = _lowest_within(fa_per_mpx, [(float(at), float(rate)) for at, rate in curve if at < 1])
+    found = lowest_within(fa_per_mpx, [(float(at), float(rate)) for at, rate in curve if at < 1])
     if found is None:
         raise UsageError(
             f"the model {engine.name} cannot keep to {fa_per_mpx:g} false alarms a megapixel on these frames:"

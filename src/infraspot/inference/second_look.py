@@ -1,10 +1,11 @@
 """The second look: every candidate of the score map, judged again from its surroundings.
 
 The segmentation decides pixel by pixel and is sure of much that is no target. The second look takes each
-candidate as a whole: the 8-connected components of the score map above a low level, each seen in a near
-window of 32x32 pixels and a wide one of 128x128 at half size. A small network gives one logit
+candidate as a whole, down to those that the segmentation hardly believes in, each seen in a near window of
+32x32 pixels and a wide one of 128x128 at half size. A small network gives one logit
 (:class:`infraspot.weights.second_look.SecondLookNetwork`). It is calibrated on frames that were not trained
-on, at even odds: where true and false candidates are as many, about 8 in 10 of those scored 0.8 are true.
+on, as they are: of the candidates of such frames that score 0.8, about 8 in 10 are targets. Where targets
+are rarer among the candidates, so are they among those of one score.
 """
 
 import base64
@@ -16,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InfraspotError, InputError
-from infraspot.core.geometry import find_components
+from infraspot.core.geometry import Components, find_components
 from infraspot.inference.scores import first_line
 
 NEAR, WIDE = 32, 128  # pixels of the frame
@@ -48,11 +49,10 @@ class SecondLook:
         self._classify, self._name = classify, name
 
     def rescore(self, image: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The score map with the second look's score for every pixel of a target.
+        """The score map with the second look's score for every pixel of a candidate, and 0 elsewhere.
 
-        A candidate keeps the pixels above ``outline``, or all where none is; each of them gets the
-        probability that the candidate is a target. Everything else is 0. A threshold thus chooses between
-        targets and never changes their shapes, and it means the same in masks, lists and curves.
+        A threshold thus chooses between candidates (see :func:`find_candidates`) and never changes their
+        shapes, and it means the same in masks, lists and curves.
 
         Parameters
         ----------
@@ -66,17 +66,10 @@ class SecondLook:
         InputError
             If the network of the second look fails, or answers with something else than logits.
         """
-        found = find_components(scores > self.level)
+        found = find_candidates(scores, self.level, self.outline)
         looked = np.zeros_like(scores)
-        if not len(found):
-            return looked
         inside = found.labels > 0
-        index = found.labels[inside] - 1
-        peaks = np.zeros(len(found), scores.dtype)
-        np.maximum.at(peaks, index, scores[inside])
-        outlines = np.where(peaks > self.outline, self.outline, self.level)
-        kept = scores[inside] > outlines[index]
-        looked[inside] = np.where(kept, self.probabilities(image, found.centroids)[index], 0.0)
+        looked[inside] = self.probabilities(image, found.centroids)[found.labels[inside] - 1]
         return looked
 
     def probabilities(
@@ -108,6 +101,28 @@ class SecondLook:
                 f" {logits.shape} that are not all finite numbers, one for each; its weights are damaged"
             )
         return logits
+
+
+def find_candidates(scores: NDArray[np.float32], level: float, outline: float) -> Components:
+    """What a second look judges: the components of the pixels that could belong to targets.
+
+    Around each component above ``level``, these are the pixels above ``outline`` or, where there are none,
+    those above half of its peak. Neighbours that are joined at ``level`` only are candidates of their own.
+
+    Parameters
+    ----------
+    scores
+        (H, W) in [0, 1].
+    """
+    low = find_components(scores > level)
+    inside = low.labels > 0
+    index, values = low.labels[inside] - 1, scores[inside]
+    peaks = np.zeros(len(low), scores.dtype)
+    np.maximum.at(peaks, index, values)
+    least = np.where(peaks > outline, outline, np.maximum(peaks / 2, level))
+    kept = np.zeros(scores.shape, bool)
+    kept[inside] = values > least[index]
+    return find_components(kept)
 
 
 def frame_for_windows(image: NDArray[np.float32]) -> NDArray[np.float32]:

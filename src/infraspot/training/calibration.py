@@ -1,9 +1,13 @@
 """Scores that mean what they say: a logistic curve from logits to probabilities, and how far off it is.
 
-How many false candidates come for a true one depends on how many empty frames a set has. Scores are therefore
-calibrated at even odds: true candidates together weigh as much as false ones.
+Scores are calibrated as the candidates of held-out frames are: of those that score 0.8, 8 in 10 are targets.
+How many false candidates come for a true one depends on the frames, so that the same score is worth less
+where there are more. Calibrated at even odds instead, a score would mean the same everywhere, and be right
+nowhere: in the frames at hand, false candidates are several for each true one. What even odds would give is
+measured beside it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +27,7 @@ def calibrate(logits: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> tup
     split true from false perfectly do not make it endless.
     """
     logits = np.asarray(logits, np.float64)  # the gradient is measured in steps that float32 cannot see
-    count, weights = true.sum(), even_odds(true)
+    count, weights = true.sum(), as_counted(true)
     wanted = np.where(true, (count + 1) / (count + 2), 1 / (len(true) - count + 2))
 
     def loss(shape: NDArray[np.float64]) -> float:
@@ -44,8 +48,9 @@ def describe_calibration(
 
     Returns
     -------
-    ``error``, the expected calibration error over ten bins of equal width at even odds; ``as_counted``, at
-    the odds of these frames; ``bins``, rows of (mean probability, share of true candidates, weight).
+    ``error``, the expected calibration error over ten bins of equal width; ``even_odds``, the error where
+    true and false candidates together weigh the same; ``bins``, rows of (mean probability, share of true
+    candidates, weight).
     """
     names = np.unique(frames)
     fold = np.searchsorted(names, frames) * FOLDS // len(names)
@@ -55,16 +60,33 @@ def describe_calibration(
         fitted = true[~inside]
         temperature, offset = calibrate(logits[~inside], fitted) if len(fitted) else (1.0, 0.0)
         probabilities[inside] = expit((logits[inside] + offset) / temperature)
-    error, bins = calibration_error(probabilities, true, even_odds(true))
-    as_counted, _ = calibration_error(probabilities, true, np.full(len(true), 1 / len(true)))
-    return {"error": round(error, 4), "as_counted": round(as_counted, 4), "folds": FOLDS, "bins": bins}
+    return {**_errors(probabilities, true), "folds": FOLDS}
+
+
+def calibration_of_strangers(
+    logits: NDArray[np.floating[Any]], true: NDArray[np.bool_], card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same where a card's curve (``temperature``, ``offset``) meets cameras that it was not fitted on."""
+    scaled = (np.asarray(logits, np.float64) + card["offset"]) / card["temperature"]
+    return {**_errors(expit(scaled), true), "candidates": [int(true.sum()), int((~true).sum())]}
+
+
+def _errors(probabilities: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> dict[str, Any]:
+    error, bins = calibration_error(probabilities, true, as_counted(true))
+    even, _ = calibration_error(probabilities, true, even_odds(true))
+    return {"error": round(error, 4), "even_odds": round(even, 4), "bins": bins}
+
+
+def as_counted(true: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The same weight for every candidate, 1 in all."""
+    return np.full(len(true), 1 / max(len(true), 1))
 
 
 def even_odds(true: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weights that sum to 1, half of it on what is true; all alike where one kind is missing."""
     count = int(true.sum())
     if count in (0, len(true)):
-        return np.full(len(true), 1 / len(true))
+        return as_counted(true)
     return np.where(true, 0.5 / count, 0.5 / (len(true) - count))
 
 

@@ -4,8 +4,7 @@ The candidates are found once. What follows is seeded and takes a few minutes of
 that was stopped is simply done again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,92 +12,42 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from infraspot.core.catalog import imported_names
-from infraspot.core.errors import DataError
-from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
-from infraspot.inference import Engine, prepare_frame
+from infraspot.inference import Engine
 from infraspot.inference.engines import locate, open_engine, torch_look
-from infraspot.inference.frames import segment_frame
-from infraspot.inference.operating_points import DEFAULT_POINT, measure_points
-from infraspot.inference.second_look import WIDE, frame_for_windows, windows_of
-from infraspot.training.calibration import calibrate, describe_calibration
+from infraspot.inference.operating_points import (
+    DEFAULT_POINT,
+    choose_points,
+    compare_asked,
+    count_sets,
+    in_halves,
+    measure_at,
+)
+from infraspot.inference.second_look import windows_of
+from infraspot.training.calibration import calibrate, calibration_of_strangers, describe_calibration
+from infraspot.training.candidates import (
+    Examples,
+    Remembering,
+    begins,
+    find_examples,
+    find_pasted,
+)
 from infraspot.training.run import Run
 from infraspot.training.settings import SecondLookPart
 from infraspot.training.sources import locate_set
 from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
-NEAREST = 3.0  # pixels, within which a candidate is a target's
 SMOOTHING = 0.02
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int, str], Iterable[T]]
 Sets = dict[str, Sequence[Sample]]
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Candidates with their surroundings.
-
-    Attributes
-    ----------
-    patches
-        (N, 128, 128) float16 in [0, 1].
-    true
-        (N,) bool: the candidate is within 3 pixels of a true target, or overlaps one.
-    frames
-        (N,) names.
-    """
-
-    patches: NDArray[np.float16]
-    true: NDArray[np.bool_]
-    frames: NDArray[np.str_]
-
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> "Examples":
-        return Examples(self.patches[chosen], self.true[chosen], self.frames[chosen])
-
-    def begin_with(self, prefix: str) -> NDArray[np.bool_]:
-        """(N,) bool: the frame's name begins with ``prefix``."""
-        return np.char.startswith(self.frames, prefix)
-
-
-def find_examples(engine: Engine, samples: Iterable[Sample], level: float) -> Examples:
-    """Every candidate of an engine in frames with masks: the components of its score map above ``level``.
-
-    Raises
-    ------
-    DataError
-        If there are none with a target, or none without.
-    """
-    found = [row for sample in samples if sample.mask is not None for row in _of_frame(engine, sample, level)]
-    true = np.array([row[1] for row in found], bool)
-    if not len(true) or true.all() or not true.any():
-        raise DataError(
-            f"a second look learns from candidates with and without a target, and of {len(true)} there are"
-            f" {true.sum()} with one; name frames without targets in second_look.sets"
-        )
-    patches, _, names = zip(*found, strict=True)
-    return Examples(np.stack(patches), true, np.array(names))
-
-
-def _of_frame(
-    engine: Engine, sample: Sample, level: float
-) -> Iterator[tuple[NDArray[np.float16], bool, str]]:
-    image = prepare_frame(sample.image, sample.bit_depth)
-    found = find_components(segment_frame(engine, image) > level)
-    assert sample.mask is not None
-    truth = find_components(sample.mask)
-    framed = frame_for_windows(image)
-    for number, place in enumerate(found.centroids):
-        near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
-        x0, y0, x1, y1 = found.boxes[number]
-        covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
-        y, x = np.rint(place).astype(int)
-        yield framed[y : y + WIDE, x : x + WIDE].astype(np.float16), bool(near or covers), sample.id
 
 
 def fit_network(
@@ -107,14 +56,13 @@ def fit_network(
     """Train the network on as many candidates with a target as without, in every batch."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = SecondLookNetwork(part.widths, norms=True).train()
+    network = SecondLookNetwork(part.widths, norms=True).train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), part.lr, weight_decay=part.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, part.steps)
-    true, false = np.flatnonzero(examples.true), np.flatnonzero(~examples.true)
-    half = part.batch // 2
     for _ in progress(range(part.steps), part.steps, "second look"):
-        chosen = np.concatenate([rng.choice(true, half), rng.choice(false, half)])
-        near, wide = windows_of(_augmented(examples.patches[chosen], part, rng))
+        chosen = _draw(examples, part, rng)
+        patches = torch.from_numpy(examples.patches[chosen].astype(np.float32))
+        near, wide = windows_of(_augmented(patches, part, rng).numpy())
         labels = torch.from_numpy(examples.true[chosen].astype(np.float32))
         logits = network(torch.from_numpy(near), torch.from_numpy(wide))
         smooth = labels * (1 - 2 * SMOOTHING) + SMOOTHING
@@ -125,17 +73,38 @@ def fit_network(
     return network.folded()
 
 
-def _augmented(
-    patches: NDArray[np.float16], part: SecondLookPart, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """The surroundings with noise, mirrored and transposed."""
-    whole = patches.astype(np.float32)
-    strength = part.noise * rng.random((len(whole), 1, 1)) * whole.std((1, 2), keepdims=True)
-    whole += strength.astype(np.float32) * rng.standard_normal(whole.shape, np.float32)
-    for axis in (1, 2):
-        if rng.random() < 0.5:
-            whole = np.flip(whole, axis)
-    return np.ascontiguousarray(whole.transpose(0, 2, 1) if rng.random() < 0.5 else whole)
+def _draw(examples: Examples, part: SecondLookPart, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The places of one batch: half false, and of the true ones a share that was pasted, if any was."""
+    pasted = examples.donors != ""
+    kinds = [examples.true & pasted, examples.true & ~pasted, ~examples.true]
+    true = part.batch // 2
+    share = round(true * part.pasted_share) if kinds[0].any() else 0
+    counts = (share, true - share, part.batch - true)
+    drawn = [rng.choice(np.flatnonzero(kind), n) for kind, n in zip(kinds, counts, strict=True) if n]
+    return np.concatenate(drawn)
+
+
+def _augmented(whole: Tensor, part: SecondLookPart, rng: np.random.Generator) -> Tensor:
+    """(N, 128, 128) surroundings at other sizes and brightness, with noise, mirrored and transposed."""
+    count = len(whole)
+    size, power, strength = (
+        torch.from_numpy(values.astype(np.float32))
+        for values in (
+            part.zoom ** rng.uniform(-1, 1, count),
+            part.gamma ** rng.uniform(-1, 1, (count, 1, 1)),
+            part.noise * rng.random((count, 1, 1)),
+        )
+    )
+    moved = torch.zeros(count, 2, 3)
+    moved[:, 0, 0] = moved[:, 1, 1] = 1 / size
+    grid = F.affine_grid(moved, [count, 1, *whole.shape[1:]], align_corners=False)
+    whole = F.grid_sample(whole[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    whole = whole.clamp(1e-4, 1) ** power
+    noise = torch.from_numpy(rng.standard_normal(whole.shape, np.float32))
+    whole = whole + strength * whole.std((1, 2), keepdim=True) * noise
+    mirrored = [axis for axis in (1, 2) if rng.random() < 0.5]
+    whole = whole.flip(mirrored) if mirrored else whole
+    return (whole.transpose(1, 2) if rng.random() < 0.5 else whole).contiguous()
 
 
 def answers_of(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float32]:
@@ -177,28 +146,73 @@ def look_twice(run: Run, progress: Progress[Any]) -> dict[str, Any]:
     # Weights that were not trained here keep their card, and run in their fastest engine.
     source = start if start is not None and run.epochs == 0 else str(file)
     network, card = load_network(locate(source, "torch"), trust=trust)
-    engine = open_engine(source, threads=run.recipe.train.threads, trust=trust)
+    engine = Remembering(open_engine(source, threads=run.recipe.train.threads, trust=trust), part.level)
     learnt_from, held_out = _open_sets(run, part)
-    learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part.level)
-    held = find_examples(engine, _stream(held_out, progress, "held out"), part.level)
+    learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part)
+    held = find_examples(engine, _stream(held_out, progress, "held out"), part)
+    if part.pasted:
+        learnt = learnt + _pasted(engine, learnt_from, part, run.seed, progress)
     judge, described = _fit(learnt, held, part, run.seed, progress)
     looking = _LookedTwice(engine, described["second_look"], judge)
-    described |= measure_points(
-        looking,
-        {name: _stream({name: frames}, progress, name) for name, frames in held_out.items()},
-        part.points,
-    )
-    for prefix in part.left_out:
-        kept = [~examples.begin_with(prefix) for examples in (learnt, held)]
-        sibling, card_of = _fit(learnt[kept[0]], held[kept[1]], part, run.seed, progress)
-        looking = _LookedTwice(engine, card_of["second_look"], sibling)
-        apart = _stream(learnt_from | held_out, progress, prefix)
-        strangers = {f"{prefix}*, left out": (sample for sample in apart if sample.id.startswith(prefix))}
-        for name, point in measure_points(looking, strangers, part.points)["operating_points"].items():
-            described["operating_points"][name]["measured"] += point["measured"]
-    new = {**card, **described, "threshold": part.points.get(DEFAULT_POINT, 0.5)}
+    counted = count_sets(looking, _streams(held_out, progress))
+    points, false_alarms = choose_points(counted, part.points)
+    measures = [measure_at(counted, points)]
+    one, other = in_halves(counted)
+    asked = [compare_asked([(one, other), (other, one)], "held out, one half by the other")]
+    if part.left_out:
+        apart = _leave_out(engine, (learnt, held), (learnt_from, held_out), part, run.seed, progress)
+        measures, asked = [*measures, apart["measured"]], [*asked, apart["asked"]]
+        described["calibration"]["left_out"] = apart["calibration"]
+    named = {
+        name: {**point, "measured": [row for rows in measures for row in rows[name]]}
+        for name, point in points.items()
+    }
+    threshold = points[DEFAULT_POINT]["threshold"] if DEFAULT_POINT in points else 0.5
+    described |= {"operating_points": named, "asked_against_given": asked, "threshold": threshold}
+    new = {**card, **described, **({"false_alarms": false_alarms} if false_alarms else {})}
     save_weights(file, with_second_look(network.state_dict(), judge), new)
     return new
+
+
+def _leave_out(
+    engine: Engine,
+    examples: tuple[Examples, Examples],
+    sets: tuple[Sets, Sets],
+    part: SecondLookPart,
+    seed: int,
+    progress: Progress[Any],
+) -> dict[str, Any]:
+    """What a sibling gives on the frames that it, its calibration and its thresholds never saw."""
+    unknown = [one.touch(part.left_out) for one in examples]
+    learnt, held = (one[~apart] for one, apart in zip(examples, unknown, strict=True))
+    judge, card = _fit(learnt, held, part, seed, progress)
+    looking = _LookedTwice(engine, card["second_look"], judge)
+    name = ", ".join(f"{prefix}*" for prefix in part.left_out) + ", left out"
+    known = {
+        data: (sample for sample in frames if not begins(sample.id, part.left_out))
+        for data, frames in _streams(sets[1], progress).items()
+    }
+    counted = count_sets(looking, known)
+    points, _ = choose_points(counted, part.points)
+    whole = _stream(sets[0] | sets[1], progress, "left out")
+    strangers = count_sets(looking, {name: (sample for sample in whole if begins(sample.id, part.left_out))})
+    real = [one.donors == "" for one in examples]
+    seen = [one[apart & own] for one, apart, own in zip(examples, unknown, real, strict=True)]
+    judged = seen[0] + seen[1]
+    return {
+        "measured": measure_at(strangers, points),
+        "asked": compare_asked([(counted, strangers)], name),
+        "calibration": calibration_of_strangers(answers_of(judge, judged), judged.true, card["second_look"]),
+    }
+
+
+def _pasted(engine: Engine, sets: Sets, part: SecondLookPart, seed: int, progress: Progress[Any]) -> Examples:
+    """Candidates at targets that were pasted into every frame, ``part.pasted`` times."""
+    rng = np.random.default_rng(seed)
+    everything = chain.from_iterable(sets.values())
+    donors = [sample for sample in everything if sample.mask is not None and sample.mask.any()]
+    frames = chain.from_iterable(_stream(sets, progress, "pasted into") for _ in range(part.pasted))
+    return find_pasted(engine, frames, donors, part, rng)
 
 
 def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
@@ -216,6 +230,10 @@ def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
 
 def _stream(sets: Sets, progress: Progress[Any], what: str) -> Iterable[Sample]:
     return progress(chain.from_iterable(sets.values()), sum(map(len, sets.values())), what)
+
+
+def _streams(sets: Sets, progress: Progress[Any]) -> Mapping[str, Iterable[Sample]]:
+    return {name: _stream({name: frames}, progress, name) for name, frames in sets.items()}
 
 
 def _fit(

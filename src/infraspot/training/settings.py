@@ -1,6 +1,6 @@
 """The parts of a recipe: which options there are, their types and their defaults."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -123,22 +123,35 @@ class PrunePart(Part):
 class SecondLookPart(Part):
     """``[second_look]``: a small network that judges each candidate of the trained one again.
 
-    Candidates are the components of the score map above ``level``, in the frames of ``[data]`` and of
-    ``sets``: folders, or sets within the folder that INFRASPOT_DATA names. Targets keep the pixels above
-    ``outline``. ``noise`` is in deviations of the window. For each prefix of ``left_out``, a sibling is
-    trained without the frames whose names begin so, and the card says what it gives on them.
+    Candidates are found above ``level`` in the frames of ``[data]`` and of ``sets``: folders, or sets within
+    the folder that INFRASPOT_DATA names. Targets keep the pixels above ``outline``.
+
+    ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of
+    ``pasted_scr`` deviations of the place, at ``pasted_zoom`` of their size. Where the network finds them,
+    they are candidates too, ``pasted_share`` of those with a target in a batch. ``zoom`` and ``gamma`` bound
+    random changes of a candidate's size and brightness, ``noise`` is in deviations of the window.
+
+    ``points`` names operating points by their false alarms in 10^6 pixels of the held-out frames. A sibling
+    is trained without the frames whose names begin with one of ``left_out``, and without targets cut out of
+    them, and the card says what it gives on them.
     """
 
     sets: list[str] = []
-    level: float = Field(default=0.2, gt=0, lt=1)
+    level: float = Field(default=0.05, gt=0, lt=1)
     outline: float = Field(default=0.5, gt=0, lt=1)
     widths: tuple[int, int, int] = (16, 28, 40)
-    steps: int = Field(default=1000, gt=0)
+    pasted: int = Field(default=1, ge=0)
+    pasted_share: float = Field(default=0.5, ge=0, lt=1)
+    pasted_scr: tuple[float, float] = (2.0, 20.0)
+    pasted_zoom: tuple[float, float] = (0.5, 2.0)
+    steps: int = Field(default=600, gt=0)
     batch: int = Field(default=64, ge=2)
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     noise: float = Field(default=0.05, ge=0)
-    points: dict[str, float] = {"quiet": 0.8, "balanced": 0.5, "keen": 0.2}
+    zoom: float = Field(default=1.4, ge=1)
+    gamma: float = Field(default=1.35, ge=1)
+    points: dict[str, Annotated[float, Field(gt=0)]] = {"quiet": 0.05, "balanced": 0.17, "keen": 0.6}
     left_out: list[str] = []
 
 

@@ -1,0 +1,147 @@
+"""What a second look learns from: candidates of the trained network, and of frames with pasted targets."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from infraspot.augment.transforms import CopyPaste
+from infraspot.core.errors import DataError
+from infraspot.core.geometry import find_components
+from infraspot.core.sample import Sample
+from infraspot.inference import Engine, prepare_frame
+from infraspot.inference.frames import segment_frame
+from infraspot.inference.second_look import WIDE, find_candidates, frame_for_windows
+from infraspot.training.settings import SecondLookPart
+
+NEAREST = 3.0  # pixels, within which a candidate is a target's
+PASTED_PER_MPX, MOST_PASTED = 10.0, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Candidates with their surroundings.
+
+    Attributes
+    ----------
+    patches
+        (N, 128, 128) float16 in [0, 1].
+    true
+        (N,) bool: the candidate is within 3 pixels of a true target, or overlaps one.
+    frames
+        (N,) names.
+    donors
+        (N,) names of the frames that pasted targets were cut out of; empty where nothing was pasted.
+    """
+
+    patches: NDArray[np.float16]
+    true: NDArray[np.bool_]
+    frames: NDArray[np.str_]
+    donors: NDArray[np.str_]
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> "Examples":
+        return Examples(self.patches[chosen], self.true[chosen], self.frames[chosen], self.donors[chosen])
+
+    def __add__(self, other: "Examples") -> "Examples":
+        names = [field.name for field in fields(self)]
+        return Examples(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+
+    def touch(self, prefixes: Sequence[str]) -> NDArray[np.bool_]:
+        """(N,) bool: the name of the frame, or of the pasted target's, begins with one of ``prefixes``."""
+        names = (self.frames, self.donors)
+        return np.array([any(begins(name, prefixes) for name in pair) for pair in zip(*names, strict=True)])
+
+
+def begins(name: str, prefixes: Sequence[str]) -> bool:
+    """Whether the name of a frame, without its set's, begins with one of ``prefixes``."""
+    return name.rpartition("/")[2].startswith(tuple(prefixes))
+
+
+class Remembering:
+    """An engine that scores no tile twice: of its scores, those above ``level`` are kept."""
+
+    def __init__(self, engine: Engine, level: float) -> None:
+        self.name, self.card = engine.name, engine.card
+        self._engine, self._level = engine, level
+        self._known: dict[bytes, tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
+
+    def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        key = blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).digest()
+        if key not in self._known:
+            scores = self._engine.score(image).ravel()
+            places = np.flatnonzero(scores > self._level)
+            self._known[key] = places, scores[places]
+        places, values = self._known[key]
+        scores = np.zeros(image.size, np.float32)
+        scores[places] = values
+        return scores.reshape(image.shape)
+
+
+def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
+    """Every candidate of an engine in frames with masks.
+
+    Raises
+    ------
+    DataError
+        If there are none with a target, or none without.
+    """
+    found = _gather(engine, ((sample, "") for sample in samples if sample.mask is not None), part)
+    if not len(found.true) or found.true.all() or not found.true.any():
+        raise DataError(
+            f"a second look learns from candidates with and without a target, and of {len(found.true)} there"
+            f" are {found.true.sum()} with one; name frames without targets in second_look.sets"
+        )
+    return found
+
+
+def find_pasted(
+    engine: Engine, samples: Iterable[Sample], donors: Sequence[Sample], part: SecondLookPart, rng: Generator
+) -> Examples:
+    """The candidates at targets of ``donors`` that were pasted into frames, one donor for each frame."""
+    found = _gather(engine, _paste(samples, donors, part, rng), part)
+    return found[found.true]
+
+
+def _paste(
+    samples: Iterable[Sample], donors: Sequence[Sample], part: SecondLookPart, rng: Generator
+) -> Iterator[tuple[Sample, str]]:
+    """Frames with pasted targets, whose masks show these alone, and the name of the donor."""
+    for sample in samples:
+        if sample.mask is None:
+            continue
+        donor = donors[int(rng.integers(len(donors)))]
+        count = int(np.clip(PASTED_PER_MPX * sample.image.size / 1e6, 3, MOST_PASTED))
+        paste = CopyPaste(
+            donors=[donor], count=(count, count), p=1.0, scr=part.pasted_scr, zoom=part.pasted_zoom
+        )
+        changed = paste(Sample(sample.id, sample.image, sample.mask, bit_depth=sample.bit_depth), rng)
+        assert changed.mask is not None
+        steps = float((1 << sample.bit_depth) - 1)
+        stored = np.rint(changed.image * steps) / np.float32(steps)  # as a file would hold it
+        yield changed.replace(image=stored.astype(np.float32), mask=changed.mask & ~sample.mask), donor.id
+
+
+def _gather(engine: Engine, frames: Iterable[tuple[Sample, str]], part: SecondLookPart) -> Examples:
+    rows = [(*row, sample.id, donor) for sample, donor in frames for row in _of_frame(engine, sample, part)]
+    patches, true, names, donors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    shaped = np.array(patches, np.float16).reshape(-1, WIDE, WIDE)
+    return Examples(shaped, np.array(true, bool), np.array(names, str), np.array(donors, str))
+
+
+def _of_frame(
+    engine: Engine, sample: Sample, part: SecondLookPart
+) -> Iterator[tuple[NDArray[np.float16], bool]]:
+    image = prepare_frame(sample.image, sample.bit_depth)
+    found = find_candidates(segment_frame(engine, image), part.level, part.outline)
+    assert sample.mask is not None
+    truth = find_components(sample.mask)
+    framed = frame_for_windows(image)
+    for number, place in enumerate(found.centroids):
+        near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
+        x0, y0, x1, y1 = found.boxes[number]
+        covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
+        y, x = np.rint(place).astype(int)
+        yield framed[y : y + WIDE, x : x + WIDE].astype(np.float16), bool(near or covers)

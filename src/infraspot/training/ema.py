@@ -1,21 +1,21 @@
 """The running mean of a network's weights."""
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
-from infraspot.networks import SegmentationNetwork
+N = TypeVar("N", bound=nn.Module)
 
 
-class EMA:
+class EMA(Generic[N]):
     """Exponential moving average of weights and of normalisation statistics.
 
     At step n, from 1, the decay is ``min(decay, n / (n + 9))``, so that the random start is soon forgotten.
     """
 
-    def __init__(self, network: SegmentationNetwork, decay: float) -> None:
+    def __init__(self, network: N, decay: float) -> None:
         self.network = copy.deepcopy(network)
         self.network.eval().requires_grad_(False)
         self.decay = decay

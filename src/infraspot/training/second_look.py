@@ -37,6 +37,7 @@ from infraspot.training.candidates import (
     find_examples,
     find_pasted,
 )
+from infraspot.training.ema import EMA
 from infraspot.training.run import Run
 from infraspot.training.settings import SecondLookPart
 from infraspot.training.sources import locate_set
@@ -56,7 +57,9 @@ def fit_network(
     """Train the network on as many candidates with a target as without, in every batch."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = SecondLookNetwork(part.widths, norms=True).train().to(memory_format=torch.channels_last)
+    network = SecondLookNetwork(part.widths, norms=True).train()
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = EMA(network, part.ema)
     optimiser = torch.optim.AdamW(network.parameters(), part.lr, weight_decay=part.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, part.steps)
     for _ in progress(range(part.steps), part.steps, "second look"):
@@ -70,7 +73,8 @@ def fit_network(
         F.binary_cross_entropy_with_logits(logits, smooth).backward()
         optimiser.step()
         schedule.step()
-    return network.folded()
+        mean.update(network)
+    return mean.network.folded()
 
 
 def _draw(examples: Examples, part: SecondLookPart, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -129,7 +129,8 @@ class SecondLookPart(Part):
     ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of
     ``pasted_scr`` deviations of the place, at ``pasted_zoom`` of their size. Where the network finds them,
     they are candidates too, ``pasted_share`` of those with a target in a batch. ``zoom`` and ``gamma`` bound
-    random changes of a candidate's size and brightness, ``noise`` is in deviations of the window.
+    random changes of a candidate's size and brightness, ``noise`` is in deviations of the window. The weights
+    are a running mean that keeps ``ema`` at each step.
 
     ``points`` names operating points by their false alarms in 10^6 pixels of the held-out frames. A sibling
     is trained without the frames whose names begin with one of ``left_out``, and without targets cut out of
@@ -147,7 +148,8 @@ class SecondLookPart(Part):
     steps: int = Field(default=600, gt=0)
     batch: int = Field(default=64, ge=2)
     lr: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
     noise: float = Field(default=0.05, ge=0)
     zoom: float = Field(default=1.4, ge=1)
     gamma: float = Field(default=1.35, ge=1)

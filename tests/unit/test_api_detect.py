@@ -140,6 +140,19 @@ def test_a_file_of_several_pages_gives_many_results_and_a_file_of_one_gives_one(
     assert detector(tmp_path / "one.tif").name == "one"
 
 
+def test_trees_arrays_and_raw_files_are_read_as_the_command_reads_them(detector, image, folder):
+    deep = folder / "deep"
+    deep.mkdir()
+    np.save(deep / "stack.npy", np.stack([image, image]))
+    (folder / "film.raw").write_bytes((image * 255).astype(np.uint8).tobytes() * 2)
+    assert [found.name for found in detector(folder)] == ["f0", "f1", "f2"]
+    found = [found.name for found in detector(folder, recursive=True)]
+    assert sorted(found) == ["deep/stack-0001", "deep/stack-0002", "f0", "f1", "f2"]
+    assert [len(found) for found in detector(folder / "film.raw", raw="64x48:uint8")] == [2, 2]
+    with pytest.raises(UsageError, match="64by48"):
+        detector(folder / "film.raw", raw="64by48")
+
+
 def test_an_iterator_is_taken_frame_by_frame_and_only_once(detector, image):
     drawn = []
 

@@ -32,6 +32,9 @@ def detect(
     calibrate_on: str | Path | None = None,
     progress: bool | Progress = False,
     on_error: OnError = "raise",
+    recursive: bool = False,
+    raw: str | None = None,
+    array: str | None = None,
     max_pixels: int = MAX_PIXELS,
     max_pages: int = MAX_PAGES,
     **unknown: Never,
@@ -54,6 +57,12 @@ def detect(
     on_error
         With many frames: ``"raise"`` stops at an input that cannot be used, ``"skip"`` leaves it out and adds
         its error to ``failures``.
+    recursive
+        Read the subfolders of folders as well.
+    raw
+        What raw files hold, such as ``"640x512:uint16"`` (see :func:`infraspot.data.parse_raw`).
+    array
+        Name of the array to take from ``.npz`` files of several.
     max_pixels, max_pages
         Larger images and longer files are refused.
 
@@ -90,7 +99,16 @@ def detect(
         detector = _kept(name, locate(name, engine).stat().st_mtime_ns, **options)
     else:
         detector = load(model, **options)  # type: ignore[arg-type]
-    return detector(source, progress=progress, on_error=on_error, max_pixels=max_pixels, max_pages=max_pages)
+    return detector(
+        source,
+        progress=progress,
+        on_error=on_error,
+        recursive=recursive,
+        raw=raw,
+        array=array,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+    )
 
 
 @lru_cache(maxsize=4)

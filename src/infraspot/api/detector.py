@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from infraspot.api.sources import Source
 from infraspot.core.errors import InfraspotError, UsageError
-from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading
+from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.stream import one_ahead
@@ -118,13 +118,17 @@ class Detector:
         *,
         progress: bool | Progress = False,
         on_error: OnError = "raise",
+        recursive: bool = False,
+        raw: str | None = None,
+        array: str | None = None,
         max_pixels: int = MAX_PIXELS,
         max_pages: int = MAX_PAGES,
     ) -> "Detection | Detections":
         """What this detector finds; parameters, result and errors are those of :func:`infraspot.detect`."""
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error is 'raise' or 'skip', and {on_error!r} came")
-        frames = Source(source, Reading(max_pixels, max_pages))
+        reading = Reading(max_pixels, max_pages, None if raw is None else parse_raw(raw), array)
+        frames = Source(source, reading, recursive=recursive)
         many = Detections(self, frames, progress, on_error)
         return many if not frames.single else many.only()
 

@@ -34,6 +34,8 @@ class Source:
         these as a list, another sequence (a data set's reader) or an iterator.
     reading
         Limits, and how raw files and archives of arrays are read.
+    recursive
+        Read the subfolders of folders as well.
 
     Attributes
     ----------
@@ -50,14 +52,14 @@ class Source:
         If a path does not exist, or an array in a list is no grey image.
     """
 
-    def __init__(self, given: Any, reading: Reading | None = None) -> None:
+    def __init__(self, given: Any, reading: Reading | None = None, *, recursive: bool = False) -> None:
         self._reading = reading
         self.once = isinstance(given, Iterator)
         self.single = _is_frame(given) or (_is_path(given) and Path(given).is_file())
         self._items: Iterable[Any]
         if isinstance(given, Reader):
             given = [given.image_path(index) for index in range(len(given))]
-        self._items = given if self.once else _checked(given)
+        self._items = given if self.once else _checked(given, reading, recursive)
 
     def __iter__(self) -> Iterator[Found]:
         for number, item in enumerate(self._items, 1):
@@ -80,7 +82,7 @@ class Source:
         return None if any(paged) else len(self._items)
 
 
-def _checked(given: Any) -> list[Any]:
+def _checked(given: Any, reading: Reading | None, recursive: bool) -> list[Any]:
     """Every file that is named, with the name of its results, and every frame in memory, in their order."""
     several = isinstance(given, Sequence) and not _is_path(given) and not _is_frame(given)
     if isinstance(given, bytes | bytearray) or not (several or _is_path(given) or _is_frame(given)):
@@ -90,7 +92,7 @@ def _checked(given: Any) -> list[Any]:
     entries: list[Any] = []
     for number, item in enumerate(given if several else [given], 1):
         try:
-            entries.extend(_files(item) if _is_path(item) else [_frame_like(item)])
+            entries.extend(_files(item, reading, recursive) if _is_path(item) else [_frame_like(item)])
         except InfraspotError as error:
             raise type(error)(f"item {number} of the list: {error}" if several else str(error)) from error
     named = {
@@ -110,10 +112,10 @@ def _entry(item: Any) -> Any:
     return named
 
 
-def _files(place: str | Path) -> list[FrameFile]:
+def _files(place: str | Path, reading: Reading | None, recursive: bool) -> list[FrameFile]:
     if not str(place):
         raise UsageError("expected the path of an image or a folder, and an empty string came")
-    found = frames_at(place)
+    found = frames_at(place, recursive=recursive, reading=reading)
     for error in found.errors:
         raise error
     return found.files

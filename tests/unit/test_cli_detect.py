@@ -252,3 +252,55 @@ def test_the_demo_makes_scenes_and_shows_what_was_found_in_them(tmp_path, capsys
     assert len(list((tmp_path / "out" / "demo").glob("*.png"))) == 4
     assert len(list((tmp_path / "out").glob("*.overlay.png"))) == 4
     assert "4 frames" in capsys.readouterr().out
+
+
+def test_a_tree_is_read_with_its_subfolders_and_what_is_passed_over_is_said(tmp_path, rng, capsys):
+    tree = tmp_path / "tree"
+    for name in ("1.png", "day/1.png", "night/late/1.png"):
+        write_grey(tree / name, frame(rng, [(10, 20)]))
+    tifffile.imwrite(tree / "night/film.tif", np.zeros((2, 20, 30), np.uint8), photometric="minisblack")
+    for name in ("notes.txt", "day/a.xml", "day/.hidden.png"):
+        (tree / name).write_text("x")
+    (tree / "day/again").symlink_to(tree)
+    (tree / "self.png").symlink_to("self.png")
+    out = tree / "out"
+    for _ in range(2):  # the second run must not take the results of the first for frames
+        assert detect(tree, "--out", out, "--recursive", "--format", "json,csv,coco,overlay") == 1
+        said = capsys.readouterr().err
+        assert "self.png" in said
+        assert "3 files hold no frames" in said
+        assert "again leads to a folder that is read already" in said
+        found = {path.relative_to(out).as_posix() for path in out.rglob("*.json")}
+        names = {"1", "day/1", "night/late/1", "night/film-0001", "night/film-0002", "coco"}
+        assert found == {f"{name}.json" for name in names}
+    assert json.loads((out / "night/film-0002.json").read_text())["page"] == 2
+    pages = [one.get("page") for one in json.loads((out / "coco.json").read_text())["images"]]
+    assert pages == [None, None, 1, 2, None]
+    assert detect(tree, "--out", tmp_path / "flat") == 1
+    assert "3 subfolders are not read; add --recursive" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "flat").glob("*.json")] == ["1.json"]
+
+
+def test_a_raw_file_is_read_with_its_form_and_passed_over_without(folder, tmp_path, rng, capsys):
+    stack = np.stack([frame(rng, [(10, 20)]), frame(rng, [(30, 40)])])
+    (folder / "film.raw").write_bytes((stack * 16383).astype(">u2").tobytes())
+    assert detect(folder, "--out", tmp_path / "out") == 0
+    assert "1 .raw (film.raw); raw files are read with --raw" in capsys.readouterr().err
+    form = "64x48:uint14:big"
+    assert detect(folder, "--out", tmp_path / "out", "--raw", form, "--format", "json,csv") == 0
+    record = json.loads((tmp_path / "out/film-0002.json").read_text())
+    assert (record["page"], record["bit_depth"]) == (2, 14)
+    assert record["targets"][0]["box"][2:] == [42, 32]
+    with (tmp_path / "out/detections.csv").open() as file:
+        assert "film.raw#2" in {row["image"] for row in csv.DictReader(file)}
+    assert detect(folder, "--out", tmp_path / "x", "--raw", "64*48") == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_animated_png_and_an_image_of_its_pages_name_do_not_share_results(tmp_path, rng):
+    pictures = [Image.fromarray((frame(rng, []) * 255).astype(np.uint8)) for _ in range(2)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
+    pictures[0].save(tmp_path / "a-0001.png")
+    assert detect(tmp_path, "--out", tmp_path / "out", "--format", "json") == 0
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"a.png-0001.json", "a.png-0002.json", "a-0001.json"}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def save(path, array):
     if path.suffix == ".npy":
         np.save(path, array)
     elif path.suffix == ".tif":
-        tifffile.imwrite(path, array)
+        tifffile.imwrite(path, array, photometric="minisblack")
     else:
         Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(path)
 
@@ -288,7 +289,7 @@ def test_a_model_is_scored_on_a_data_set(tmp_path, monkeypatch):
         mask = target(10, 10 + number)
         save(tmp_path / "data" / "images" / f"{number}.png", mask)
         save(tmp_path / "data" / "masks" / f"{number}_pixels0.png", mask)
-    monkeypatch.setattr(inference, "open_engine", lambda spec, trust: spec)
+    monkeypatch.setattr(inference, "open_engine", lambda spec, trust: SimpleNamespace(name=spec))
     monkeypatch.setattr(
         inference,
         "predict",
@@ -333,3 +334,47 @@ def test_real_masks_score_perfectly_against_themselves(sirst1, tmp_path):
     assert main([*arguments, "--json", str(out), "--no-curves", "--bootstrap", "0"]) == 0
     scores = json.loads(out.read_text())
     assert (scores["n_images"], scores["iou"], scores["pd"], scores["fa_area"]) == (85, 1, 1, 0)
+
+
+def test_a_tree_of_predictions_is_scored_against_a_tree_of_masks(tmp_path, capsys):
+    for folder in ("day", "night/late"):
+        save(tmp_path / "truth" / folder / "1.png", target(5, 5))
+        save(tmp_path / "pred" / folder / "1.mask.png", target(5, 5 if folder == "day" else 25))
+    assert evaluate(tmp_path, status=1) is None
+    assert "--recursive" in capsys.readouterr().err
+    scores = evaluate(tmp_path, "--recursive")
+    assert [(one["id"], one["iou"]) for one in scores["per_image"]] == [("day/1", 1), ("night/late/1", 0)]
+
+
+@pytest.mark.parametrize("truth", ["stack", "files"])
+@pytest.mark.parametrize("predictions", ["film.tif", "film.npy", "film.prob.tif", "files"])
+def test_pages_of_stacks_are_scored_against_pages_of_the_same_number(tmp_path, truth, predictions, capsys):
+    masks = np.stack([target(5, 5 + 4 * page) for page in range(4)])
+    if truth == "stack":
+        save(tmp_path / "truth" / "film.tif", masks[:3].astype(np.uint8) * 255)
+    else:
+        for page in (1, 2, 3):
+            save(tmp_path / "truth" / f"film-{page:04d}_pixels0.png", masks[page - 1])
+    if predictions == "files":
+        for page in (1, 2, 3, 4):
+            save(tmp_path / "pred" / f"film-{page:04d}.mask.png", masks[page - 1])
+    else:
+        save(tmp_path / "pred" / predictions, masks.astype(np.float32))
+    scores = evaluate(tmp_path)
+    assert [one["id"] for one in scores["per_image"]] == ["film-0001", "film-0002", "film-0003"]
+    assert (scores["iou"], scores["n_targets"]) == (1, 3)
+    surplus = "film-0004.mask.png" if predictions == "files" else f"{predictions}#4"
+    assert f"1 predictions have no truth and are not scored: {surplus}" in capsys.readouterr().err
+
+
+def test_a_page_without_prediction_is_missing_and_a_damaged_one_is_named(tmp_path, capsys):
+    save(tmp_path / "truth" / "film.tif", np.stack([target(5, 5)] * 4).astype(np.uint8) * 255)
+    scores = np.stack([target(5, 5)] * 3).astype(np.float32)
+    scores[1] = np.nan
+    save(tmp_path / "pred" / "film.npy", scores)
+    result = evaluate(tmp_path, status=1)
+    assert result["left_out"] == ["film-0004", "film-0002"]
+    errors = capsys.readouterr().err
+    assert "film-0004: there is no prediction" in errors
+    assert "film-0002" in errors
+    assert (result["n_images"], result["iou"]) == (2, 1)

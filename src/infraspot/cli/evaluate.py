@@ -42,6 +42,7 @@ from infraspot.core.extras import require
     help="Stored value that means a score of 1; default: the largest of the bit depth.",
 )
 @click.option("--no-curves", is_flag=True, help="Score at one threshold only, without curves.")
+@click.option("--recursive", is_flag=True, help="Read the subfolders of PRED and TRUTH as well.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="Frames read at once; 0 takes every core.")
 @trust_option
 @click.option(
@@ -65,8 +66,8 @@ def command(
     """Score the folder PRED against TRUTH, a folder of masks or a data set; or a model PRED on --data.
 
     PRED holds masks or score maps (PNG, BMP, TIFF, .npy) with the names of the truth, also with the endings
-    .mask, _mask, .prob or _pixels0. Exit status: 0 all done, 1 some images could not be scored and the others
-    are, 2 wrong usage.
+    .mask, _mask, .prob or _pixels0. Page 3 of a stack film.tif is the frame film-0003, on both sides.
+    Exit status: 0 all done, 1 some images could not be scored and the others are, 2 wrong usage.
     """
     if plots:
         require("report", "--plots")

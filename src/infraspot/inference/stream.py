@@ -46,8 +46,12 @@ def stream_frames(
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:
     """The same items, each made in another thread while the one before it is in use."""
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         ahead = thread.submit(next, items, None)
         while (item := ahead.result()) is not None:
             ahead = thread.submit(next, items, None)
             yield item
+    finally:
+        # No waiting: this may be done by the thread itself, which cannot wait for its own end.
+        thread.shutdown(wait=False, cancel_futures=True)

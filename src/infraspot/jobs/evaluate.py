@@ -62,6 +62,7 @@ def evaluate(
     missing: Literal["leave-out", "empty"] = "leave-out",
     max_value: float | None = None,
     curves: bool = True,
+    recursive: bool = False,
     threads: int = 0,
     trust: Collection[str] | str = (),
     progress: Progress = no_progress,
@@ -92,6 +93,8 @@ def evaluate(
         Stored value that means 1; by default the largest value of the stored depth.
     curves
         Whether to score at every threshold as well, and not at one only.
+    recursive
+        Read the subfolders of both folders as well: a tree of predictions against a tree of masks.
     threads
         Frames that are read at once; 0 takes every core.
     trust
@@ -114,7 +117,9 @@ def evaluate(
     evaluation = Evaluation(protocol, threshold=threshold, pixel_ranking=curves, **options)
     workers = threads or available_cores()
     if truth is not None:
-        found = pair_files(Path(pred), Path(truth), split=split, missing=missing, full_scale=max_value)
+        found = pair_files(
+            Path(pred), Path(truth), split=split, missing=missing, full_scale=max_value, recursive=recursive
+        )
     else:
         found, workers = pair_engine(str(pred), Path(str(data)), split=split, trust=trust), 1
     left_out = _tell_missing(found, missing, tell)

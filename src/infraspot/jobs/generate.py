@@ -17,6 +17,7 @@ from infraspot.core.files import clear_leftovers, write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, write_sample
+from infraspot.data.opening import read_text
 from infraspot.jobs.watching import Progress, no_progress
 from infraspot.jobs.workers import follow_parent
 from infraspot.synth import Frame, Scene, SceneRanges, generate
@@ -160,8 +161,8 @@ def _write_index(out: Path, options: dict[str, Any], records: dict[int, dict[str
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it to make these scenes again") from error
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from infraspot.annotators import ADAPTERS, ANNOTATORS, annotate, find_annotator
 from infraspot.annotators.profile.level import make_chooser
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import DataError, InfraspotError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
 from infraspot.core.files import write_json, write_text
 from infraspot.core.sample import Sample
 from infraspot.core.version import VERSION
 from infraspot.data import Reader, open_dataset, write_mask
+from infraspot.data.opening import read_text
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.jobs.workers import follow_parent
 from infraspot.labelling.clicks import ClickSource, open_clicks
@@ -336,14 +337,14 @@ def _processes(workers: int, options: LabelOptions) -> int:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a journal, up to the first that is damaged: a kill may cut the last one short."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_text(path)
+    except InputError:
         return []
     lines = []
     for line in text.split("\n"):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         if not isinstance(value, dict):
             break

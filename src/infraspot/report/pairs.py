@@ -1,6 +1,5 @@
 """Predictions and truth side by side: which files belong together, and how each pair is read."""
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,20 +12,13 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.prediction import Prediction
-from infraspot.data import (
-    Reader,
-    list_images,
-    natural_key,
-    open_dataset,
-    read_image,
-    read_mask,
-    stray_mask_values,
-)
+from infraspot.data import FrameKey, Reader, open_dataset, read_image, read_mask
 from infraspot.data.decoding import decode
-from infraspot.data.listing import is_image_name
+from infraspot.data.images import read_stored_mask
+from infraspot.data.listing import is_frame_name
+from infraspot.report.stored import Predictions, stem_of, stored_frames
 
-ENDING = re.compile(r"(_pixels0|\.mask|_mask|\.prob|_prob)$")
-NOT_PREDICTIONS = re.compile(r"\.overlay$")
+_MAYBE_FLOAT = frozenset({".tif", ".tiff", ".npy", ".npz"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +63,7 @@ class Truth:
 
     id: str
     read: Callable[[], tuple[NDArray[np.bool_], NDArray[np.float32] | None]]
-    mask_path: Path | None = None
-
-
-def stem_of(path: Path) -> str:
-    """The name that a prediction and its truth share.
-
-    >>> [stem_of(Path(name)) for name in ("Misc_1_pixels0.png", "Misc_1.mask.png", "Misc_1.png")]
-    ['Misc_1', 'Misc_1', 'Misc_1']
-    """
-    return ENDING.sub("", path.stem)
+    mask: FrameKey | None = None
 
 
 def pair_files(
@@ -90,6 +73,7 @@ def pair_files(
     split: str | None = None,
     missing: Literal["leave-out", "empty"] = "leave-out",
     full_scale: float | None = None,
+    recursive: bool = False,
 ) -> PairList:
     """Pair the files of a folder of predictions with a folder of masks or with a data set.
 
@@ -104,32 +88,36 @@ def pair_files(
         What a truth without prediction counts as: not at all, or as an empty prediction.
     full_scale
         The stored value that means 1; None takes the largest value of the stored depth.
+    recursive
+        Read the subfolders of both folders as well; ``night/0001`` belongs to ``night/0001``.
     """
-    known = open_truth(truth, split=split)
-    found = find_predictions(predictions)
+    known = open_truth(truth, split=split, recursive=recursive)
+    found = Predictions(predictions, recursive=recursive)
     pairs, absent, used = [], [], []
     for one in known:
-        path = found.pop(one.id, None) or found.pop(stem_of(Path(f"{one.id}.png")), None)
-        if path is None:
+        key = found.take(one.id)
+        if key is None:
             absent.append(one.id)
         else:
-            used.append(path)
-        if path is not None or missing == "empty":
-            pairs.append(Pair(one.id, _loader(one, path, full_scale)))
+            used.append(key)
+        if key is not None or missing == "empty":
+            pairs.append(Pair(one.id, _loader(one, key, full_scale)))
     if len(absent) == len(known):
         raise DataError(
             f"no file of {predictions} has the name of one of the {len(known)} truth masks of {truth}; "
             f"expected {known[0].id}.png or the like"
         )
-    masks = _kinds([one.mask_path for one in known if one.mask_path is not None])
+    masks = _kinds([one.mask for one in known if one.mask is not None])
     taken = f"{_kinds(used)} of {predictions} against {masks or 'the annotation'} of {truth}"
-    return PairList(pairs, absent, [path.name for path in found.values()], taken)
+    return PairList(pairs, absent, found.surplus, taken)
 
 
-def _kinds(paths: Sequence[Path]) -> str:
-    """How many files there are of each ending: ``80 NAME.prob.png, 5 NAME.png``."""
-    endings = Counter(path.name.removeprefix(stem_of(path)) for path in paths)
-    return ", ".join(f"{count} NAME{ending}" for ending, count in endings.items())
+def _kinds(keys: Sequence[FrameKey]) -> str:
+    """How many frames there are of each ending: ``80 NAME.prob.png, 5 pages of NAME.tif``."""
+    endings = Counter((key.path.name.removeprefix(stem_of(key.path)), key.page is None) for key in keys)
+    return ", ".join(
+        f"{count} {'' if whole else 'pages of '}NAME{ending}" for (ending, whole), count in endings.items()
+    )
 
 
 def pair_engine(
@@ -159,39 +147,26 @@ def pair_engine(
     return PairList(pairs, taken=taken)
 
 
-def find_predictions(folder: Path) -> dict[str, Path]:
-    """Files of predictions by stem; score maps (``.prob``, ``.npy``) go before masks.
-
-    Raises
-    ------
-    DataError
-        If the folder is absent or holds none.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; expected a folder of masks or score maps")
-    files = [path for path in folder.iterdir() if is_image_name(path) or path.suffix.lower() == ".npy"]
-    found: dict[str, Path] = {}
-    for path in sorted(files, key=lambda path: (_is_score_map(path), natural_key(path.name))):
-        if not NOT_PREDICTIONS.search(path.stem):
-            found[stem_of(path)] = path
-    if not found:
-        raise DataError(f"{folder} holds no prediction; expected PNG, BMP, TIFF or .npy files")
-    return found
-
-
-def _is_score_map(path: Path) -> bool:
-    return path.suffix.lower() == ".npy" or path.stem.endswith(("prob",))
-
-
-def open_truth(place: Path, *, split: str | None = None) -> list[Truth]:
-    """The truth of a folder of mask files, or of a data set."""
-    if split is None and place.is_dir() and any(is_image_name(path) for path in place.iterdir()):
-        return [
-            Truth(stem_of(path), lambda path=path: (read_mask(path), None), path)  # type: ignore[misc]
-            for path in list_images(place)
-        ]
-    reader = _open_annotated(place, split)
+def open_truth(place: Path, *, split: str | None = None, recursive: bool = False) -> list[Truth]:
+    """The truth of a folder of mask files (with ``recursive`` of a tree of them), or of a data set."""
+    if split is None and place.is_dir() and any(is_frame_name(path) for path in place.iterdir()):
+        return _stored_truth(place, recursive)
+    try:
+        reader = _open_annotated(place, split)
+    except DataError as error:
+        if split is not None or not place.is_dir():
+            raise
+        if not recursive:
+            raise DataError(f"{error}; masks in subfolders are read with --recursive") from error
+        return _stored_truth(place, recursive)
     return [_sample_truth(reader, index) for index in range(len(reader))]
+
+
+def _stored_truth(place: Path, recursive: bool) -> list[Truth]:
+    return [
+        Truth(name, lambda key=key: (read_mask(key.path, key.page), None), key)  # type: ignore[misc]
+        for name, key in stored_frames(place, recursive=recursive).items()
+    ]
 
 
 def _open_annotated(place: Path, split: str | None) -> Reader:
@@ -209,7 +184,8 @@ def _sample_truth(reader: Reader, index: int) -> Truth:
         sample = reader[index]
         return _require_mask(sample.mask, sample.id), sample.image.astype(np.float32, copy=False)
 
-    return Truth(reader.ids[index], read, reader.mask_path(index))
+    path = reader.mask_path(index)
+    return Truth(reader.ids[index], read, None if path is None else FrameKey(path))
 
 
 def _require_mask(mask: NDArray[np.bool_] | None, name: str) -> NDArray[np.bool_]:
@@ -218,26 +194,27 @@ def _require_mask(mask: NDArray[np.bool_] | None, name: str) -> NDArray[np.bool_
     return mask
 
 
-def _loader(truth: Truth, path: Path | None, full_scale: float | None) -> Callable[[], LoadedPair]:
+def _loader(truth: Truth, key: FrameKey | None, full_scale: float | None) -> Callable[[], LoadedPair]:
     def load() -> LoadedPair:
         mask, image = truth.read()
-        remarks = tuple(_remarks(truth.mask_path))
-        if path is None:
+        remarks = tuple(_remarks(truth.mask))
+        if key is None:
             nothing = Prediction(truth.id, np.zeros(mask.shape, np.float32))
             return LoadedPair(truth.id, nothing, mask, image, remarks)
-        scores = read_score_map(path, full_scale=full_scale)
+        scores = read_score_map(key.path, key.page, full_scale=full_scale)
         return LoadedPair(truth.id, Prediction(truth.id, scores), mask, image, remarks)
 
     return load
 
 
-def _remarks(mask_path: Path | None) -> Iterable[str]:
-    if mask_path is not None and (grey := stray_mask_values(mask_path)):
-        yield (f"{mask_path.name}: {len(grey)} grey values in the truth; above half of full scale is target")
+def _remarks(mask: FrameKey | None) -> Iterable[str]:
+    if mask is not None and (grey := read_stored_mask(mask.path, page=mask.page).strays):
+        name = mask.path.name if mask.page is None else f"{mask.path.name}#{mask.page}"
+        yield (f"{name}: {len(grey)} grey values in the truth; above half of full scale is target")
 
 
-def read_score_map(path: Path, *, full_scale: float | None = None) -> NDArray[Any]:
-    """A stored score map or mask, (H, W) in [0, 1].
+def read_score_map(path: Path, page: int | None = None, *, full_scale: float | None = None) -> NDArray[Any]:
+    """A stored score map or mask, (H, W) in [0, 1]; of a stack one page.
 
     Integers are divided by the largest value of their depth, or by ``full_scale``; floating-point files are
     taken as they are, so that logits are noticed instead of being stretched.
@@ -247,12 +224,13 @@ def read_score_map(path: Path, *, full_scale: float | None = None) -> NDArray[An
     InputError
         If the file cannot be read, or is not (H, W).
     """
-    if path.suffix.lower() == ".npy":
+    suffix = path.suffix.lower()
+    if suffix == ".npy" and page is None:
         scores = _read_array(path)
-    elif path.suffix.lower() in (".tif", ".tiff") and (raster := decode(path)).values.dtype.kind == "f":
+    elif suffix in _MAYBE_FLOAT and (raster := decode(path, page=page or 1)).values.dtype.kind == "f":
         scores = raster.values
     else:
-        frame = read_image(path)
+        frame = read_image(path, page)
         largest = float(2**frame.bit_depth - 1)
         scores = frame.image if full_scale is None else frame.image * np.float32(largest / full_scale)
         return np.minimum(scores, 1.0)

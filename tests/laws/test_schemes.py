@@ -53,6 +53,12 @@ class _Run:
     def device(self) -> torch.device:
         return torch.device("cpu")
 
+    def val_batch(self, frames: int) -> Batch:
+        return stack([sample.replace(label=self.val_labels[sample.id]) for sample in self.val[:frames]])
+
+    def average(self, value: Tensor) -> Tensor:
+        return value
+
     def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
         return (Prediction(sample.id, np.full(sample.shape, 0.3, np.float32)) for sample in frames)
 
@@ -81,7 +87,7 @@ ALL = pytest.mark.parametrize("make", SCHEMES.values(), ids=SCHEMES)
 
 @ALL
 def test_every_frame_gets_a_label_in_the_unit_interval(make: type[Scheme]) -> None:
-    run = _Run(_seen(make))
+    run = _Run(_seen(make), _seen(make))
     make().begin(run)
     assert set(run.labels) == {"frame0", "frame1", "frame2"}
     assert set(run.labels.active) <= set(run.labels)
@@ -94,7 +100,7 @@ def test_every_frame_gets_a_label_in_the_unit_interval(make: type[Scheme]) -> No
 
 @ALL
 def test_the_loss_is_a_finite_scalar_that_reaches_every_parameter(make: type[Scheme]) -> None:
-    run, scheme = _Run(_seen(make)), make()
+    run, scheme = _Run(_seen(make), _seen(make)), make()
     scheme.begin(run)
     scheme.begin_epoch(run)
     batch = _batch(run, scheme)
@@ -109,12 +115,12 @@ def test_the_loss_is_a_finite_scalar_that_reaches_every_parameter(make: type[Sch
 
 @ALL
 def test_the_state_brings_a_fresh_scheme_to_the_same_point(make: type[Scheme], tmp_path) -> None:
-    run, scheme = _Run(_seen(make)), make()
+    run, scheme = _Run(_seen(make), _seen(make)), make()
     scheme.begin(run)
     scheme.begin_epoch(run)
     torch.save({"scheme": scheme.state_dict(), "labels": run.labels.state_dict()}, tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    other, fresh = _Run(_seen(make), network=run.network), make()
+    other, fresh = _Run(_seen(make), _seen(make), network=run.network), make()
     other.labels.load_state_dict(state["labels"])
     fresh.load_state_dict(state["scheme"])
     assert other.labels.active == run.labels.active

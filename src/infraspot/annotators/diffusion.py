@@ -4,7 +4,7 @@ Deterministic, and from the click alone: the window has one size. The released p
 :mod:`infraspot.annotators.diffusion_mc`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,37 @@ def annotate_diffusion(
     return [_spread(image, point, theta) for point in points]
 
 
-def _spread(image: NDArray[np.float32], point: NDArray[np.float64], theta: DiffusionParameters) -> Region:
+@dataclass(frozen=True, eq=False)
+class HeatWindow:
+    """What the diffusion of one click needs, whatever its parameters.
+
+    Attributes
+    ----------
+    top, left
+        Place of the window in the frame.
+    window
+        (h, w) float32: background 0, peak 1.
+    seed
+        (y, x) of the source in the window.
+    prior
+        (h, w) bool: C, the superpixel of the source.
+    yielding
+        beta is multiplied by it: a strong target's heat reaches further.
+    threshold
+        Labels of Eq. 4 from here up are the target.
+    """
+
+    top: int
+    left: int
+    window: NDArray[np.float32]
+    seed: tuple[int, int]
+    prior: NDArray[np.bool_]
+    yielding: float
+    threshold: float
+
+
+def heat_window(image: NDArray[np.float32], point: NDArray[np.float64]) -> HeatWindow:
+    """Measure the surroundings of a click (y, x) in a frame (H, W) float32 in [0, 1]."""
     target = look_around(image, *pixel_of(point))
     y, x = target.peak
     top, left = max(y - HALF_WINDOW, 0), max(x - HALF_WINDOW, 0)
@@ -55,15 +85,24 @@ def _spread(image: NDArray[np.float32], point: NDArray[np.float64], theta: Diffu
     seed = (y - top, x - left)
     strength = target.contrast / _USUAL_CONTRAST
     yielding = strength**-_MEDIUM_POWER
-    medium = diffusivity(window, replace(theta, beta=theta.beta * yielding))
-    field = diffuse(medium, seed, theta)
     prior = superpixel_under(window, seed, segments=_SEGMENTS, compactness=_COMPACTNESS / yielding)
-    label = fuse(field, prior, theta)
     threshold = min(_THRESHOLD * strength**-_THRESHOLD_POWER, 0.9)
-    mask = flood.filled(seeded_component(label >= threshold, seed))
-    ramp = _rescaled(label, threshold)
+    return HeatWindow(target.top + top, target.left + left, window, seed, prior, yielding, threshold)
+
+
+def heat_mask(label: NDArray[np.float32], heat: HeatWindow) -> NDArray[np.bool_]:
+    """(h, w) the target in a label of Eq. 4: what exceeds the threshold around the source, without holes."""
+    mask: NDArray[np.bool_] = flood.filled(seeded_component(label >= heat.threshold, heat.seed))
+    return mask
+
+
+def _spread(image: NDArray[np.float32], point: NDArray[np.float64], theta: DiffusionParameters) -> Region:
+    heat = heat_window(image, point)
+    medium = diffusivity(heat.window, replace(theta, beta=theta.beta * heat.yielding))
+    label = fuse(diffuse(medium, heat.seed, theta), heat.prior, theta)
+    mask, ramp = heat_mask(label, heat), _rescaled(label, heat.threshold)
     soft = np.where(mask, np.maximum(ramp, 0.5), np.minimum(ramp, 0.499))
-    return Region(target.top + top, target.left + left, soft.astype(np.float32))
+    return Region(heat.top, heat.left, soft.astype(np.float32))
 
 
 def _rescaled(label: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:

@@ -31,9 +31,10 @@ from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region
 from infraspot.annotators.size_prior import SizeClass, grey_255, size_classes, window_around
 from infraspot.annotators.superpixels import superpixel_under
-from infraspot.core.options import require_whole
+from infraspot.core.options import require_number, require_whole
 
-_D0, _BETA, _RHO, _ALPHA = 3.2, 6.0, 0.84, 0.6
+PHYSICS = (3.2, 6.0, 0.84, 0.6)
+"""D0, beta, rho and alpha of the program."""
 _WALKS = {"point": (20, 3, 0.18), "spot": (260, 40, 0.2), "extended": (400, 120, 0.4)}
 """Particles, steps and time step of each size class."""
 _MARGIN = 4
@@ -53,6 +54,7 @@ def annotate_diffusion_mc(
     size_prior: str = "none",
     areas: Any = None,
     seed: int = 0,
+    physics: tuple[float, float, float, float] = PHYSICS,
 ) -> list[Region]:
     """Particle walk from the click, after the released program of Diffuse to Detect.
 
@@ -62,10 +64,16 @@ def annotate_diffusion_mc(
         ``"oracle"`` with the true area of each click's target, in pixels, or ``"none"``.
     seed
         Of the particles and of the windows' extents.
+    physics
+        D0 and beta of the diffusivity, rho, the share of the heat in the label, and alpha, the share of edges
+        in what slows the particles.
     """
     from skimage.filters import threshold_otsu
 
     require_whole(0, 2**63 - 1, seed=seed)
+    d0, beta, rho, alpha = physics
+    require_number(0, 1e6, d0=d0, beta=beta)
+    require_number(0, 1, rho=rho, alpha=alpha)
     rng = np.random.default_rng(seed)
     frame = equalise(image)
     label = np.zeros(image.shape, np.float32)
@@ -74,18 +82,23 @@ def annotate_diffusion_mc(
         y, x = pixel_of(point)
         place = window_around((image.shape[0], image.shape[1]), (y, x), size, rng, _MARGIN)
         click = (y - place[0].start, x - place[1].start)
-        label[place] = np.maximum(label[place], _walk_and_fuse(frame[place], click, size, rng))
+        label[place] = np.maximum(label[place], _walk_and_fuse(frame[place], click, size, rng, physics))
         places.append(place)
     rough = label > threshold_otsu(label) if np.ptp(label) > 0 else label > 0
     return [_sharpen(image, rough, place) for place in places]
 
 
 def _walk_and_fuse(
-    crop: NDArray[np.float32], click: tuple[int, int], size: SizeClass, rng: np.random.Generator
+    crop: NDArray[np.float32],
+    click: tuple[int, int],
+    size: SizeClass,
+    rng: np.random.Generator,
+    physics: tuple[float, float, float, float],
 ) -> NDArray[np.float32]:
     prior = superpixel_under(_stretch(crop), click, segments=_SEGMENTS, compactness=_COMPACTNESS)
-    heat = _walk(crop, _sources(crop, prior, click), size, rng)
-    label = _RHO * heat + (1 - _RHO) * prior
+    d0, beta, rho, alpha = physics
+    heat = _walk(crop, _sources(crop, prior, click), size, rng, (d0, beta, alpha))
+    label = rho * heat + (1 - rho) * prior
     if size == "point":
         ys, xs = np.ogrid[: crop.shape[0], : crop.shape[1]]
         bump = np.exp(-((ys - click[0]) ** 2 + (xs - click[1]) ** 2) / (2 * _POINT_SPREAD**2))
@@ -106,12 +119,16 @@ def _sources(
 
 
 def _walk(
-    crop: NDArray[np.float32], sources: NDArray[np.float64], size: SizeClass, rng: np.random.Generator
+    crop: NDArray[np.float32],
+    sources: NDArray[np.float64],
+    size: SizeClass,
+    rng: np.random.Generator,
+    medium: tuple[float, float, float],
 ) -> NDArray[np.float32]:
     """Smoothed end points of the particles, maximum 1."""
     particles, steps, dt = _WALKS[size]
     drift = np.stack([_gradient(crop, axis) for axis in (0, 1)], axis=-1)
-    spread = np.sqrt(2 * dt * _diffusivity(crop, drift))
+    spread = np.sqrt(2 * dt * _diffusivity(crop, drift, *medium))
     at = sources[np.arange(particles) % len(sources)]
     highest = np.array(crop.shape) - 1
     for kick in rng.standard_normal((steps, particles, 2)):
@@ -126,11 +143,13 @@ def _walk(
 _BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
 
 
-def _diffusivity(crop: NDArray[np.float32], drift: NDArray[np.float32]) -> NDArray[np.float32]:
+def _diffusivity(
+    crop: NDArray[np.float32], drift: NDArray[np.float32], d0: float, beta: float, alpha: float
+) -> NDArray[np.float32]:
     """D0 exp(-beta (alpha |grad I| + (1 - alpha) H)), H the entropy of 5x5 pixels over 8 bits."""
     slope = np.hypot(drift[..., 0], drift[..., 1])
-    hindrance = _ALPHA * slope + (1 - _ALPHA) * _local_entropy(crop) / 8
-    diffusivity = _D0 * np.exp(-_BETA * hindrance)
+    hindrance = alpha * slope + (1 - alpha) * _local_entropy(crop) / 8
+    diffusivity = d0 * np.exp(-beta * hindrance)
     return diffusivity.astype(np.float32, copy=False)
 
 

@@ -38,7 +38,9 @@ class HeatDiffusion(nn.Module):
             d0 / (4 * self.tau), self.log_beta.exp().item(), alpha, rho, steps=self.steps, tau=self.tau
         )
 
-    def forward(self, window: Tensor, source: Tensor, prior: Tensor) -> Tensor:
+    def forward(
+        self, window: Tensor, source: Tensor, prior: Tensor, yielding: Tensor | float = 1.0
+    ) -> Tensor:
         """(N, 1, H, W) soft labels with maximum 1.
 
         Parameters
@@ -49,18 +51,22 @@ class HeatDiffusion(nn.Module):
             (N, 1, H, W) u(0): one at the click, zero elsewhere.
         prior
             (N, 1, H, W) in [0, 1]: the superpixel C of the click.
+        yielding
+            (N, 1, 1, 1) what beta is multiplied by in each window.
         """
-        field = diffuse(self._medium(window), source, self.tau, self.steps)
+        field = diffuse(self._medium(window, yielding), source, self.tau, self.steps)
         rho = self.logit_rho.sigmoid()
         label = rho * field + (1 - rho) * prior
         return label / label.amax((2, 3), keepdim=True)
 
-    def _medium(self, window: Tensor) -> Tensor:
+    def _medium(self, window: Tensor, yielding: Tensor | float) -> Tensor:
         slope_y, slope_x = torch.gradient(window, dim=(2, 3))
         slope = (slope_y.square() + slope_x.square() + 1e-12).sqrt()
         alpha = self.logit_alpha.sigmoid()
         hindrance = alpha * slope + (1 - alpha) * (1 - window)
-        return self.logit_d0.sigmoid() / (4 * self.tau) * torch.exp(-self.log_beta.exp() * hindrance)
+        return (
+            self.logit_d0.sigmoid() / (4 * self.tau) * torch.exp(-self.log_beta.exp() * yielding * hindrance)
+        )
 
 
 def diffuse(medium: Tensor, source: Tensor, tau: float, steps: int) -> Tensor:

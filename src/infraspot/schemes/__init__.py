@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 from infraspot.losses import Batch
 from infraspot.schemes.base import Scheme, Trainee
+from infraspot.schemes.d2d import D2D
 from infraspot.schemes.full import Full
 from infraspot.schemes.labels import LabelStore
 from infraspot.schemes.lesps import Lesps
 from infraspot.schemes.offline import Offline
 from infraspot.schemes.pal import Pal
 
-__all__ = ["SCHEMES", "Batch", "Full", "LabelStore", "Lesps", "Offline", "Pal", "Scheme", "Trainee"]
+__all__ = ["D2D", "SCHEMES", "Batch", "Full", "LabelStore", "Lesps", "Offline", "Pal", "Scheme", "Trainee"]
 
 SCHEMES: dict[str, Callable[..., Scheme]] = {
     "full": Full,
     "offline": Offline,
     "lesps": Lesps,
     "pal": Pal,
+    "d2d": D2D,
 }

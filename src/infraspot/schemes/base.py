@@ -62,6 +62,14 @@ class Trainee(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    def val_batch(self, frames: int) -> Batch:
+        """So many frames of ``val`` with their labels, drawn anew in each step and augmented."""
+        ...
+
+    def average(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the processes that share the run."""
+        ...
+
     def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
         """What the network, or its running mean, says about each frame, as a detector that runs would."""
         ...
@@ -81,12 +89,15 @@ class Scheme:
     ----------
     needs_truth
         Whether ``samples`` and ``val`` keep their masks and boxes.
+    uses_val
+        Whether it learns from ``val``; the frames of test are then kept out of it.
     reads
         Parts of a batch that it needs beside images and labels: any of ``boxes``, ``points``, ``sky``. Frames
         that lack one end the run with their names.
     """
 
     needs_truth: ClassVar[bool] = False
+    uses_val: ClassVar[bool] = False
     reads: ClassVar[tuple[str, ...]] = ()
 
     def begin(self, run: Trainee) -> None:
@@ -105,6 +116,10 @@ class Scheme:
 
     def end_epoch(self, run: Trainee, mean_loss: float) -> Numbers | None:
         """Look at how the epoch went; labels may change."""
+
+    def worth(self) -> Mapping[str, float]:
+        """How much each frame matters to training, by its id, where the scheme learns that."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """What the scheme must remember besides the labels: tensors, numbers, strings, lists and dicts."""

@@ -17,7 +17,7 @@ from infraspot.training.frames import CachedFrames, LabelledFrames, as_detected
 from infraspot.training.stacking import stack
 
 # Seeds the draws of further frames apart from those of the frames, which are (seed, epoch, index).
-NEGATIVE_STREAM, UNLABELLED_STREAM = 1, 2
+NEGATIVE_STREAM, UNLABELLED_STREAM, VAL_STREAM = 1, 2, 3
 
 # Norms of pooled features need two frames.
 LEAST = 2
@@ -123,6 +123,18 @@ class Loader:
                 if number + 1 < count:
                     ahead = thread.submit(self._make, epoch, number + 1, order)
                 yield ready
+
+    def drawn(self, frames: int, seed: list[int]) -> Batch:
+        """A batch of so many frames, or of all where there are fewer, drawn at random by a seed."""
+        rng = default_rng(seed)
+        places = rng.choice(len(self.samples), min(frames, len(self.samples)), replace=False)
+        return stack(
+            [
+                self.transform(self._labelled[int(place)], default_rng([*seed, int(place)]))
+                for place in places
+            ],
+            parts=self.parts,
+        )
 
     def _make(self, epoch: int, number: int, order: NDArray[np.intp]) -> Batch:
         stop = (number + 1) * self.batch

@@ -48,12 +48,14 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     recipe = _decided(recipe, scheme)
     data, train = recipe.data, recipe.train
     fabric = open_devices(train)
-    limit = data.cache_gb * 2**30
-    training = open_training(data)
-    validation = open_validation(data, data.test_split if train.select_on == "test" else data.val_split)
-    if not scheme.needs_truth or train.select_on == "clicks":
-        training, validation = (WithClicks(part, data.points, train.seed) for part in (training, validation))
-    frames, val_frames = CachedFrames(training, limit), CachedFrames(validation, limit)
+    on_test = train.select_on == "test"
+    frames = _cached(open_training(data), recipe, scheme)
+    val_frames = _cached(
+        open_validation(data, data.test_split if on_test else data.val_split), recipe, scheme
+    )
+    # What is trained on may choose nothing: a scheme that learns from val never sees the test split.
+    own_val = on_test and scheme.uses_val
+    scheme_val = _cached(open_validation(data, data.val_split), recipe, scheme) if own_val else val_frames
     # Initial weights and dropout draw from torch's global generator, which checkpoints save.
     torch.manual_seed(train.seed)
     module = parts.network_of(recipe.network)
@@ -63,9 +65,9 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     network, wrapped = fabric.setup(module, optimiser)
     loss = parts.build_loss(recipe.loss)
     loss.begin(module)
-    labels = LabelStore()
-    samples = frames if scheme.needs_truth else WithoutTruth(frames)
-    donors = LabelledFrames(samples, labels)
+    labels, val_labels = LabelStore(), LabelStore()
+    samples, val = (part if scheme.needs_truth else WithoutTruth(part) for part in (frames, scheme_val))
+    donors, val_donors = LabelledFrames(samples, labels), LabelledFrames(val, val_labels)
     loader = Loader(
         samples,
         labels,
@@ -78,6 +80,14 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         parts=scheme.reads,
         rank=fabric.global_rank,
         world=fabric.world_size,
+    )
+    val_loader = Loader(
+        val,
+        val_labels,
+        parts.build_transform(recipe.augment, val_donors),
+        train.batch,
+        train.seed,
+        parts=scheme.reads,
     )
     return Run(
         recipe=recipe,
@@ -92,10 +102,18 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         frames=frames,
         val_frames=val_frames,
         labels=labels,
-        val_labels=LabelStore(),
+        val_labels=val_labels,
         loader=loader,
-        watches=() if scheme.needs_truth else (LabelWatch.over(frames), LabelWatch.over(val_frames)),
+        val_loader=val_loader,
+        watches=() if scheme.needs_truth else (LabelWatch.over(frames), LabelWatch.over(scheme_val)),
     )
+
+
+def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedFrames:
+    """Frames in memory, with clicks where something is made of them."""
+    if not scheme.needs_truth or recipe.train.select_on == "clicks":
+        frames = WithClicks(frames, recipe.data.points, recipe.train.seed)
+    return CachedFrames(frames, recipe.data.cache_gb * 2**30)
 
 
 def _decided(recipe: Recipe, scheme: Scheme) -> Recipe:

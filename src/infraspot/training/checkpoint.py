@@ -19,7 +19,7 @@ from infraspot.training.settings import Recipe
 from infraspot.weights.files import save_weights
 
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
-LOG, RECIPE = "log.csv", "recipe.toml"
+LOG, RECIPE, FRAMES = "log.csv", "recipe.toml", "frames.csv"
 
 # What the state of a run consists of.
 PARTS = {
@@ -59,6 +59,10 @@ def save_run(run: Run) -> None:
     with replacing(run.folder / STATE) as temporary:
         temporary.write_bytes(content.getbuffer())
     save_weights(run.folder / LAST, run.product.state_dict(), describe_run(run))
+    worth = run.scheme.worth()
+    if worth:
+        lines = ["id,weight", *(f"{_quoted(id)},{weight:.8g}" for id, weight in sorted(worth.items()))]
+        write_text(run.folder / FRAMES, "\n".join(lines) + "\n")
 
 
 def save_best(run: Run, row: Row) -> None:
@@ -188,6 +192,10 @@ def _gradients(run: Run) -> dict[str, torch.Tensor]:
     if run.at.batch % run.recipe.train.accumulate == 0:
         return {}
     return {name: p.grad for name, p in run.module.named_parameters() if p.grad is not None}
+
+
+def _quoted(id: str) -> str:
+    return '"' + id.replace('"', '""') + '"'
 
 
 def _cell(value: float | None) -> str:

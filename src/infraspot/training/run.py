@@ -14,13 +14,13 @@ from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import TorchEngine
 from infraspot.inference.predictor import predict
-from infraspot.losses import Loss
+from infraspot.losses import Batch, Loss
 from infraspot.networks import SegmentationNetwork
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.schemes.clicks import masks_from_clicks, require_clicks
-from infraspot.training.batching import Loader
+from infraspot.training.batching import VAL_STREAM, Loader
 from infraspot.training.ema import EMA
-from infraspot.training.frames import CachedFrames, WithoutTruth
+from infraspot.training.frames import CachedFrames
 from infraspot.training.label_state import LabelWatch
 from infraspot.training.settings import Recipe
 from infraspot.training.validation import Masks, true_masks
@@ -88,6 +88,7 @@ class Run:
     labels: LabelStore
     val_labels: LabelStore
     loader: Loader
+    val_loader: Loader
     watches: Sequence[LabelWatch] = ()
     at: Position = field(default_factory=Position)
     stopping: bool = False
@@ -135,8 +136,8 @@ class Run:
 
     @property
     def val(self) -> Sequence[Sample]:
-        """Frames to select on."""
-        return self.val_frames if self.scheme.needs_truth else WithoutTruth(self.val_frames)
+        """Frames that a scheme may learn from beside those to train on; never those of test."""
+        return self.val_loader.samples
 
     @property
     def unlabelled(self) -> Sequence[Sample]:
@@ -177,6 +178,18 @@ class Run:
     def done(self) -> float:
         """Epochs behind, with the share of the present one."""
         return self.at.epoch + self.at.batch / max(len(self.loader), 1)
+
+    def val_batch(self, frames: int) -> Batch:
+        """Frames of ``val`` with their labels, augmented as those to train on; others in each batch."""
+        place = [self.seed, self.at.epoch, self.at.batch, VAL_STREAM, self.fabric.global_rank]
+        return self.val_loader.drawn(frames, place).to(self.device)
+
+    def average(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over the processes that share the run."""
+        if self.fabric.world_size == 1:
+            return value
+        mean: Any = self.fabric.all_reduce(value, reduce_op="mean")
+        return mean
 
     def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
         """What :attr:`product` says about each frame, prepared as a detector that runs would prepare it."""

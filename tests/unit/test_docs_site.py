@@ -1,0 +1,29 @@
+"""What the build of the site refuses is seen here first, without the packages that build it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+LINK = re.compile(r"(?<!`)\]\(([^)#\s]+)(?:#[^)]*)?\)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_stay_within_the_site_and_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(CODE.sub("", page.read_text())) if "://" not in link]
+    assert [link for link in links if ".." in link or not (page.parent / link).is_file()] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == [page.name for page in PAGES]
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    text = CODE.sub("", (ROOT / "README.md").read_text())
+    links = [link for link in LINK.findall(text) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -121,3 +121,28 @@ def test_what_cannot_be_converted_is_refused_with_a_sentence(
     assert main(["convert-weights", *arguments]) == status
     assert words in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_the_reliability_of_a_packaged_model_is_drawn(ending, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / f"scores.{ending}"
+    assert main(["models", "compact-sirst1", "--reliability", str(file)]) == 0
+    assert file.stat().st_size > 5000
+    assert str(file) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compact-sirst1", "--reliability", "scores.txt"], "ends in .png, .svg, .pdf"),
+        (["--reliability", "scores.svg"], "the name of one packaged model"),
+        (["unet", "--reliability", "scores.svg"], "the name of one packaged model"),
+    ],
+)
+def test_a_diagram_that_cannot_be_drawn_is_a_sentence(words, said, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import progress, say, table, warn
-from infraspot.core.errors import unknown_name
+from infraspot.core.errors import UsageError, unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
@@ -45,7 +45,19 @@ class Entry:
     show_default=True,
     help="Threads for --measure; 0 takes every core.",
 )
-def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: bool, threads: int) -> int:
+@click.option(
+    "--reliability",
+    metavar="FILE",
+    help="Draw what the scores of one packaged model say against how often they are right: PNG, SVG or PDF.",
+)
+def command(
+    names: tuple[str, ...],
+    family: str | None,
+    as_json: bool,
+    measure: bool,
+    threads: int,
+    reliability: str | None,
+) -> int:
     """List networks, classical methods, annotators and packaged weights, or only those in NAMES.
 
     \b
@@ -62,6 +74,8 @@ def command(names: tuple[str, ...], family: str | None, as_json: bool, measure: 
     a row also holds the plain multiply-accumulates, the licence, what weights were trained on, and their
     operating points. Networks are listed where torch is installed.
     """
+    if reliability is not None:
+        return _draw_reliability(names, reliability)
     on = threads if measure else None
     chosen = _choose(_entries(on, counted=bool(names or family or measure)), names, family)
     rows = [entry.describe() for entry in progress(chosen, len(chosen), "models")]
@@ -92,6 +106,19 @@ def _entries(on: int | None, *, counted: bool) -> list[Entry]:
         require("train", "`infraspot models --measure`")
     warn("networks are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
     return entries
+
+
+def _draw_reliability(names: Sequence[str], file: str) -> int:
+    require("report", "--reliability")
+    from infraspot.inference.engines import open_engine, packaged_models
+    from infraspot.report.reliability import write_reliability
+
+    if len(names) != 1 or names[0] not in packaged_models():
+        raise UsageError(
+            f"--reliability needs the name of one packaged model: {', '.join(packaged_models())}"
+        )
+    say(f"-> {write_reliability(file, open_engine(names[0], threads=1).card, names[0])}")
+    return 0
 
 
 def _choose(entries: Sequence[Entry], names: Sequence[str], family: str | None) -> list[Entry]:
@@ -194,6 +221,8 @@ def _packaged(name: str, *, counted: bool) -> dict[str, Any]:
         **(_cost_of(card["network"]) if counted else {}),
         trained_on=card.get("trained_on"),
         operating_points=card.get("operating_points"),
+        calibration=card.get("calibration"),
+        asked_against_given=card.get("asked_against_given"),
     )
 
 
@@ -233,6 +262,8 @@ def _row(name: str, family: str, source: str, licence: str, **known: Any) -> dic
             "paper_flops",
             "trained_on",
             "operating_points",
+            "calibration",
+            "asked_against_given",
         )
     )
     row = {"name": name, "family": family, "source": source, **empty, "note": "", "licence": licence}

@@ -23,6 +23,7 @@ from infraspot.inference.scores import first_line
 NEAR, WIDE = 32, 128  # pixels of the frame
 SHRINKING = 2  # pixels of the frame to one of the wide window
 TOGETHER = 64
+WORTH_AN_OUTLINE = 0.02  # probability below which nobody will look at the outline
 FLAT = 0.003  # deviation of a window that is as good as none, in units of [0, 1]
 
 Windows = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -35,8 +36,8 @@ class SecondLook:
     Parameters
     ----------
     card
-        ``level`` of the candidates, ``outline`` of the targets, ``temperature`` and ``offset`` of the
-        calibration: the ``second_look`` of a weight file's card.
+        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, ``temperature`` and
+        ``offset`` of the calibration: the ``second_look`` of a weight file's card.
     classify
         (N, 1, 32, 32) and (N, 1, 64, 64) windows to (N,) logits.
     name
@@ -45,14 +46,16 @@ class SecondLook:
 
     def __init__(self, card: dict[str, Any], classify: Classify, name: str) -> None:
         self.level, self.outline = float(card["level"]), float(card["outline"])
+        self.outlines = card.get("outlines", "map")
         self._temperature, self._offset = float(card["temperature"]), float(card["offset"])
         self._classify, self._name = classify, name
 
     def rescore(self, image: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The score map with the second look's score for every pixel of a candidate, and 0 elsewhere.
+        """The score map with the second look's score for every pixel of a target, and 0 elsewhere.
 
         A threshold thus chooses between candidates (see :func:`find_candidates`) and never changes their
-        shapes, and it means the same in masks, lists and curves.
+        shapes, and it means the same in masks, lists and curves. Where ``outlines`` is "levels", candidates
+        that are worth it get the outline that the frame shows.
 
         Parameters
         ----------
@@ -69,7 +72,10 @@ class SecondLook:
         found = find_candidates(scores, self.level, self.outline)
         looked = np.zeros_like(scores)
         inside = found.labels > 0
-        looked[inside] = self.probabilities(image, found.centroids)[found.labels[inside] - 1]
+        chances = self.probabilities(image, found.centroids)
+        looked[inside] = chances[found.labels[inside] - 1]
+        if self.outlines == "levels":
+            _draw_outlines(looked, image, scores, found, chances)
         return looked
 
     def probabilities(
@@ -101,6 +107,36 @@ class SecondLook:
                 f" {logits.shape} that are not all finite numbers, one for each; its weights are damaged"
             )
         return logits
+
+
+def _draw_outlines(
+    looked: NDArray[np.float32],
+    image: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    found: Components,
+    chances: NDArray[np.float32],
+) -> None:
+    """Give each likely candidate of the map ``looked`` the outline that the frame shows."""
+    likely = np.flatnonzero(chances >= WORTH_AN_OUTLINE)
+    if not len(likely):
+        return
+    # Loads compiled loops, which frames without targets need not wait for.
+    from infraspot.annotators.profile.outline import Outliner
+
+    outliner = Outliner(image, scores)
+    for number in likely.tolist():
+        x0, y0, x1, y1 = found.boxes[number]
+        place, own = (slice(y0, y1), slice(x0, x1)), found.mask(number)
+        answer = outliner.outline(own, place)
+        if answer is None:
+            continue
+        window, outline = answer
+        labels = found.labels[window]
+        if not (outline & (labels == number + 1)).any():  # it climbed to a neighbour
+            continue
+        looked[place][own] = 0.0
+        free = outline & np.isin(labels, (0, number + 1))
+        looked[window][free] = np.maximum(looked[window][free], chances[number])
 
 
 def find_candidates(scores: NDArray[np.float32], level: float, outline: float) -> Components:

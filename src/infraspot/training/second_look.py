@@ -223,9 +223,12 @@ def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
     """The frames to learn from and those held out, by the names of their sets."""
     data = run.recipe.data
     own = Path(data.path or data.set or "scenes").name
-    learnt: Sets = {f"{own} {data.split}": run.frames}
+    further = tuple(f"{locate_set(name).name}/" for name in data.sets)
+    learnt: Sets = {
+        f"{own} {data.split}": [frame for frame in run.frames if not frame.id.startswith(further)]
+    }
     held: Sets = {f"{own} {data.val_split}": run.val_frames}
-    for name in part.sets:
+    for name in dict.fromkeys([*data.sets, *part.sets]):
         folder = locate_set(name)
         for sets, split in ((learnt, data.split), (held, data.val_split)):
             sets[f"{folder.name} {split}"] = open_dataset(folder, split=split)
@@ -251,6 +254,7 @@ def _fit(
         "widths": list(part.widths),
         "level": part.level,
         "outline": part.outline,
+        "outlines": part.outlines,
         "temperature": temperature,
         "offset": offset,
     }

@@ -124,7 +124,9 @@ class SecondLookPart(Part):
     """``[second_look]``: a small network that judges each candidate of the trained one again.
 
     Candidates are found above ``level`` in the frames of ``[data]`` and of ``sets``: folders, or sets within
-    the folder that INFRASPOT_DATA names. Targets keep the pixels above ``outline``.
+    the folder that INFRASPOT_DATA names. They hold the pixels above ``outline``. Where ``outlines`` is
+    "levels", each target then gets the level set of the frame that fits it best
+    (:mod:`infraspot.annotators.profile.outline`); with "map" it keeps its pixels.
 
     ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of
     ``pasted_scr`` deviations of the place, at ``pasted_zoom`` of their size. Where the network finds them,
@@ -140,6 +142,7 @@ class SecondLookPart(Part):
     sets: list[str] = []
     level: float = Field(default=0.05, gt=0, lt=1)
     outline: float = Field(default=0.5, gt=0, lt=1)
+    outlines: Literal["map", "levels"] = "levels"
     widths: tuple[int, int, int] = (16, 28, 40)
     pasted: int = Field(default=1, ge=0)
     pasted_share: float = Field(default=0.5, ge=0, lt=1)

@@ -86,6 +86,7 @@ class SecondLookCard(_Part):
     widths: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=3, max_length=3)]
     level: float = Field(gt=0, lt=1)
     outline: float = Field(gt=0, lt=1)
+    outlines: Literal["map", "levels"] = "map"
     temperature: float = Field(ge=1e-3, le=1e3)
     offset: float = Field(ge=-1e3, le=1e3)
 

@@ -99,12 +99,12 @@ def command(
 def _entries(on: int | None, *, counted: bool) -> list[Entry]:
     """Everything that can be listed; without torch, what works without it."""
     with_torch = find_spec("torch") is not None
-    entries = [*_weights(with_torch), *_methods()]
+    entries = [*_weights(with_torch), *_methods(with_torch)]
     if with_torch:
         return [*_networks(on), *_readings(on, counted=counted), *entries]
     if on is not None:
         require("train", "`infraspot models --measure`")
-    warn("networks are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
+    warn("networks and SAM are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
     return entries
 
 
@@ -234,12 +234,12 @@ def _cost_of(network: dict[str, Any]) -> dict[str, Any]:
     return {"params": counted.params, "flops_256": counted.flops, "macs_256": counted.macs}
 
 
-def _methods() -> Iterator[Entry]:
+def _methods(with_torch: bool) -> Iterator[Entry]:
     """What needs no training here: classical detectors and annotators."""
     from infraspot.annotators import ADAPTERS, ANNOTATORS, find_annotator
     from infraspot.classical import CLASSICAL
 
-    adapters = {name: find_annotator(name) for name in ADAPTERS}
+    adapters = {name: find_annotator(name) for name in ADAPTERS} if with_torch else {}
     for family, members, note in (
         ("classical detector", CLASSICAL, ""),
         ("annotator", ANNOTATORS, ""),

@@ -24,8 +24,6 @@ from infraspot.data.reading import DEFAULT, Reading
 from infraspot.data.tiff import TIFF_MAGIC, count_tiff, tiff_pages
 from infraspot.data.video import MAGIC_BYTES, container_of, count_video, video_pages
 
-_GIVEN_UP = 20  # damaged pages in a row after which the rest of a file is not tried
-
 
 class Kind(NamedTuple):
     """A kind of file: its pages from a given number on, and how many there are."""
@@ -62,18 +60,11 @@ def decode_pages(path: Path, reading: Reading = DEFAULT, first: int = 1) -> Iter
     """Each page of a file in turn, from number ``first`` on, decoded one at a time.
 
     In the place of a page that cannot be decoded stands its error. An error that ends the file is the last
-    item; nothing is raised. After 20 damaged pages in a row the rest is left out.
+    item; nothing is raised.
     """
-    damaged = 0
     try:
         with open_file(path) as file:
-            for found in _kind_of(path, file, reading).pages(path, file, reading, first):
-                damaged = damaged + 1 if isinstance(found, InputError) else 0
-                yield found
-                if damaged == _GIVEN_UP:
-                    raise InputError(
-                        f"{path} has {damaged} damaged pages in a row; its other pages are left out"
-                    )
+            yield from _kind_of(path, file, reading).pages(path, file, reading, first)
     except InputError as error:
         yield error
 

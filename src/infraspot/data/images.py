@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _FULL_SCALES = (1, 255, 65535)
+_GIVEN_UP = 20  # damaged pages in a row after which the rest of a file is not tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +95,26 @@ def read_pages(path: Path | str, reading: Reading = DEFAULT, first: int = 1) -> 
     """Each page of a file from number ``first`` on, decoded when its turn comes; nothing is raised.
 
     In the place of a page that cannot be read stands its error, and the next page follows where the kind of
-    file allows it. An error that ends the file is the last item.
+    file allows it. An error that ends the file is the last item. After 20 damaged pages in a row the rest is
+    left out.
     """
+    damaged = 0
     for number, raster in enumerate(decode_pages(Path(path), reading, first), first):
-        if isinstance(raster, InputError):
-            yield raster
-            continue
-        try:
-            frame: Frame | InputError = _frame(raster, page_name(path, number))
-        except InputError as error:
-            frame = error
+        frame = (
+            raster if isinstance(raster, InputError) else _attempted_frame(raster, page_name(path, number))
+        )
         yield frame
+        damaged = damaged + 1 if isinstance(frame, InputError) else 0
+        if damaged == _GIVEN_UP:
+            yield InputError(f"{path} has {damaged} damaged pages in a row; its other pages are left out")
+            return
+
+
+def _attempted_frame(raster: Raster, where: str) -> Frame | InputError:
+    try:
+        return _frame(raster, where)
+    except InputError as error:
+        return error
 
 
 def picture_frame(picture: "Image") -> Frame:

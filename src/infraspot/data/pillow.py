@@ -31,6 +31,7 @@ _MARKS: Mapping[str, int | tuple[int, ...]] = {
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_PIECE = 1 << 20
 _PADDING = 1 << 16
+_END_MARKS = {"GIF": b";", "PNG": b"IEND\xaeB`\x82"}
 _OPENING = threading.Lock()
 
 
@@ -73,26 +74,34 @@ def count_stills(path: Path, file: BinaryIO, reading: Reading) -> int:
 
 
 def _animation(path: Path, file: BinaryIO, image: Any, reading: Reading, first: int) -> Iterator[Raster]:
-    """Pictures build on each other here, so that what comes after a damaged one is lost."""
+    """Pictures build on each other here, so that what comes after a damaged one is lost.
+
+    Pillow fills a picture whose data end early, so the last one of a file that was cut off is left out.
+    """
     pictures, (width, height) = int(image.n_frames), image.size
     check_pages(str(path), pictures, reading.max_pages, pictures * width * height, reading.max_pixels)
+    whole, held = _has_end_mark(file, _END_MARKS[image.format]), None
     for number in range(1, pictures + 1):
         with explained(page_name(path, number)):
             image.seek(number - 1)
             check_size(str(path), image.size, reading.max_pixels)  # a picture may enlarge those before it
             image.load()
             raster = picture_raster(image)
-        if number >= first:
-            yield raster
-    if image.format == "GIF" and not _has_end_mark(file):
-        raise InputError(
-            f"{path} ends without the mark of its end; it was cut off: the frames before were read"
-        )
+        if held is not None and number > first:
+            yield held
+        held = raster
+    if not whole:
+        raise InputError(f"{path} was cut off; its last picture is left out: restore it from its source")
+    if held is not None and pictures >= first:
+        yield held
 
 
-def _has_end_mark(file: BinaryIO) -> bool:
+def _has_end_mark(file: BinaryIO, mark: bytes) -> bool:
+    place = file.tell()
     file.seek(max(file.seek(0, os.SEEK_END) - _PADDING, 0))
-    return file.read().rstrip(b"\0").endswith(b";")
+    ending = file.read().rstrip(b"\0")
+    file.seek(place)
+    return ending.endswith(mark)
 
 
 def _still(file: BinaryIO, image: Any, where: str) -> Raster:

@@ -91,6 +91,7 @@ def test_of_two_that_begin_together_one_trains(recipe: Path, tmp_path: Path) -> 
     assert not any("Traceback" in error for error in errors)
     assert set(contents(out)) == {
         "best.safetensors",
+        "events.tfevents",
         "last.safetensors",
         "log.csv",
         "recipe.toml",
@@ -165,7 +166,7 @@ def test_files_that_may_not_grow_are_a_sentence(
     errors = capsys.readouterr().err
     assert f"cannot write {tmp_path / 'state.pt'}" in errors
     assert "free the place" in errors
-    assert set(contents(tmp_path)) <= {"recipe.toml", "log.csv", "best.safetensors"}
+    assert set(contents(tmp_path)) <= {"recipe.toml", "log.csv", "best.safetensors", "events.tfevents"}
 
 
 @pytest.mark.parametrize("name", ["state.pt", "last.safetensors", "best.safetensors", "log.csv"])

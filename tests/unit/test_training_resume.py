@@ -70,7 +70,7 @@ def test_stopping_after_every_step_changes_nothing(data: Path, uninterrupted: Pa
     assert_same(read_state(tmp_path), read_state(uninterrupted))
 
 
-@pytest.mark.parametrize("name", ["adam", "sgd", "adagrad"])
+@pytest.mark.parametrize("name", ["adam", "sgd", "adagrad", "prodigy"])
 def test_every_optimiser_goes_on_bit_by_bit(name: str, data: Path, tmp_path: Path) -> None:
     momentum = {"momentum": 0.9} if name == "sgd" else {}
     recipe = make_recipe(data, optimiser={"name": name, **momentum})

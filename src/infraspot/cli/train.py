@@ -204,11 +204,11 @@ def _introduction(run: "Run") -> str:
 
 
 def _logs(run: "Run") -> "list[Watcher]":
-    if not run.recipe.train.tensorboard:
+    if run.recipe.train.mlflow is None:
         return []
-    from infraspot.training.tensorboard import TensorBoard
+    from infraspot.training.mlflow_log import MlflowLog
 
-    return [TensorBoard(run.folder / "tensorboard")]
+    return [MlflowLog(run)]
 
 
 def _draw_labels(folder: Path) -> None:

@@ -12,6 +12,7 @@ EXTRAS = {
     "report": ("matplotlib", "jinja2"),
     "video": ("av",),
     "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
     "sam": ("torch", "transformers"),
 }
 

@@ -32,7 +32,7 @@ FREE = {
     "data": {"path", "set", "merge", "cache_gb"},
     "negatives": {"path", "set"},
     "unlabelled": {"path", "set"},
-    "train": {"device", "threads", "save_seconds", "tensorboard"},
+    "train": {"device", "threads", "save_seconds", "tensorboard", "mlflow"},
 }
 
 

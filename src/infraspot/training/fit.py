@@ -18,6 +18,7 @@ from infraspot.training.checkpoint import (
     write_log,
     write_recipe,
 )
+from infraspot.training.events import write_events
 from infraspot.training.interrupt import stop_requests
 from infraspot.training.parts import selected
 from infraspot.training.run import Row, Run
@@ -156,6 +157,8 @@ def finish_epoch(run: Run) -> Row:
     run.at.rows.append(row)
     if run.leads:
         write_log(run)
+        if train.tensorboard:
+            write_events(run)
     return row
 
 

@@ -1,5 +1,6 @@
 """From the parts of a recipe to the objects that they name."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from infraspot.networks import NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
 from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
+from infraspot.training.prodigy import Prodigy
 from infraspot.training.settings import LossPart, Named, NetworkPart, OptimiserPart, Recipe
 from infraspot.training.validation import NUMBERS
 from infraspot.weights.files import build_network
@@ -24,6 +26,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adagrad": torch.optim.Adagrad,
     "sgd": torch.optim.SGD,
+    "prodigy": Prodigy,
 }
 
 # A transform that borrows targets of other frames names them so; the run gives it the training set.
@@ -116,9 +119,10 @@ def build_optimiser(part: OptimiserPart, network: nn.Module) -> torch.optim.Opti
         {"params": vectors, "weight_decay": 0.0},
     ]
     options = {name: _frozen(value) for name, value in part.options.items()}
-    # One kernel for all parameters; on the CPU, a step of many small tensors is mostly overhead.
-    options.setdefault("fused", all(p.device.type == "cpu" for p in parameters))
     make = find("optimiser", part.name, OPTIMISERS)
+    if "fused" in inspect.signature(make).parameters:
+        # One kernel for all parameters; on the CPU, a step of many small tensors is mostly overhead.
+        options.setdefault("fused", all(p.device.type == "cpu" for p in parameters))
     return _make("optimiser", make, {"params": [g for g in groups if g["params"]], "lr": part.lr, **options})
 
 

@@ -71,6 +71,7 @@ class Run:
     ``module`` is the network itself, and ``network`` the same one behind the precision and the devices.
     ``frames`` and ``val_frames`` know the truth, and the scheme sees them as ``samples`` and ``val``.
     A watcher that sets ``stopping`` ends the sitting after the batch: the run is saved and can go on.
+    ``curves_open`` says that this sitting has begun the file of curves.
     ``watches`` compare ``labels`` and ``val_labels`` with it, where a scheme makes labels without seeing it.
     """
 
@@ -92,6 +93,7 @@ class Run:
     watches: Sequence[LabelWatch] = ()
     at: Position = field(default_factory=Position)
     stopping: bool = False
+    curves_open: bool = False
 
     @property
     def complete(self) -> bool:

@@ -20,6 +20,8 @@ def rate_factor(part: SchedulePart, done: float, epochs: int, step: float) -> fl
     share = done / epochs
     if part.name == "cosine":
         shape = (1 + math.cos(math.pi * share)) / 2
+    elif part.name == "restarts":
+        shape = (1 + math.cos(math.pi * _share_of_cycle(part, done))) / 2
     elif part.name == "poly":
         shape = (1 - share) ** part.power
     elif part.name == "steps":
@@ -28,3 +30,13 @@ def rate_factor(part: SchedulePart, done: float, epochs: int, step: float) -> fl
         shape = 1.0
     rise = min(1.0, (done + step) / part.warm_up) if part.warm_up else 1.0
     return rise * (part.floor + (1 - part.floor) * shape)
+
+
+def _share_of_cycle(part: SchedulePart, done: float) -> float:
+    """How much of the present cycle is behind."""
+    length = part.cycle
+    if part.lengthen == 1:
+        return done % length / length
+    while done >= length:
+        done, length = done - length, length * part.lengthen
+    return done / length

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Part(BaseModel):
@@ -163,6 +163,7 @@ class SecondLookPart(Part):
 class OptimiserPart(Named):
     """``[optimiser]``: a name, the learning rate, and the optimiser's own options.
 
+    ``prodigy`` finds its step size by itself; ``lr`` is a factor on it, 1 if left out.
     ``weight_decay`` spares biases and normalisation unless ``decay_all``.
     """
 
@@ -172,16 +173,28 @@ class OptimiserPart(Named):
     decay_all: bool = False
     clip: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _free_of_rate(cls, given: Any) -> Any:
+        free = isinstance(given, dict) and given.get("name") == "prodigy"
+        return {"lr": 1.0, **given} if free else given
+
 
 class SchedulePart(Part):
-    """``[schedule]``: how the learning rate falls; ``warm_up`` in epochs, ``floor`` a share of the rate."""
+    """``[schedule]``: how the learning rate falls; ``warm_up`` in epochs, ``floor`` a share of the rate.
 
-    name: Literal["cosine", "poly", "constant", "steps"] = "cosine"
+    ``restarts`` is a cosine that begins again after ``cycle`` epochs, each one ``lengthen`` times as long as
+    that before (Loshchilov and Hutter, 2017).
+    """
+
+    name: Literal["cosine", "restarts", "poly", "constant", "steps"] = "cosine"
     warm_up: float = Field(default=0.0, ge=0)
     floor: float = Field(default=0.0, ge=0, le=1)
     power: float = Field(default=0.9, gt=0)
     milestones: list[float] = [0.5, 0.75]
     gamma: float = Field(default=0.1, gt=0, le=1)
+    cycle: float = Field(default=50.0, gt=0)
+    lengthen: float = Field(default=1.0, ge=1)
 
 
 class TrainPart(Part):
@@ -215,7 +228,8 @@ class TrainPart(Part):
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     channels_last: bool = True
     threads: int = Field(default=0, ge=0)
-    tensorboard: bool = False
+    tensorboard: bool = True
+    mlflow: str | None = None
 
 
 class Recipe(Part):

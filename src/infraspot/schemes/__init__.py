@@ -10,8 +10,21 @@ from infraspot.schemes.labels import LabelStore
 from infraspot.schemes.lesps import Lesps
 from infraspot.schemes.offline import Offline
 from infraspot.schemes.pal import Pal
+from infraspot.schemes.taught import Taught
 
-__all__ = ["D2D", "SCHEMES", "Batch", "Full", "LabelStore", "Lesps", "Offline", "Pal", "Scheme", "Trainee"]
+__all__ = [
+    "D2D",
+    "SCHEMES",
+    "Batch",
+    "Full",
+    "LabelStore",
+    "Lesps",
+    "Offline",
+    "Pal",
+    "Scheme",
+    "Taught",
+    "Trainee",
+]
 
 SCHEMES: dict[str, Callable[..., Scheme]] = {
     "full": Full,
@@ -19,4 +32,5 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "lesps": Lesps,
     "pal": Pal,
     "d2d": D2D,
+    "taught": Taught,
 }

@@ -8,6 +8,8 @@ from training_fakes import REMEMBERING, TINY, make_recipe, write_data
 
 from infraspot.cli.main import main
 from infraspot.core.files import write_text
+from infraspot.losses import Batch
+from infraspot.schemes import Full, Scheme, Trainee
 from infraspot.training.recipe import to_toml
 from infraspot.weights.files import load_network, read_card
 
@@ -110,6 +112,53 @@ def test_a_mask_that_is_missing_is_a_sentence(recipe: Path, capsys: pytest.Captu
     (recipe.parent / "data" / "masks" / "frame2_pixels0.png").unlink()
     assert main(["train", str(recipe), "--out", str(recipe.parent / "run")]) != 0
     assert "frame2" in capsys.readouterr().err
+
+
+def test_a_set_without_val_is_a_sentence_and_leaves_no_folder(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, out = recipe.parent / "data" / "splits" / "val.txt", recipe.parent / "run"
+    for spoil in (lambda: listed.write_text(""), listed.unlink):
+        spoil()
+        assert main(["train", str(recipe), "--out", str(out)]) != 0
+        error = capsys.readouterr().err
+        assert "'val'" in error
+        assert "`infraspot data split` divides a set" in error
+        assert not out.exists()
+
+
+def test_a_state_of_another_network_is_a_sentence_and_stays_as_it_was(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, wide = recipe.parent / "run", recipe.parent / "wide"
+    assert main(["train", str(recipe), "--out", str(out)]) == 0
+    assert main(["train", str(recipe), "--out", str(wide), "--set", "network.width=8"]) == 0
+    states = [torch.load(folder / "state.pt", weights_only=True) for folder in (out, wide)]
+    torch.save(states[0] | {"network": states[1]["network"]}, out / "state.pt")
+    before = (out / "state.pt").read_bytes()
+    assert main(["train", str(recipe), "--out", str(out), "--resume"]) == 1
+    assert "the state does not fit the run" in capsys.readouterr().err
+    assert (out / "state.pt").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_place_and_keeps_the_last_good_state(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, calls = recipe.parent / "run", []
+
+    def loss(self: Full, run: Trainee, batch: Batch) -> torch.Tensor:
+        calls.append(batch.ids)
+        return Scheme.loss(self, run, batch) * (torch.nan if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(Full, "loss", loss)
+    words = ["--set", "scheme.name=full", "--set", "train.save_seconds=0", "--out", str(out)]
+    assert main(["train", str(recipe), *words]) == 1
+    error = capsys.readouterr().err
+    assert "the loss became nan in epoch 1, step 3" in error
+    assert calls[2][0] in error
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert state["position"]["batch"] == 2
+    assert all(value.isfinite().all() for value in state["network"].values())
 
 
 def test_a_packaged_recipe_runs_on_data_of_anybody(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infraspot.training import Recipe, Row, Run, Watcher
 
 INTERRUPTED = 130
-RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "labels.png", "recipe.toml")
+RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "events.tfevents", "labels.png", "recipe.toml")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, read_points
 from infraspot.data.clicks import sample_points
@@ -15,6 +15,8 @@ from infraspot.data.public_sets import DATA_FOLDER
 from infraspot.synth import SceneRanges, generate
 from infraspot.training.frames import Frames
 from infraspot.training.settings import DataPart, FurtherPart
+
+DIVIDE = "`infraspot data split` divides a set, and split, val_split and test_split in [data] name its parts"
 
 # Scenes to validate on come from far along the same endless series, so that none is trained on.
 VALIDATION_SCENES = 1_000_000
@@ -48,7 +50,12 @@ def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[S
     """
     if part.set is None and part.path is None and not part.merge and scenes:
         return _generated(part, scenes, first)
-    frames = _read(part, split)
+    try:
+        frames = _read(part, split)
+    except UsageError as error:
+        raise UsageError(f"split {split!r}: {error}; {DIVIDE}") from error
+    if not len(frames) + scenes:
+        raise DataError(f"the split {split!r} holds no frame; {DIVIDE}")
     return [*frames, *_generated(part, scenes, first)] if scenes else frames
 
 

@@ -17,6 +17,7 @@ from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
 from infraspot.training.batching import Further, Loader
+from infraspot.training.choosing import chosen_frames
 from infraspot.training.devices import open_devices, precision_of
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
@@ -49,7 +50,10 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     data, train = recipe.data, recipe.train
     fabric = open_devices(train)
     on_test = train.select_on == "test"
-    frames = _cached(open_training(data), recipe, scheme)
+    training = open_training(data)
+    if data.choice is not None:
+        training = chosen_frames(training, data.choice, data.points, train.seed)
+    frames = _cached(training, recipe, scheme)
     val_frames = _cached(
         open_validation(data, data.test_split if on_test else data.val_split), recipe, scheme
     )

@@ -16,7 +16,7 @@ from infraspot.weights import PREPROCESSING
 # Where things lay on one machine is of no use on another.
 PLACES: Any = {
     "network": {"start"},
-    "data": {"path", "merge"},
+    "data": {"path": True, "merge": True, "points": True, "choice": {"weights"}},
     "negatives": {"path"},
     "unlabelled": {"path"},
     "second_look": {"sets"},

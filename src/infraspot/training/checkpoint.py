@@ -19,7 +19,8 @@ from infraspot.training.settings import Recipe
 from infraspot.weights.files import save_weights
 
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
-LOG, RECIPE, FRAMES = "log.csv", "recipe.toml", "frames.csv"
+LOG, RECIPE, WORTH = "log.csv", "recipe.toml", "frames.csv"
+CHOSEN = "chosen.txt"
 
 # What the state of a run consists of.
 PARTS = {
@@ -62,7 +63,7 @@ def save_run(run: Run) -> None:
     worth = run.scheme.worth()
     if worth:
         lines = ["id,weight", *(f"{_quoted(id)},{weight:.8g}" for id, weight in sorted(worth.items()))]
-        write_text(run.folder / FRAMES, "\n".join(lines) + "\n")
+        write_text(run.folder / WORTH, "\n".join(lines) + "\n")
 
 
 def save_best(run: Run, row: Row) -> None:
@@ -71,8 +72,10 @@ def save_best(run: Run, row: Row) -> None:
 
 
 def write_recipe(run: Run) -> None:
-    """Write the recipe with every default."""
+    """Write the recipe with every default, and the list of the frames where it chooses some."""
     write_text(run.folder / RECIPE, to_toml(run.recipe))
+    if run.recipe.data.choice is not None:
+        write_text(run.folder / CHOSEN, "".join(f"{id}\n" for id in run.frames.ids))
 
 
 def write_log(run: Run) -> None:

@@ -49,6 +49,18 @@ class NetworkPart(Named):
         return spec | ({"input": self.input} if self.input else {})
 
 
+class ChoicePart(Part):
+    """``choice`` in ``[data]``: train on a share of the frames.
+
+    ``by = "weight"`` takes the highest in ``weights``, the ``frames.csv`` of a run of the scheme d2d;
+    ``"prior"`` the faintest targets, from image and clicks; ``"random"`` draws by the seed.
+    """
+
+    by: Literal["weight", "prior", "random"] = "random"
+    share: float = Field(default=0.3, gt=0, le=1)
+    weights: str | None = None
+
+
 class DataPart(Part):
     """``[data]``: where the frames come from.
 
@@ -67,6 +79,7 @@ class DataPart(Part):
     sets: list[str] = []
     layout: str = "auto"
     points: str = "auto"
+    choice: ChoicePart | None = None
     split: str = "train"
     val_split: str = "val"
     test_split: str = "test"

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 @click.option(
     "--level",
     default="auto",
-    show_default=True,
     help="Boundary level that masks begin with: auto, preset:NAME, a file or a number.",
 )
 @click.option(

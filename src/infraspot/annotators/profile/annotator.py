@@ -56,8 +56,9 @@ def annotate_profile(
 
 
 def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
-    level = choose(target)
-    mask = _filled(target, level)
+    choice = choose(target)
+    level = choice.level
+    mask = _filled(target, target.component(level) if choice.mask is None else choice.mask)
     if cautious and _floods(target, mask):
         level, mask = _small(target, level)
     return Region(target.top, target.left, _soften(target.reach, mask, level), level)
@@ -72,8 +73,7 @@ def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     return bool(standing_out(target.window, mask, mask)[1] < needed)
 
 
-def _filled(target: Surroundings, level: float) -> NDArray[np.bool_]:
-    mask = target.component(level)
+def _filled(target: Surroundings, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     mask[target.peak] = True
     filled: NDArray[np.bool_] = flood.filled(mask)
     return filled
@@ -82,7 +82,8 @@ def _filled(target: Surroundings, level: float) -> NDArray[np.bool_]:
 def _small(target: Surroundings, level: float) -> tuple[float, NDArray[np.bool_]]:
     """For a click on nothing: the largest small component above a level, or the pixels around the peak."""
     for higher in LEVELS[::-1]:
-        if higher > level and np.count_nonzero(mask := _filled(target, float(higher))) <= _SMALL:
+        mask = _filled(target, target.component(float(higher)))
+        if higher > level and np.count_nonzero(mask) <= _SMALL:
             return float(higher), mask
     mask = np.zeros(target.reach.shape, bool)
     y, x = target.peak

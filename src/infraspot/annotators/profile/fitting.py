@@ -94,7 +94,7 @@ def examples_of(
     rows = []
     frame = frame_features(image, len(points))
     for point in points:
-        owner = _target_under(parts, point)
+        owner = target_under(parts, point)
         if owner is not None:
             target = look_around(image, *pixel_of(point))
             rows.append(_example(target, frame, parts, owner, group))
@@ -221,7 +221,8 @@ def cross_validate(examples: Examples, fit: Fit, *, folds: int = 5, seed: int = 
     return levels
 
 
-def _target_under(parts: Components, point: NDArray[np.float64]) -> int | None:
+def target_under(parts: Components, point: NDArray[np.float64]) -> int | None:
+    """Index of the component that a click stands for; None where there is none within two pixels."""
     y, x = pixel_of(point)
     top, left = max(y - _REACH, 0), max(x - _REACH, 0)
     around = parts.labels[top : y + _REACH + 1, left : x + _REACH + 1]

@@ -1,6 +1,7 @@
 """Choosing the level at which ``profile`` draws the boundary."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +27,16 @@ _JUMP, _JUMP_LEVELS, _JUMP_AREA, _JUMP_FLOOR = 3.0, 3, 100, 4
 """A component of that many pixels or more that grew that many times over so many levels has taken in what is
 not the target; areas below the floor count as the floor."""
 
-Chooser = Callable[[Surroundings], float]
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The level of a target, and its mask (h, w) where that is not the component at the level."""
+
+    level: float
+    mask: NDArray[np.bool_] | None = None
+
+
+Chooser = Callable[[Surroundings], Choice]
 
 
 def make_chooser(
@@ -56,7 +66,7 @@ def make_chooser(
     if not isinstance(level, Convention):
         number = number_of(level)
         if number is not None:
-            return lambda target: _lift(target, number, guarded)
+            return lambda target: Choice(_lift(target, number, guarded))
     loaded = level if isinstance(level, Convention) else load_level(str(level))
     scorer, convention = (loaded, Convention()) if isinstance(loaded, Scorer) else (automatic(), loaded)
     frame = frame_features(image, clicks)
@@ -118,6 +128,11 @@ def jumped(area: NDArray[np.float64]) -> NDArray[np.bool_]:
     return past
 
 
+def lowest_level(target: Surroundings) -> float:
+    """The lowest level before a jump."""
+    return float(LEVELS[~jumped(target.table[:, flood.AREA])].min())
+
+
 def number_of(level: str | float) -> float | None:
     """The level as a number; None where it is the name of a preset, of a file, or ``"auto"``.
 
@@ -142,7 +157,7 @@ def number_of(level: str | float) -> float | None:
 def _lift(target: Surroundings, level: float, guarded: bool) -> float:
     """The level itself, or above it the lowest one before a jump, or the lowest plausible one."""
     if guarded:
-        level = max(level, float(LEVELS[~jumped(target.table[:, flood.AREA])].min()))
+        level = max(level, lowest_level(target))
     if target.component(level).sum() <= _LARGEST_SHARE * target.reach.size:
         return level
     return max(level, float(LEVELS[plausible(target)].min()))
@@ -150,6 +165,11 @@ def _lift(target: Surroundings, level: float, guarded: bool) -> float:
 
 def _choose(
     target: Surroundings, scorer: Scorer, convention: Convention, frame: NDArray[np.float64]
-) -> float:
-    score = scorer.score(level_features(target, frame)) - convention.pull(*measures(target))
-    return float(LEVELS[np.where(plausible(target), score, -np.inf).argmax()])
+) -> Choice:
+    features = level_features(target, frame)
+    score = scorer.score(features) - convention.pull(*measures(target))
+    score = np.where(plausible(target), score, -np.inf)
+    level = float(LEVELS[score.argmax()])
+    if scorer.pixels is None:
+        return Choice(level)
+    return Choice(level, scorer.pixels.mask(target, features[0], lowest_level(target), score))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators.profile.features import NAMES
+from infraspot.annotators.profile.pixels import PixelNet
 
 FORMAT = "infraspot-level-2"
 CLIP = 4.0
@@ -35,6 +36,8 @@ class Scorer:
         (M, K).
     about
         Where it was fitted, on how many targets, with which cross-validated figures.
+    pixels
+        A network beside it that makes the mask more than a level set, or None.
     """
 
     reads: tuple[str, ...]
@@ -44,6 +47,7 @@ class Scorer:
     hidden_bias: Array
     out: Array
     about: dict[str, Any] = field(default_factory=dict)
+    pixels: PixelNet | None = None
 
     def score(self, features: Array) -> Array:
         """Score of each row of ``level_features``; only differences within a target have a meaning.
@@ -67,13 +71,15 @@ class Scorer:
     def plain(self) -> dict[str, Any]:
         """What a level file holds; numbers to four significant digits."""
         numbers = {name: _rounded(getattr(self, name)) for name in _ARRAYS}
-        return {"format": FORMAT, "about": self.about, "reads": list(self.reads), **numbers}
+        pixels = {} if self.pixels is None else {"pixels": self.pixels.plain()}
+        return {"format": FORMAT, "about": self.about, "reads": list(self.reads), **numbers, **pixels}
 
     @classmethod
     def from_plain(cls, found: dict[str, Any]) -> "Scorer":
         """From what :meth:`plain` gave; a ValueError says what is wrong with it."""
         arrays = {name: np.asarray(found[name], np.float64) for name in _ARRAYS}
-        scorer = cls(_names(found["reads"]), **arrays, about=dict(found["about"]))
+        pixels = PixelNet.from_plain(found["pixels"]) if "pixels" in found else None
+        scorer = cls(_names(found["reads"]), **arrays, about=dict(found["about"]), pixels=pixels)
         scorer._check_shapes()
         return scorer
 

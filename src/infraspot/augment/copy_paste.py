@@ -1,15 +1,18 @@
-"""Adding targets to background."""
+"""Adding targets to background, in the forms that papers use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
+from infraspot.augment.intensity import Range
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import BoolArray, FloatArray, Sample
+
+Form = Literal["excess", "plain", "context", "gaussian"]
 
 # Track and class of a pasted target.
 UNKNOWN = -1
@@ -17,72 +20,138 @@ UNKNOWN = -1
 QUIETEST = 1.5 / 255  # deviation that is taken for a place with less
 FACTORS = 0.15, 2.0
 
+# Pixels around a target: what its surroundings are measured on, and what the form "gaussian" fades over.
+NEAR, FADE = 3, 5
+BLUR = 1.0  # standard deviation of a faded edge, in pixels
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopyPaste:
     """Add targets of other frames, or of the frame itself, to background.
 
-    What a target adds to its surroundings is cut out with a soft edge, turned, weakened or strengthened, and
-    added elsewhere. It is left out where it would saturate, drown in the clutter (its peak is below three
-    standard deviations of the place, or 1.5 where ``scr`` is given) or touch a target.
+    A target is cut out, turned, weakened or strengthened, and put elsewhere, never over another target:
+
+    ``"excess"``
+        What it adds to its surroundings is added to the place, with a soft edge. It is left out where it
+        would saturate or drown in the clutter (its peak is below three standard deviations of the place, or
+        1.5 where ``scr`` is given).
+    ``"plain"``
+        Its rectangle replaces the place, grey values and all, wherever it falls: MTU-Net's
+        Copy-Rotate-Resize-Paste. Its program takes half of the frames and up to 100 targets in each, which is
+        ``p = 0.5`` and ``count = (1, 100)``.
+    ``"context"``
+        The same with ``context`` pixels of its surroundings on each side.
+    ``"gaussian"``
+        Its pixels replace the place. Their border is blurred by a Gaussian, and they are made brighter or
+        darker so that the surroundings of the target fit those of the place; a peak beyond the full scale is
+        lowered to it. It is left out where it would drown, as above. Built from the survey's sentences
+        on PGDA (Wang et al. 2022), whose program is not public.
 
     Attributes
     ----------
     donors
         Frames with labels or masks to take targets from; where there are none, the frame's own targets are
         repeated.
+    form
+        One of the four above.
+    context
+        Surroundings that ``form = "context"`` takes along, in pixels.
     count
         Least and largest number of targets to try.
     gain
-        Range of the factor on a target's contrast.
+        Range of the factor on a target's contrast; papers have none, which is (1, 1).
     scr
         Range of the target's mean contrast in standard deviations of the place, drawn evenly in its
-        logarithm, instead of ``gain``. The factor that this takes is kept within 0.15 and 2.
+        logarithm, instead of ``gain``. The factor that this takes is kept within 0.15 and 2. The forms
+        ``"plain"`` and ``"context"``, which look at no place, have none.
     zoom
         Range of the factor on a target's size, drawn evenly in its logarithm.
+    p
+        Chance that a frame gets any.
+
+    Raises
+    ------
+    ValueError
+        If the form is unknown, or has no ``scr``; if ``context`` is negative.
     """
 
     donors: Sequence[Sample] = ()
+    form: Form = "excess"
+    context: int = 8
     count: tuple[int, int] = (1, 2)
-    gain: tuple[float, float] = (0.8, 1.3)
-    scr: tuple[float, float] | None = None
-    zoom: tuple[float, float] = (1.0, 1.0)
+    gain: Range = (0.8, 1.3)
+    scr: Range | None = None
+    zoom: Range = (1.0, 1.0)
     p: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.form not in get_args(Form):
+            raise ValueError(f"form must be one of {', '.join(get_args(Form))}, and it is {self.form!r}")
+        if self.scr is not None and self.form in ("plain", "context"):
+            raise ValueError(
+                f"scr adapts targets to the place, and the form {self.form!r} does not; use gain"
+            )
+        if self.context < 0:
+            raise ValueError(f"context is a number of pixels, and it is {self.context}")
 
     def __call__(self, sample: Sample, rng: Generator) -> Sample:
         if sample.supervision is None or rng.random() >= self.p:
             return sample
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             donor = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else sample
-            cut = _cut_target(donor, rng)
+            cut = _cut_target(donor, rng, self.form, self.context)
             if cut is not None:
-                excess, shape = _zoomed(*cut, _even_in_logarithm(self.zoom, rng))
+                cut = _zoomed(cut, _even_in_logarithm(self.zoom, rng))
                 if self.scr is None:
-                    excess = excess * np.float32(rng.uniform(*self.gain))
-                    sample = _add_target(sample, excess, shape, rng)
+                    sample = _add_target(sample, cut.times(rng.uniform(*self.gain)), self.form, rng)
                 else:
                     scr = _even_in_logarithm(self.scr, rng)
-                    sample = _add_target(sample, excess, shape, rng, scr=scr)
+                    sample = _add_target(sample, cut, self.form, rng, scr=scr)
         return sample
 
 
-def _even_in_logarithm(bounds: tuple[float, float], rng: Generator) -> float:
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A target that was cut out.
+
+    Attributes
+    ----------
+    excess
+        (H, W) what it adds to its surroundings.
+    shape
+        (H, W) its pixels.
+    level
+        Grey value of its surroundings.
+    """
+
+    excess: FloatArray
+    shape: BoolArray
+    level: float
+
+    def times(self, factor: float) -> "_Cut":
+        return _Cut(self.excess * np.float32(factor), self.shape, self.level)
+
+
+def _even_in_logarithm(bounds: Range, rng: Generator) -> float:
     low, high = bounds
     return low if low == high else float(low * (high / low) ** rng.random())
 
 
-def _zoomed(excess: FloatArray, shape: BoolArray, factor: float) -> tuple[FloatArray, BoolArray]:
+def _zoomed(cut: _Cut, factor: float) -> _Cut:
     """A cut target at another size; at least its likeliest pixel stays."""
     if factor == 1:
-        return excess, shape
+        return cut
+    excess = cut.excess
     if factor < 1:
         excess = ndimage.gaussian_filter(excess, 0.4 / factor)
-    likely = ndimage.zoom(shape.astype(np.float32), factor, order=1)
-    return ndimage.zoom(excess, factor, order=1), likely >= min(0.5, float(likely.max()))
+    # A rectangle of few pixels keeps one.
+    factors = [max(factor, 1 / side) for side in excess.shape]
+    likely = ndimage.zoom(cut.shape.astype(np.float32), factors, order=1)
+    return _Cut(ndimage.zoom(excess, factors, order=1), likely >= min(0.5, float(likely.max())), cut.level)
 
 
-def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatArray, BoolArray] | None:
-    """What one target adds to its surroundings, and its shape, turned at random; None where there is none."""
+def _cut_target(donor: Sample, rng: Generator, form: Form, context: int) -> _Cut | None:
+    """One target, turned at random; None where there is none."""
     if donor.supervision is None:
         return None
     # A soft label's target is where it is as likely as not.
@@ -90,71 +159,99 @@ def _cut_target(donor: Sample, rng: Generator, margin: int = 3) -> tuple[FloatAr
     if not target.any():
         return None
     components = find_components(target)
-    x0, y0, x1, y1 = components.boxes[int(rng.integers(len(components)))]
-    place = slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
-    patch, shape = donor.image[place], target[place]
-    if shape.all():
+    box = components.boxes[int(rng.integers(len(components)))]
+    margin = {"excess": NEAR, "plain": 0, "context": context, "gaussian": FADE}[form]
+    place, around = _window(box, margin), _window(box, max(margin, NEAR))
+    surroundings = donor.image[around][~target[around]]
+    if not surroundings.size:
         return None
-    edge = ndimage.gaussian_filter(shape.astype(np.float32), 1.0, mode="constant")
-    excess = (patch - np.median(patch[~shape])) * np.maximum(edge, shape)
+    level, shape = np.median(surroundings), target[place]
+    excess = donor.image[place] - level
+    if form == "excess":
+        excess = excess * np.maximum(_blurred(shape), shape)
     quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
     excess, shape = np.rot90(excess, quarters), np.rot90(shape, quarters)
-    return (excess.T, shape.T) if mirrored else (excess, shape)
+    return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level))
+
+
+def _window(box: Sequence[int], margin: int) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = box
+    return slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
+
+
+def _blurred(shape: BoolArray) -> FloatArray:
+    blurred: FloatArray = ndimage.gaussian_filter(shape.astype(np.float32), BLUR, mode="constant")
+    return blurred
 
 
 def _add_target(
-    sample: Sample,
-    excess: FloatArray,
-    shape: BoolArray,
-    rng: Generator,
-    attempts: int = 8,
-    *,
-    scr: float | None = None,
+    sample: Sample, cut: _Cut, form: Form, rng: Generator, attempts: int = 8, *, scr: float | None = None
 ) -> Sample:
     """The sample with one more target at the first suitable place; unchanged where none is found."""
     occupied = sample.supervision
-    room = np.array(sample.shape) - shape.shape
+    room = np.array(sample.shape) - cut.shape.shape
     if occupied is None or (room < 0).any():
         return sample
     for _ in range(attempts):
         y, x = (int(rng.integers(free + 1)) for free in room)
-        place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
+        place = slice(y, y + cut.shape.shape[0]), slice(x, x + cut.shape.shape[1])
         if occupied[place].any():
             continue
         ground = sample.image[place]
-        added = excess if scr is None else excess * _factor(excess[shape], ground, scr)
-        if _stands_out(float(added.max()), ground, 3.0 if scr is None else 1.5):
+        fitted = cut if scr is None else cut.times(_factor(cut, ground, scr))
+        patch = _blended(fitted, ground, form, 3.0 if scr is None else 1.5)
+        if patch is not None:
             image = sample.image.copy()
-            image[place] = np.clip(ground + added, 0.0, 1.0)
-            return _annotated(sample.replace(image=image), shape, y, x)
+            image[place] = np.clip(patch, 0.0, 1.0)
+            return _annotated(sample.replace(image=image), cut.shape, y, x)
     return sample
 
 
-def _factor(excess: FloatArray, ground: FloatArray, scr: float) -> np.float32:
+def _blended(cut: _Cut, ground: FloatArray, form: Form, deviations: float) -> FloatArray | None:
+    """The place with the target; None where it would saturate or drown."""
+    if form in ("plain", "context"):
+        return cut.level + cut.excess
+    if form == "excess":
+        peak = float(cut.excess.max())
+        saturates = peak > 1.0 - ground.mean()
+        return None if saturates or _drowns(peak, ground, deviations) else ground + cut.excess
+    peak = float(cut.excess[cut.shape].max())
+    if _drowns(peak, ground, deviations):
+        return None
+    level = float(np.median(ground))
+    if peak > 1.0 - level:
+        cut = cut.times((1.0 - level) / peak)
+    weight = _blurred(ndimage.binary_dilation(cut.shape))
+    return ground + weight / weight.max() * (level + cut.excess - ground)
+
+
+def _factor(cut: _Cut, ground: FloatArray, scr: float) -> float:
     """What a target's contrast is multiplied by to have this mean ratio to a place."""
-    mean = float(excess.mean())
+    mean = float(cut.excess[cut.shape].mean())
     wanted = scr * max(float(ground.std()), QUIETEST) / mean if mean > 0 else 0.0
-    return np.float32(np.clip(wanted, *FACTORS))
+    return float(np.clip(wanted, *FACTORS))
 
 
-def _stands_out(peak: float, ground: FloatArray, deviations: float) -> bool:
-    return bool(0 < peak <= 1.0 - ground.mean() and peak >= deviations * ground.std())
+def _drowns(peak: float, ground: FloatArray, deviations: float) -> bool:
+    return bool(peak <= 0 or peak < deviations * ground.std())
 
 
 def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:
-    """The sample with one more target of ``shape`` at (y, x) in each annotation that it has."""
+    """The sample with the targets of ``shape`` at (y, x) in each annotation that it has.
+
+    A rectangle with surroundings may hold more than one.
+    """
     changes: dict[str, Any] = {}
     for name in ("mask", "label"):
         if (layer := getattr(sample, name)) is not None:
             changes[name] = layer.copy()
             place = slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1])
             changes[name][place] = np.maximum(layer[place], shape)
-    ys, xs = np.nonzero(shape)
+    found, corner = find_components(shape), np.array([x, y])
     if sample.points is not None:
-        changes["points"] = np.concatenate([sample.points, [[y + ys.mean(), x + xs.mean()]]])
+        changes["points"] = np.concatenate([sample.points, found.centroids + corner[::-1]])
     if sample.boxes is not None:
-        box = [x + xs.min(), y + ys.min(), x + xs.max() + 1, y + ys.max() + 1]
-        changes["boxes"] = np.concatenate([sample.boxes, [box]])
+        changes["boxes"] = np.concatenate([sample.boxes, found.boxes + np.tile(corner, 2)])
     for name, values in sample.given("per_target").items():
-        changes[name] = np.append(values, UNKNOWN).astype(values.dtype)
+        changes[name] = np.append(values, np.full(len(found), UNKNOWN)).astype(values.dtype)
     return sample.replace(**changes)

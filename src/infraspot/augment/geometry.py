@@ -48,30 +48,33 @@ class Move:
         rows, columns = (_taps(self.corner[i], self.zoom, self.shape[i], sample.shape[i]) for i in (0, 1))
         beyond = {part.name: part.metadata["beyond"] for part in fields(sample) if "beyond" in part.metadata}
         changes: dict[str, Any] = {
-            name: self._turned(_resampled(layer, rows, columns, beyond[name] == "border"))
+            name: self.turned(_resampled(layer, rows, columns, beyond[name] == "border"))
             for name, layer in sample.given("beyond").items()
         }
         kept: BoolArray | None = None
         if sample.points is not None:
-            changes["points"], kept = self._moved_points(sample.points)
+            changes["points"], kept = self.moved_points(sample.points)
         if sample.boxes is not None:
-            changes["boxes"], kept = self._moved_boxes(sample.boxes)
+            changes["boxes"], kept = self.moved_boxes(sample.boxes)
         for name, values in sample.given("per_target").items():
             changes[name] = values[kept]
         return sample.replace(**changes)
 
-    def _turned(self, layer: NDArray[Any]) -> NDArray[Any]:
+    def turned(self, layer: NDArray[Any]) -> NDArray[Any]:
+        """(H, W) pixels of the window, transposed and mirrored."""
         layer = layer.T if self.transposed else layer
         rows, columns = (slice(None, None, -1 if mirrored else 1) for mirrored in self.mirrored)
         return np.ascontiguousarray(layer[rows, columns])
 
-    def _moved_points(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
+    def moved_points(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Those of (N, 2) points that stay in sight, as (y, x) in the result; and (N,) which they are."""
         # The centre of a pixel lies half a pixel from its edges.
         moved = self._places(points + 0.5)
         kept: BoolArray = np.all((moved >= 0) & (moved < self._limit), axis=1)
         return moved[kept] - 0.5, kept
 
-    def _moved_boxes(self, boxes: FloatArray) -> tuple[FloatArray, BoolArray]:
+    def moved_boxes(self, boxes: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Those of (N, 4) boxes that stay in sight, cut at the window; and (N,) which they are."""
         corners = np.clip([self._places(boxes[:, [1, 0]]), self._places(boxes[:, [3, 2]])], 0.0, self._limit)
         low, high = corners.min(axis=0), corners.max(axis=0)
         kept = (high - low >= SMALLEST_SIDE).all(axis=1)

@@ -14,6 +14,8 @@ from infraspot.augment.copy_paste import CopyPaste
 from infraspot.augment.flecks import Flecks
 from infraspot.augment.geometric import Crop, Flip, Rot90, Scale, Transpose
 from infraspot.augment.intensity import Blur, Gain, Gamma, Noise
+from infraspot.augment.noise_library import NoiseLibrary
+from infraspot.augment.rotate_target import RotateTarget
 from infraspot.core.sample import Sample
 
 Transform = Callable[[Sample, Generator], Sample]
@@ -42,5 +44,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "noise": Noise,
     "blur": Blur,
     "copy-paste": CopyPaste,
+    "rotate-target": RotateTarget,
     "flecks": Flecks,
+    "noise-library": NoiseLibrary,
 }

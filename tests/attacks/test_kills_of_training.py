@@ -22,9 +22,6 @@ sys.path.insert(0, str(TESTS))
 
 KILLS = 20
 
-# Options that bring what a scheme changes into a short run; a newcomer without any runs by its defaults.
-SHORT: dict[str, dict[str, Any]] = {}
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork"),
@@ -87,7 +84,7 @@ def main(scheme: str, place: Path) -> None:
     data = write_data(place / "data")
     recipe = make_recipe(
         data,
-        scheme={"name": scheme, **SHORT.get(scheme, {})},
+        scheme={"name": scheme},
         train={"epochs": 40, "save_seconds": 0, "evaluate_every": 8, "threads": 1},
     )
     whole, killed = place / "whole", place / "killed"

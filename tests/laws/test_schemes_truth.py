@@ -12,7 +12,11 @@ from infraspot.training import build_run, fit, read_state, restore_run
 from infraspot.training.run import Run
 from infraspot.training.settings import Recipe
 
-WITHOUT_TRUTH = [name for name, make in SCHEMES.items() if not getattr(make, "needs_truth", False)]
+EVERY: dict[str, dict[str, str]] = {name: {"name": name} for name in SCHEMES}
+EVERY["d2d-program"] = {"name": "d2d", "variant": "program"}
+WITHOUT_TRUTH = [
+    key for key, part in EVERY.items() if not getattr(SCHEMES[part["name"]], "needs_truth", False)
+]
 EACH = pytest.mark.parametrize("name", WITHOUT_TRUTH)
 SPLITS = {"train": [f"frame{k}" for k in range(7)], "val": [f"frame{k}" for k in range(7, 10)]}
 
@@ -33,8 +37,7 @@ def _set(folder: Path, masks: str) -> Path:
 
 
 def _recipe(data: Path, name: str) -> Recipe:
-    recipe = make_recipe(data, scheme={"name": "offline"}, train={"epochs": 5})
-    return recipe.model_copy(update={"scheme": recipe.scheme.model_copy(update={"name": name})})
+    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5})
 
 
 def _trained(data: Path, name: str, folder: Path) -> Run:
@@ -69,7 +72,7 @@ def test_the_mass_of_the_labels_is_logged_each_epoch(name: str, tmp_path: Path) 
     assert "label_mass" in (tmp_path / "run" / "log.csv").read_text().splitlines()[0]
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_run_that_stops_within_epochs_is_the_run_that_never_stopped(name: str, tmp_path: Path) -> None:
     recipe = _recipe(_set(tmp_path / "set", "right"), name)
     assert fit(build_run(recipe, tmp_path / "whole"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from training_fakes import make_recipe, make_samples, write_data
 
 from infraspot.annotators import annotate
@@ -15,7 +16,7 @@ from infraspot.data import write_dataset, write_points
 from infraspot.data.clicks import centroid_points
 from infraspot.schemes import LabelStore, Offline
 from infraspot.schemes.clicks import click_mask, require_clicks
-from infraspot.training import build_run, fit
+from infraspot.training import Row, Run, TrainingError, build_run, fit, read_state
 from infraspot.training.label_state import LabelWatch
 from infraspot.training.recipe import to_toml
 
@@ -149,3 +150,45 @@ def test_mass_and_overlap_of_labels_by_hand() -> None:
     image = np.zeros((4, 5), np.float32)
     numbers = LabelWatch.over([Sample("a", image, truth), Sample("b", image)]).numbers(labels)
     assert numbers == {"mass": (2 + 0.5 + 0.25) / 2, "iou": 2 / 4}
+
+
+def test_only_empty_frames_are_a_sentence_under_any_supervision(tmp_path: Path) -> None:
+    empty = [
+        sample.replace(mask=np.zeros(sample.shape, bool), points=np.zeros((0, 2)))
+        for sample in make_samples(10)
+    ]
+    write_dataset(tmp_path / "set", empty, splits=SPLITS)
+    for name, sentence in (
+        ("full", "masks of all 7 frames"),
+        ("offline", "none of the 7 frames has a click"),
+    ):
+        with pytest.raises(DataError, match=sentence):
+            fit(build_run(make_recipe(tmp_path / "set", scheme={"name": name}), tmp_path / name))
+
+
+def test_a_set_without_val_is_a_sentence(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", _clicked(), splits={"train": SPLITS["train"]})
+    with pytest.raises(UsageError, match="split 'val'"):
+        build_run(make_recipe(tmp_path / "set", scheme={"name": "offline"}), tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_says_where_and_leaves_the_last_good_state(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", _clicked(), splits=SPLITS)
+    recipe = make_recipe(tmp_path / "set", scheme={"name": "offline"}, train={"save_seconds": 0})
+    run = build_run(recipe, tmp_path / "run")
+
+    class Breaker:
+        def step(self, run: Run, loss: float) -> None:
+            if run.at.epoch == 1 and run.at.batch == 2:
+                with torch.no_grad():
+                    next(run.module.parameters()).fill_(float("nan"))
+
+        def epoch(self, run: Run, row: Row) -> None: ...
+
+    with pytest.raises(
+        TrainingError, match=r"no longer finite in epoch 2, step 2.*the last checkpoint is as it was"
+    ):
+        fit(run, Breaker())
+    state = read_state(tmp_path / "run")
+    assert (state["position"]["epoch"], state["position"]["batch"]) == (1, 1)
+    assert all(value.isfinite().all() for value in state["network"].values())

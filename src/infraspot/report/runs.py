@@ -71,7 +71,7 @@ class RunRecord:
     @property
     def last(self) -> Mapping[str, float] | None:
         """The last row that was validated."""
-        validated = [row for row in self.rows if "iou" in row]
+        validated = [row for row in self.rows if {"iou", "click_iou"} & row.keys()]
         return validated[-1] if validated else None
 
     @property
@@ -207,15 +207,15 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _selection(options: Mapping[str, Any]) -> dict[str, float]:
-    """The weights by which the best epoch is chosen."""
+    """The weights by which the best epoch is chosen, of the numbers by masks or by clicks."""
+    prefix = "click_" if options.get("train.select_on") == "clicks" else ""
     chosen = options.get("train.select", "iou")
     if isinstance(chosen, str) and "train.select" in options:
-        return {chosen: 1.0}
+        return {prefix + chosen: 1.0}
     start = "train.select."
     named = {name[len(start) :]: value for name, value in options.items() if name.startswith(start)}
-    return {name: float(value) for name, value in named.items() if isinstance(value, int | float)} or {
-        "iou": 1.0
-    }
+    weights = {prefix + name: float(value) for name, value in named.items() if isinstance(value, int | float)}
+    return weights or {f"{prefix}iou": 1.0}
 
 
 def _weighed(row: Mapping[str, float], weights: Mapping[str, float]) -> float:

@@ -38,7 +38,7 @@ from infraspot.annotators.diffusion_field import DiffusionParameters
 from infraspot.blocks.diffusion import HeatDiffusion
 from infraspot.core.errors import UsageError
 from infraspot.core.options import require_number, require_whole
-from infraspot.losses import Batch
+from infraspot.losses import Batch, SoftIoU
 from infraspot.networks import SegOutput
 from infraspot.schemes import proxy
 from infraspot.schemes.base import Numbers, Scheme, Trainee
@@ -285,17 +285,13 @@ class D2D(Scheme):
         self._descend(run, self._theta, value)
 
     def _aligned(self, run: Trainee, crops: Crops) -> Tensor:
-        """L_val(M(y; theta), label) + L_val(M(y; theta), y), with y what the network answers."""
+        """L_val(M(y; theta), label) + L_val(M(y; theta), y): soft IoU, with y what the network answers."""
         with torch.no_grad():
             own = answer(run.module, parameters_of(run.module), crops.images).logits.sigmoid()
         spread = self.surrogate(own)
-        return sum(
-            (
-                run.loss(spread, Batch(crops.ids, crops.images, wanted)).mean()
-                for wanted in (crops.given, own)
-            ),
-            start=spread.new_zeros(()),
-        )
+        loss = SoftIoU()
+        both = [loss(spread, Batch(crops.ids, crops.images, y)) for y in (crops.given, own)]
+        return (both[0] + both[1]).mean()
 
     def _descend(self, run: Trainee, optimiser: torch.optim.Optimizer, value: Tensor) -> None:
         optimiser.zero_grad()

@@ -18,7 +18,7 @@ class Full(Scheme):
         Raises
         ------
         DataError
-            If a frame has no mask.
+            If a frame has no mask, or none of them holds a target.
         """
         missing = []
         for sample in run.samples:
@@ -32,5 +32,10 @@ class Full(Scheme):
                 f"full supervision needs a mask for each of the {len(run.samples)} frames, and {len(missing)}"
                 f" have none: {', '.join(missing[:NAMED])}{more}; add them, or make them from clicks with"
                 " `infraspot pseudo`"
+            )
+        if not any(run.labels.mass(sample.id) for sample in run.samples):
+            raise DataError(
+                "full supervision needs targets to learn from, and the masks of all"
+                f" {len(run.samples)} frames are empty; add frames with targets"
             )
         run.labels.active = [sample.id for sample in run.samples]

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from infraspot.training import Recipe, Row, Run, Watcher
 
 INTERRUPTED = 130
-RESULTS = ("best.safetensors", "last.safetensors", "log.csv", "events.tfevents", "labels.png", "recipe.toml")
+RESULTS = (
+    "best.safetensors",
+    "last.safetensors",
+    "log.csv",
+    "events.tfevents",
+    "labels.png",
+    "frames.csv",
+    "chosen.txt",
+    "recipe.toml",
+)
 
 
 @click.command()

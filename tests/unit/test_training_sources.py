@@ -8,7 +8,7 @@ from PIL import Image
 
 from infraspot.core.errors import DataError
 from infraspot.training.settings import DataPart
-from infraspot.training.sources import open_training
+from infraspot.training.sources import open_training, open_validation, set_of
 
 
 def _write_set(folder: Path, targets: dict[str, bool]) -> Path:
@@ -44,3 +44,17 @@ def test_a_further_set_without_a_target_is_a_sentence(tmp_path: Path) -> None:
     empty = _write_set(tmp_path / "empty", {"b": False})
     with pytest.raises(DataError, match=r"data\.sets names .*empty.*leave it out, or name"):
         open_training(DataPart(path=str(own), sets=[str(empty)]))
+
+
+def test_every_frame_knows_its_set(tmp_path: Path) -> None:
+    one, two = _write_set(tmp_path / "one", {"a": True}), _write_set(tmp_path / "two", {"a": True})
+    merged = DataPart(merge=[str(one), str(two)], scenes=1)
+    assert [set_of(merged, frame.id) for frame in open_training(merged)] == ["one", "two", "scenes"]
+    further = DataPart(path=str(one), sets=[str(two)])
+    assert [set_of(further, frame.id) for frame in open_training(further)] == ["one", "two"]
+
+
+def test_merged_sets_whose_columns_would_be_one_are_refused(tmp_path: Path) -> None:
+    folders = [_write_set(tmp_path / name, {"a": True}) for name in ("my set", "my,set")]
+    with pytest.raises(DataError, match=r"data\.merge has folders of one name"):
+        open_validation(DataPart(merge=[str(folder) for folder in folders]), "train")

@@ -1,5 +1,6 @@
 """Batches of augmented frames: the same ones for the same seed, epoch and place, wherever a run begins."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from infraspot.core.errors import DataError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.losses import Batch
 from infraspot.schemes import LabelStore
+from infraspot.training.balance import Balance, draw
 from infraspot.training.frames import CachedFrames, LabelledFrames, as_detected
 from infraspot.training.stacking import stack
 
-# Seeds the draws of further frames apart from those of the frames, which are (seed, epoch, index).
-NEGATIVE_STREAM, UNLABELLED_STREAM, VAL_STREAM = 1, 2, 3
+# Seeds the draws of further frames, and of frames that come again, apart from (seed, epoch, place).
+NEGATIVE_STREAM, UNLABELLED_STREAM, VAL_STREAM, AGAIN_STREAM = 1, 2, 3, 4
 
 # Norms of pooled features need two frames.
 LEAST = 2
@@ -46,10 +48,11 @@ class Further:
 class Loader:
     """Makes the batches of an epoch.
 
-    Every random draw comes from a generator seeded with (seed, epoch, index of the frame). A batch therefore
-    depends on nothing before it, and a resumed run goes on with exactly the next batch. A thread makes the
-    next batch while the network works on the last. If fewer than two frames for each process are left at the
-    end of an epoch, they join the batch before, since norms of pooled features need two.
+    Every random draw comes from a generator seeded with (seed, epoch, place of the frame) and, for a frame
+    that comes again, how often it came. A batch therefore depends on nothing before it, and a resumed run
+    goes on with exactly the next batch. A thread makes the next batch while the network works on the last. If
+    fewer than two frames for each process are left at the end of an epoch, they join the batch before, since
+    norms of pooled features need two.
 
     Several processes share each batch: process ``rank`` of ``world`` makes the frames ``rank``,
     ``rank + world``, and so on.
@@ -68,6 +71,8 @@ class Loader:
         What joins each batch beyond its ``batch`` frames.
     parts
         What a batch holds beside images and labels.
+    balance
+        How often an epoch draws each frame; by default once.
     """
 
     samples: Sequence[Sample]
@@ -81,6 +86,7 @@ class Loader:
     parts: Sequence[str] = ()
     rank: int = 0
     world: int = 1
+    balance: Balance | None = None
     _labelled: LabelledFrames = field(init=False, repr=False)
     _places: dict[str, int] = field(init=False, repr=False)
 
@@ -112,7 +118,7 @@ class Loader:
                 f" of {self.world} devices needs one; keep more frames active"
             )
         active = np.array([self._places[id] for id in self.labels.active], np.intp)
-        order = default_rng([self.seed, epoch]).permutation(active)
+        order = self._order(epoch, active)
         count = len(self)
         if start >= count:
             return
@@ -136,13 +142,26 @@ class Loader:
             parts=self.parts,
         )
 
-    def _make(self, epoch: int, number: int, order: NDArray[np.intp]) -> Batch:
+    def _order(self, epoch: int, active: NDArray[np.intp]) -> list[tuple[int, int]]:
+        """Places of the frames of an epoch, and how often each came before in it."""
+        rng = default_rng([self.seed, epoch])
+        if self.balance is None:
+            return [(place, 0) for place in rng.permutation(active).tolist()]
+        counts = self.balance(self.labels.active, (self._labelled[int(place)] for place in active))
+        came: Counter[int] = Counter()
+        order = []
+        for place in draw(active, counts, rng).tolist():
+            order.append((place, came[place]))
+            came[place] += 1
+        return order
+
+    def _make(self, epoch: int, number: int, order: Sequence[tuple[int, int]]) -> Batch:
         stop = (number + 1) * self.batch
         if number + 1 == len(self) and not self.drop_last:
             stop = len(order)
         chunk = order[number * self.batch : stop][self.rank :: self.world]
         return stack(
-            [self._augmented(epoch, int(index)) for index in chunk],
+            [self._augmented(epoch, place, again) for place, again in chunk],
             self._further(self.negatives, [self.seed, epoch, number, NEGATIVE_STREAM]),
             self._further(self.unlabelled, [self.seed, epoch, number, UNLABELLED_STREAM]),
             self.parts,
@@ -154,5 +173,7 @@ class Loader:
         drawn = further.draw(default_rng(seed))[self.rank :: self.world]
         return [further.augmented(place, own) for place, own in drawn]
 
-    def _augmented(self, epoch: int, index: int) -> Sample:
-        return self.transform(self._labelled[index], default_rng([self.seed, epoch, index]))
+    def _augmented(self, epoch: int, place: int, again: int) -> Sample:
+        """A frame, augmented otherwise each time that it comes in an epoch."""
+        seed = [self.seed, epoch, place, *((AGAIN_STREAM, again) if again else ())]
+        return self.transform(self._labelled[place], default_rng(seed))

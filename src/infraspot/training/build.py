@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from infraspot.inference.engines import locate
 from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
+from infraspot.training.balance import Balance, BySets, ByTargets
 from infraspot.training.batching import Further, Loader
 from infraspot.training.choosing import chosen_frames
 from infraspot.training.devices import open_devices, precision_of
@@ -23,13 +25,14 @@ from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
 from infraspot.training.label_state import LabelWatch
 from infraspot.training.run import Run
-from infraspot.training.settings import FurtherPart, Recipe
+from infraspot.training.settings import DataPart, FurtherPart, Recipe
 from infraspot.training.sources import (
     WithClicks,
     open_negatives,
     open_training,
     open_unlabelled,
     open_validation,
+    set_of,
 )
 from infraspot.weights.files import load_network
 
@@ -84,6 +87,7 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         parts=scheme.reads,
         rank=fabric.global_rank,
         world=fabric.world_size,
+        balance=_balance(data, frames, labels),
     )
     val_loader = Loader(
         val,
@@ -118,6 +122,27 @@ def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedF
     if not scheme.needs_truth or recipe.train.select_on == "clicks":
         frames = WithClicks(frames, recipe.data.points, recipe.train.seed)
     return CachedFrames(frames, recipe.data.cache_gb * 2**30)
+
+
+def _balance(part: DataPart, frames: CachedFrames, labels: LabelStore) -> Balance | None:
+    """How often each frame is drawn; None where each is drawn once.
+
+    Raises
+    ------
+    UsageError
+        If sets shall come equally often, and there is one.
+    """
+    if part.balance == "none":
+        return None
+    if part.balance == "targets":
+        return ByTargets(labels)
+    names = {set_of(part, id) for id in frames.ids}
+    if len(names) < 2:
+        raise UsageError(
+            "data.balance is 'sets', and all frames to train on are from one; name several in data.merge, or"
+            " further ones in data.sets"
+        )
+    return BySets(partial(set_of, part))
 
 
 def _decided(recipe: Recipe, scheme: Scheme) -> Recipe:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +26,8 @@ from infraspot.training.run import Row, Run
 from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
 from infraspot.training.soft_pruning import SoftPruning
-from infraspot.training.validation import FROM_CLICKS, NUMBERS, validate
+from infraspot.training.sources import set_of
+from infraspot.training.validation import FROM_CLICKS, NUMBERS, PER_SET, validate
 
 # Columns of the log that no scheme may use for its own numbers.
 LABELS = tuple(f"{kind}_{number}" for kind in ("label", "val_label") for number in ("mass", "iou"))
@@ -148,7 +150,9 @@ def finish_epoch(run: Run) -> Row:
     row |= _label_state(run)
     run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
     if run.epoch % train.evaluate_every == 0 or run.complete:
-        row |= validate(run.predict(run.val_frames), *run.judges, train.protocol)
+        row |= validate(
+            run.predict(run.val_frames), *run.judges, train.protocol, partial(set_of, run.recipe.data)
+        )
         value = selection(run.recipe, row)
         if run.at.best is None or value > run.at.best["selection"]:
             run.at.best = row | {"selection": value}
@@ -236,7 +240,7 @@ def _note(run: Run, numbers: Mapping[str, float] | None) -> None:
                 f"{name}, a number of the scheme, became {value} in epoch {run.epoch + 1}, step"
                 f" {run.at.batch + 1}; {KEPT}"
             )
-        if name in COLUMNS:
+        if name.partition(PER_SET)[0] in COLUMNS:
             raise UsageError(
                 f"the scheme logs a number as {name!r}, and the log has a column of that name; choose another"
             )

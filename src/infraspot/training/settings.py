@@ -68,6 +68,8 @@ class DataPart(Part):
     folder of its own; ``merge`` are several of either, read as one, and the ids of frames begin with the
     name of the set. Frames with a target from the same split of ``sets``, folders or sets within
     INFRASPOT_DATA, are trained on too. ``scenes`` generated frames are added to those read, or stand alone.
+    ``balance`` draws the frames of an epoch so that all sets (``"sets"``), or targets of each size and
+    contrast (``"targets"``), come equally often; ``"none"`` draws each frame once.
     ``points`` are the clicks of schemes that train without masks: ``"auto"`` takes the set's own, and where
     there are none, the centroid of each target; ``"centroid"`` and ``"coarse"`` make them of the masks, as
     papers simulate clicks; else the path of a points file.
@@ -78,6 +80,7 @@ class DataPart(Part):
     merge: list[str] = []
     sets: list[str] = []
     layout: str = "auto"
+    balance: Literal["none", "targets", "sets"] = "none"
     points: str = "auto"
     choice: ChoicePart | None = None
     split: str = "train"

@@ -1,6 +1,7 @@
 """Where the frames of a recipe come from."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ DIVIDE = "`infraspot data split` divides a set, and split, val_split and test_sp
 
 # Scenes to validate on come from far along the same endless series, so that none is trained on.
 VALIDATION_SCENES = 1_000_000
+
+# What the generated frames of a run are called, beside its sets.
+SCENES = "scenes"
 
 
 def open_training(part: DataPart) -> Sequence[Sample]:
@@ -68,7 +72,7 @@ def _with_targets(name: str, split: str) -> list[Sample]:
             f"data.sets names {name}, and no frame of its split {split!r} holds a target; leave it out, or"
             " name it in [negatives]"
         )
-    return [sample.replace(id=f"{folder.name}/{sample.id}") for sample in frames]
+    return [sample.replace(id=f"{folder.resolve().name}/{sample.id}") for sample in frames]
 
 
 def _has_target(sample: Sample) -> bool:
@@ -82,7 +86,7 @@ def _read(part: DataPart, split: str) -> Sequence[Sample]:
         return open_dataset(locate_data(part), split=split, layout=part.layout)
     folders = [locate_set(name) for name in part.merge]
     names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
+    if len(set(map(column_name, names))) < len(names):
         raise DataError(f"data.merge has folders of one name: {', '.join(names)}; rename one")
     read = (open_dataset(folder, split=split, layout=part.layout) for folder in folders)
     return MergedSets(dict(zip(names, read, strict=True)))
@@ -101,6 +105,23 @@ class MergedSets(Frames):
         name, frames, place = self._places[index]
         sample = frames[place]
         return sample.replace(id=f"{name}/{sample.id}")
+
+
+def set_of(part: DataPart, id: str) -> str:
+    """The set that a frame of ``[data]`` is from: the name of its folder, or "scenes" of generated frames."""
+    own = part.path or part.set
+    for name in (*(part.merge if own is None else ()), *part.sets):
+        folder = Path(name).resolve().name
+        if id.startswith(f"{folder}/"):
+            return folder
+    if own is None or ((part.scenes or part.val_scenes) and id.startswith(f"scene_{part.scene_seed}_")):
+        return SCENES
+    return Path(own).resolve().name
+
+
+def column_name(name: str) -> str:
+    """The name of a set as files of numbers hold it: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def _generated(part: DataPart, count: int, first: int) -> list[Sample]:

@@ -268,7 +268,15 @@ JUDGES: dict[str, Callable[[], str | None]] = {
 ADD_X = node("Add", "n w", "x")
 LOOKING = {
     **ONNX_CARD,
-    "second_look": {"widths": [2, 2, 2], "level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0},
+    "second_look": {
+        "widths": [2, 2, 2],
+        "level": 0.2,
+        "outline": 0.5,
+        "look": 1.0,
+        "peak": 0.0,
+        "crowd": 0.0,
+        "offset": 0.0,
+    },
 }
 
 

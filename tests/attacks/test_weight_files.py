@@ -26,7 +26,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("never_hangs")]
 
 FALSE_ALARMS = {"data": "val", "megapixels": 2.0, "targets": 3, "curve": [[0.0, 9.0, 1.0], [0.5, 1.0, 0.9]]}
 
-SECOND_LOOK = {"widths": [2, 2, 2], "level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0}
+SECOND_LOOK = {
+    "widths": [2, 2, 2],
+    "level": 0.2,
+    "outline": 0.5,
+    "look": 1.0,
+    "peak": 0.0,
+    "crowd": 0.0,
+    "offset": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +135,7 @@ CARDS: dict[str, Any] = {
     "a second look a million wide": with_second_look(widths=[10**6] * 3),
     "a second look of four widths": with_second_look(widths=[2] * 4),
     "a second look at everything": with_second_look(level=0.0),
-    "a second look of no temperature": with_second_look(temperature=0.0),
+    "a second look of endless weight": with_second_look(look=1e9),
     "a second look far off": with_second_look(offset=1e30),
     "a second look that names code": with_second_look(name="os:system"),
     "operating points are a list": {**SOUND, "operating_points": [0.5]},

@@ -21,20 +21,27 @@ from infraspot.inference.operating_points import (
     measure_at,
     threshold_at,
 )
-from infraspot.inference.second_look import SecondLook, cut_windows, find_candidates, frame_for_windows
+from infraspot.inference.second_look import (
+    EVIDENCE,
+    SecondLook,
+    cut_windows,
+    evidence_of,
+    find_candidates,
+    frame_for_windows,
+)
 from infraspot.networks import NETWORKS
-from infraspot.training.calibration import as_counted, calibrate, calibration_error, even_odds
+from infraspot.training.calibration import as_counted, calibrate, calibration_error, chances, even_odds
 from infraspot.training.candidates import Remembering, begins, find_examples, find_pasted
 from infraspot.training.settings import SecondLookPart
 from infraspot.weights.files import load_network, load_second_look, read_card, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
-LOOK = {"level": 0.2, "outline": 0.5, "temperature": 1.0, "offset": 0.0}
+LOOK = {"level": 0.2, "outline": 0.5, "look": 1.0, "peak": 0.0, "crowd": 0.0, "offset": 0.0}
 OPTIONS = {"widths": [4, 4, 4, 4], "depths": [1, 1, 1, 1], "full_width": 2}
 CARD = {
     "network": {"name": "compact", "options": OPTIONS},
     "threshold": 0.5,
-    "second_look": {**LOOK, "widths": [2, 3, 4], "temperature": 1.5, "offset": -0.25},
+    "second_look": {**LOOK, "widths": [2, 3, 4], "look": 0.7, "peak": 0.2, "crowd": -0.5, "offset": -0.25},
 }
 
 
@@ -237,16 +244,34 @@ def test_points_are_measured_by_hand():
     assert measured["quiet"][0]["clean"] == 1.0
 
 
-def test_calibration_finds_the_curve_that_the_truth_was_drawn_from(rng):
-    logits = rng.normal(0, 4, 20000)
-    true = rng.random(20000) < 1 / (1 + np.exp(-(logits - 1) / 2.5))
-    temperature, offset = calibrate(logits.astype(np.float32), true)
-    assert temperature == pytest.approx(2.5, rel=0.05)
-    assert offset == pytest.approx(-1, abs=0.15)
-    probabilities = 1 / (1 + np.exp(-(logits + offset) / temperature))
-    error, bins = calibration_error(probabilities, true, as_counted(true))
+def test_calibration_finds_the_weights_that_the_truth_was_drawn_from(rng):
+    evidence = np.stack([rng.normal(0, 4, 20000), rng.normal(2, 3, 20000), rng.exponential(1, 20000)], axis=1)
+    logits = evidence @ [0.5, 0.3, -0.8] - 0.4
+    true = rng.random(20000) < 1 / (1 + np.exp(-logits))
+    card = calibrate(evidence, true)
+    assert [card[name] for name in EVIDENCE] == pytest.approx([0.5, 0.3, -0.8], rel=0.1)
+    error, bins = calibration_error(chances(evidence, card), true, as_counted(true))
     assert error < 0.02
     assert sum(row[2] for row in bins) == pytest.approx(1, abs=1e-3)
+
+
+def test_no_evidence_counts_against_its_meaning(rng):
+    true = rng.random(500) < 0.5
+    backwards = np.stack([-1.0 * true, -2.0 * true, 3.0 * true], axis=1) + rng.normal(0, 0.1, (500, 3))
+    card = calibrate(backwards, true)
+    assert [card[name] for name in EVIDENCE] == [0, 0, 0]
+
+
+def test_evidence_is_the_look_the_peak_and_the_crowd():
+    known = evidence_of(np.array([1.5, -2.0]), np.array([0.5, 1.0]), np.array([1, 20]))
+    np.testing.assert_allclose(known, [[1.5, 0.0, 0.0], [-2.0, 16.0, np.log(20)]], atol=1e-6)
+
+
+def test_a_crowd_of_candidates_lowers_the_chances_of_each():
+    look = SecondLook(LOOK | {"crowd": -1.0}, brightest, "given")
+    alone, crowd = (look.probabilities(np.full(n, 2.0), np.full(n, 0.9, np.float32))[0] for n in (1, 30))
+    assert alone > 0.8
+    assert crowd < 0.3
 
 
 def test_calibration_error_is_the_mean_gap_between_said_and_seen():

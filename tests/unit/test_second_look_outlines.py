@@ -6,7 +6,15 @@ from numpy.typing import NDArray
 from infraspot.core.geometry import find_components
 from infraspot.inference.second_look import SecondLook
 
-CARD = {"level": 0.2, "outline": 0.5, "outlines": "levels", "temperature": 1.0, "offset": 0.0}
+CARD = {
+    "level": 0.2,
+    "outline": 0.5,
+    "outlines": "levels",
+    "look": 1.0,
+    "peak": 0.0,
+    "crowd": 0.0,
+    "offset": 0.0,
+}
 
 
 def _look(logit: float, **changes: object) -> SecondLook:

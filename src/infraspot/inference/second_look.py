@@ -3,9 +3,11 @@
 The segmentation decides pixel by pixel and is sure of much that is no target. The second look takes each
 candidate as a whole, down to those that the segmentation hardly believes in, each seen in a near window of
 32x32 pixels and a wide one of 128x128 at half size. A small network gives one logit
-(:class:`infraspot.weights.second_look.SecondLookNetwork`). It is calibrated on frames that were not trained
-on, as they are: of the candidates of such frames that score 0.8, about 8 in 10 are targets. Where targets
-are rarer among the candidates, so are they among those of one score.
+(:class:`infraspot.weights.second_look.SecondLookNetwork`). It is weighed with how sure the segmentation was
+at the candidate's peak, and with how many candidates the frame has: where there are many, most are clutter.
+The weights are fitted to frames that were not trained on, as they are: of the candidates of such frames that
+score 0.8, about 8 in 10 are targets. Where targets are rarer among the candidates, so are they among those of
+one score.
 """
 
 import base64
@@ -24,6 +26,10 @@ NEAR, WIDE = 32, 128  # pixels of the frame
 SHRINKING = 2  # pixels of the frame to one of the wide window
 TOGETHER = 64
 WORTH_AN_OUTLINE = 0.02  # probability below which nobody will look at the outline
+EVIDENCE = ("look", "peak", "crowd")
+"""What is weighed: the logit of the second look, that of the segmentation's peak, and the logarithm of the
+number of candidates in the frame."""
+SUREST = 16.0  # logit of a peak beyond which float32 scores differ by rounding alone
 FLAT = 0.003  # deviation of a window that is as good as none, in units of [0, 1]
 
 Windows = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -36,8 +42,8 @@ class SecondLook:
     Parameters
     ----------
     card
-        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, ``temperature`` and
-        ``offset`` of the calibration: the ``second_look`` of a weight file's card.
+        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, and the calibration: a
+        weight for each of :data:`EVIDENCE`, and ``offset``. The ``second_look`` of a weight file's card.
     classify
         (N, 1, 32, 32) and (N, 1, 64, 64) windows to (N,) logits.
     name
@@ -47,7 +53,8 @@ class SecondLook:
     def __init__(self, card: dict[str, Any], classify: Classify, name: str) -> None:
         self.level, self.outline = float(card["level"]), float(card["outline"])
         self.outlines = card.get("outlines", "map")
-        self._temperature, self._offset = float(card["temperature"]), float(card["offset"])
+        self._weights = np.array([card[name] for name in EVIDENCE], np.float64)
+        self._offset = float(card["offset"])
         self._classify, self._name = classify, name
 
     def rescore(self, image: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -72,18 +79,17 @@ class SecondLook:
         found = find_candidates(scores, self.level, self.outline)
         looked = np.zeros_like(scores)
         inside = found.labels > 0
-        chances = self.probabilities(image, found.centroids)
+        chances = self.probabilities(self.logits(image, found.centroids), peaks_of(scores, found))
         looked[inside] = chances[found.labels[inside] - 1]
         if self.outlines == "levels":
             _draw_outlines(looked, image, scores, found, chances)
         return looked
 
-    def probabilities(
-        self, image: NDArray[np.float32], centroids: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """(N,) probabilities of the candidates at (N, 2) places (y, x)."""
-        logits = (self.logits(image, centroids) + self._offset) / self._temperature
-        return (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
+    def probabilities(self, logits: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) probabilities of the candidates of one frame, from answers and peaks (N,)."""
+        known = evidence_of(logits, peaks, np.full(len(peaks), len(peaks)))
+        logits = np.clip(known @ self._weights + self._offset, -50, 50)
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
     def logits(self, image: NDArray[np.float32], centroids: NDArray[np.float64]) -> NDArray[np.float32]:
         """(N,) answers of the network, before the calibration."""
@@ -107,6 +113,34 @@ class SecondLook:
                 f" {logits.shape} that are not all finite numbers, one for each; its weights are damaged"
             )
         return logits
+
+
+def evidence_of(
+    logits: NDArray[np.floating[Any]], peaks: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
+    """(N, 3) what is known of each candidate; :data:`EVIDENCE` names the columns.
+
+    Parameters
+    ----------
+    logits
+        (N,) answers of the network of the second look.
+    peaks
+        (N,) in [0, 1]: the highest score of the segmentation within the candidate.
+    counts
+        (N,) how many candidates its frame has.
+    """
+    least = 1 / (1 + np.exp(SUREST))
+    peaks = np.clip(np.asarray(peaks, np.float64), least, 1 - least)
+    sure = np.log(peaks / (1 - peaks))
+    return np.stack([np.asarray(logits, np.float64), sure, np.log(counts)], axis=1)
+
+
+def peaks_of(scores: NDArray[np.float32], found: Components) -> NDArray[np.float32]:
+    """(N,) the highest score (H, W) within each candidate."""
+    inside = found.labels > 0
+    peaks = np.zeros(len(found), np.float32)
+    np.maximum.at(peaks, found.labels[inside] - 1, scores[inside])
+    return peaks
 
 
 def _draw_outlines(
@@ -152,9 +186,7 @@ def find_candidates(scores: NDArray[np.float32], level: float, outline: float) -
     """
     low = find_components(scores > level)
     inside = low.labels > 0
-    index, values = low.labels[inside] - 1, scores[inside]
-    peaks = np.zeros(len(low), scores.dtype)
-    np.maximum.at(peaks, index, values)
+    index, values, peaks = low.labels[inside] - 1, scores[inside], peaks_of(scores, low)
     least = np.where(peaks > outline, outline, np.maximum(peaks / 2, level))
     kept = np.zeros(scores.shape, bool)
     kept[inside] = values > least[index]

@@ -1,4 +1,4 @@
-"""Scores that mean what they say: a logistic curve from logits to probabilities, and how far off it is.
+"""Scores that mean what they say: a logistic curve from evidence to probabilities, and how far off it is.
 
 Scores are calibrated as the candidates of held-out frames are: of those that score 0.8, 8 in 10 are targets.
 How many false candidates come for a true one depends on the frames, so that the same score is worth less
@@ -15,34 +15,53 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from infraspot.inference.second_look import EVIDENCE
+
 BINS = 10
 FOLDS = 5
-STEEPEST, FLATTEST = 1e-2, 1e2  # temperatures
+PRICE = 2.0  # of a standardised weight of 1, in candidates
 
 
-def calibrate(logits: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> tuple[float, float]:
-    """Temperature and offset: ``(logit + offset) / temperature`` is the logit of a probability.
+def calibrate(evidence: NDArray[np.float64], true: NDArray[np.bool_]) -> dict[str, float]:
+    """Weights of the evidence (N, 3) and an ``offset``, whose sum is the logit of a probability.
 
-    Fitted by the log likelihood, with the truth drawn in a little as in Platt (1999), so that logits that
-    split true from false perfectly do not make it endless.
+    Fitted by the log likelihood. More sureness never lowers a probability, and more candidates in the frame
+    never raise it. The truth is drawn in a little as in Platt (1999), and weights of standardised columns
+    have a price, so that evidence that splits true from false perfectly does not make them endless.
+
+    Returns
+    -------
+    The weight of each name of :data:`infraspot.inference.second_look.EVIDENCE`, and ``offset``.
     """
-    logits = np.asarray(logits, np.float64)  # the gradient is measured in steps that float32 cannot see
-    count, weights = true.sum(), as_counted(true)
+    count = true.sum()
     wanted = np.where(true, (count + 1) / (count + 2), 1 / (len(true) - count + 2))
+    middle, spread = evidence.mean(0), np.maximum(evidence.std(0), 1e-6)
+    columns = np.column_stack([(evidence - middle) / spread, np.ones(len(true))])
+    prices = np.array([PRICE] * len(EVIDENCE) + [0.0]) / len(true)
 
-    def loss(shape: NDArray[np.float64]) -> float:
-        scaled = (logits + shape[1]) / np.exp(shape[0])
-        return float(weights @ (np.logaddexp(0, scaled) - wanted * scaled))
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = columns @ weights
+        value = (np.logaddexp(0, logits) - wanted * logits).mean() + prices @ weights**2 / 2
+        return float(value), columns.T @ (expit(logits) - wanted) / len(true) + prices * weights
 
-    low, high = np.log(STEEPEST), np.log(FLATTEST)
-    found = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(low, high), (-50, 50)]).x
-    return float(np.exp(found[0])), float(found[1])
+    bounds = [(0, None), (0, None), (None, 0), (None, None)]
+    found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds).x
+    weights = found[:-1] / spread
+    return dict(zip(EVIDENCE, weights.tolist(), strict=True)) | {
+        "offset": float(found[-1] - weights @ middle)
+    }
+
+
+def chances(evidence: NDArray[np.float64], card: Mapping[str, Any]) -> NDArray[np.float64]:
+    """(N,) probabilities that a calibration gives."""
+    known: NDArray[np.float64] = expit(evidence @ [card[name] for name in EVIDENCE] + card["offset"])
+    return known
 
 
 def describe_calibration(
-    logits: NDArray[np.floating[Any]], true: NDArray[np.bool_], frames: NDArray[np.str_]
+    evidence: NDArray[np.float64], true: NDArray[np.bool_], frames: NDArray[np.str_]
 ) -> dict[str, Any]:
-    """How far probabilities are off, each given by a curve fitted to other frames.
+    """How far probabilities are off, each given by a calibration on other frames.
 
     Names are sorted and cut into five runs, so that frames of one sequence stay together.
 
@@ -54,21 +73,20 @@ def describe_calibration(
     """
     names = np.unique(frames)
     fold = np.searchsorted(names, frames) * FOLDS // len(names)
-    probabilities = np.empty(len(logits))
+    probabilities = np.empty(len(true))
     for number in np.unique(fold):
         inside = fold == number
-        fitted = true[~inside]
-        temperature, offset = calibrate(logits[~inside], fitted) if len(fitted) else (1.0, 0.0)
-        probabilities[inside] = expit((logits[inside] + offset) / temperature)
+        others = inside if inside.all() else ~inside
+        probabilities[inside] = chances(evidence[inside], calibrate(evidence[others], true[others]))
     return {**_errors(probabilities, true), "folds": FOLDS}
 
 
 def calibration_of_strangers(
-    logits: NDArray[np.floating[Any]], true: NDArray[np.bool_], card: Mapping[str, Any]
+    evidence: NDArray[np.float64], true: NDArray[np.bool_], card: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The same where a card's curve (``temperature``, ``offset``) meets cameras that it was not fitted on."""
-    scaled = (np.asarray(logits, np.float64) + card["offset"]) / card["temperature"]
-    return {**_errors(expit(scaled), true), "candidates": [int(true.sum()), int((~true).sum())]}
+    """The same where a card's calibration meets cameras that it was not fitted on."""
+    errors = _errors(chances(evidence, card), true)
+    return {**errors, "candidates": [int(true.sum()), int((~true).sum())]}
 
 
 def _errors(probabilities: NDArray[np.floating[Any]], true: NDArray[np.bool_]) -> dict[str, Any]:

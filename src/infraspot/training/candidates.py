@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -14,7 +15,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.inference import Engine, prepare_frame
 from infraspot.inference.frames import segment_frame
-from infraspot.inference.second_look import WIDE, find_candidates, frame_for_windows
+from infraspot.inference.second_look import WIDE, find_candidates, frame_for_windows, peaks_of
 from infraspot.training.settings import SecondLookPart
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
@@ -31,6 +32,10 @@ class Examples:
         (N, 128, 128) float16 in [0, 1].
     true
         (N,) bool: the candidate is within 3 pixels of a true target, or overlaps one.
+    peaks
+        (N,) the highest score of the segmentation within the candidate.
+    counts
+        (N,) how many candidates the frame has.
     frames
         (N,) names.
     donors
@@ -39,15 +44,20 @@ class Examples:
 
     patches: NDArray[np.float16]
     true: NDArray[np.bool_]
+    peaks: NDArray[np.float32]
+    counts: NDArray[np.int64]
     frames: NDArray[np.str_]
     donors: NDArray[np.str_]
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> "Examples":
-        return Examples(self.patches[chosen], self.true[chosen], self.frames[chosen], self.donors[chosen])
+        return Examples(*(column[chosen] for column in self._columns()))
 
     def __add__(self, other: "Examples") -> "Examples":
-        names = [field.name for field in fields(self)]
-        return Examples(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        return Examples(*(np.concatenate(pair) for pair in pairs))
+
+    def _columns(self) -> list[NDArray[Any]]:
+        return [getattr(self, field.name) for field in fields(self)]
 
     def touch(self, prefixes: Sequence[str]) -> NDArray[np.bool_]:
         """(N,) bool: the name of the frame, or of the pasted target's, begins with one of ``prefixes``."""
@@ -126,16 +136,19 @@ def _paste(
 
 def _gather(engine: Engine, frames: Iterable[tuple[Sample, str]], part: SecondLookPart) -> Examples:
     rows = [(*row, sample.id, donor) for sample, donor in frames for row in _of_frame(engine, sample, part)]
-    patches, true, names, donors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    patches, true, peaks, counts, names, donors = zip(*rows, strict=True) if rows else ((),) * 6
     shaped = np.array(patches, np.float16).reshape(-1, WIDE, WIDE)
-    return Examples(shaped, np.array(true, bool), np.array(names, str), np.array(donors, str))
+    judged = np.array(true, bool), np.array(peaks, np.float32), np.array(counts, np.int64)
+    return Examples(shaped, *judged, np.array(names, str), np.array(donors, str))
 
 
 def _of_frame(
     engine: Engine, sample: Sample, part: SecondLookPart
-) -> Iterator[tuple[NDArray[np.float16], bool]]:
+) -> Iterator[tuple[NDArray[np.float16], bool, float, int]]:
     image = prepare_frame(sample.image, sample.bit_depth)
-    found = find_candidates(segment_frame(engine, image), part.level, part.outline)
+    scores = segment_frame(engine, image)
+    found = find_candidates(scores, part.level, part.outline)
+    peaks = peaks_of(scores, found)
     assert sample.mask is not None
     truth = find_components(sample.mask)
     framed = frame_for_windows(image)
@@ -144,4 +157,5 @@ def _of_frame(
         x0, y0, x1, y1 = found.boxes[number]
         covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
         y, x = np.rint(place).astype(int)
-        yield framed[y : y + WIDE, x : x + WIDE].astype(np.float16), bool(near or covers)
+        patch = framed[y : y + WIDE, x : x + WIDE].astype(np.float16)
+        yield patch, bool(near or covers), float(peaks[number]), len(found)

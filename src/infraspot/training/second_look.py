@@ -28,7 +28,7 @@ from infraspot.inference.operating_points import (
     in_halves,
     measure_at,
 )
-from infraspot.inference.second_look import windows_of
+from infraspot.inference.second_look import evidence_of, windows_of
 from infraspot.training.calibration import calibrate, calibration_of_strangers, describe_calibration
 from infraspot.training.candidates import (
     Examples,
@@ -121,6 +121,10 @@ def answers_of(network: SecondLookNetwork, examples: Examples) -> NDArray[np.flo
     return np.concatenate(answers)
 
 
+def _evidence(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float64]:
+    return evidence_of(answers_of(network, examples), examples.peaks, examples.counts)
+
+
 class _LookedTwice:
     """An engine with a second look that is not in a file yet."""
 
@@ -206,7 +210,7 @@ def _leave_out(
     return {
         "measured": measure_at(strangers, points),
         "asked": compare_asked([(counted, strangers)], name),
-        "calibration": calibration_of_strangers(answers_of(judge, judged), judged.true, card["second_look"]),
+        "calibration": calibration_of_strangers(_evidence(judge, judged), judged.true, card["second_look"]),
     }
 
 
@@ -248,15 +252,13 @@ def _fit(
 ) -> tuple[SecondLookNetwork, dict[str, Any]]:
     """A network, and what the card says about it: its calibration on candidates that it did not see."""
     network = fit_network(learnt, part, seed, progress)
-    logits = answers_of(network, held)
-    temperature, offset = calibrate(logits, held.true)
+    evidence = _evidence(network, held)
     card = {
         "widths": list(part.widths),
         "level": part.level,
         "outline": part.outline,
         "outlines": part.outlines,
-        "temperature": temperature,
-        "offset": offset,
+        **calibrate(evidence, held.true),
     }
     trained = {
         "candidates": [int(learnt.true.sum()), int((~learnt.true).sum())],
@@ -267,5 +269,5 @@ def _fit(
     return network, {
         "second_look": card,
         "second_look_trained": trained,
-        "calibration": describe_calibration(logits, held.true, held.frames),
+        "calibration": describe_calibration(evidence, held.true, held.frames),
     }

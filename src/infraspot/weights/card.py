@@ -60,6 +60,9 @@ class NetworkCard(_Part):
         return options
 
 
+Coefficient = Annotated[float, Field(ge=-1e3, le=1e3)]
+
+
 class FalseAlarms(_Part):
     """What was measured on held-out frames; a row is (threshold, false alarms in 10^6 pixels, Pd)."""
 
@@ -87,8 +90,10 @@ class SecondLookCard(_Part):
     level: float = Field(gt=0, lt=1)
     outline: float = Field(gt=0, lt=1)
     outlines: Literal["map", "levels"] = "map"
-    temperature: float = Field(ge=1e-3, le=1e3)
-    offset: float = Field(ge=-1e3, le=1e3)
+    look: Coefficient
+    peak: Coefficient
+    crowd: Coefficient
+    offset: Coefficient
 
 
 class Measured(_Part):

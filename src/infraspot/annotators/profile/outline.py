@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from infraspot.annotators import flood
 from infraspot.annotators.profile.features import NAMES, frame_features, level_features
-from infraspot.annotators.profile.level import automatic, load_level, plausible
+from infraspot.annotators.profile.level import automatic, load_level, lowest_level, plausible
 from infraspot.annotators.profile.scorer import Scorer
 from infraspot.annotators.surroundings import HALF_WINDOW, LEVELS, Surroundings, look_around
 
@@ -76,18 +76,21 @@ class Outliner:
         own = np.zeros(self._image.shape, bool)
         own[place] = found
         votes = np.where(own[window] | (self._belief[window] <= 0.5), self._belief[window], 0)
-        level = self._choose(target, votes)
-        mask = target.component(level)
+        mask = self._choose(target, votes)
         mask[target.peak] = True
         filled: NDArray[np.bool_] = flood.filled(mask)
         return window, filled
 
-    def _choose(self, target: Surroundings, votes: NDArray[np.float32]) -> float:
+    def _choose(self, target: Surroundings, votes: NDArray[np.float32]) -> NDArray[np.bool_]:
         features, allowed = level_features(target, self._frame), plausible(target)
-        both, tight = (_chances(law.score(features), allowed) for law in (automatic(), _smooth_law()))
+        tight = _smooth_law()
+        chances = [_chances(law.score(features), allowed) for law in (automatic(), tight)]
         overlap = np.log(_overlaps(target.reach, votes) + _FLOOR)
-        score = (1 - self._smooth) * both + self._smooth * tight + AGREEMENT * overlap
-        return float(LEVELS[np.where(allowed, score, -np.inf).argmax()])
+        score = (1 - self._smooth) * chances[0] + self._smooth * chances[1] + AGREEMENT * overlap
+        score = np.where(allowed, score, -np.inf)
+        if self._smooth > 0.5 and tight.pixels is not None:
+            return tight.pixels.mask(target, features[0], lowest_level(target), score)
+        return target.component(float(LEVELS[score.argmax()]))
 
 
 @lru_cache(maxsize=1)

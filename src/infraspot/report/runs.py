@@ -20,8 +20,19 @@ from infraspot.core.lock import LOCK, owner_of
 
 RECIPE, LOG, STATE = "recipe.toml", "log.csv", "state.pt"
 
-# What `infraspot train` writes into a run folder.
-FILES = (STATE, "best.safetensors", "last.safetensors", LOG, RECIPE, "events.tfevents", "mlflow.json", LOCK)
+# What `infraspot train` and `infraspot benchmark` write into a run folder.
+FILES = (
+    STATE,
+    "best.safetensors",
+    "last.safetensors",
+    LOG,
+    RECIPE,
+    "events.tfevents",
+    "labels.png",
+    "mlflow.json",
+    "scores.json",
+    LOCK,
+)
 
 LARGEST_RECIPE, LARGEST_LOG = 1 << 20, 64 << 20  # bytes
 LARGEST_WHOLE = 2**63 - 1

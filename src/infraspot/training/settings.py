@@ -172,7 +172,7 @@ class SecondLookPart(Part):
     noise: float = Field(default=0.05, ge=0)
     zoom: float = Field(default=1.4, ge=1)
     gamma: float = Field(default=1.35, ge=1)
-    points: dict[str, Annotated[float, Field(gt=0)]] = {"quiet": 0.05, "balanced": 0.17, "keen": 0.6}
+    points: dict[str, Annotated[float, Field(gt=0)]] = {"quiet": 0.1, "balanced": 0.4, "keen": 1.0}
     left_out: list[str] = []
 
 

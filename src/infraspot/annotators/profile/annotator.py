@@ -59,12 +59,12 @@ def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
     choice = choose(target)
     level = choice.level
     mask = _filled(target, target.component(level) if choice.mask is None else choice.mask)
-    if cautious and _floods(target, mask):
+    if cautious and floods(target, mask):
         level, mask = _small(target, level)
     return Region(target.top, target.left, _soften(target.reach, mask, level), level)
 
 
-def _floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
+def floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     """Whether a mask is larger than any target, or more than small without standing out."""
     area = np.count_nonzero(mask)
     if not _SMALL < area <= _LARGE:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from infraspot.annotators import flood
+from infraspot.annotators.profile.annotator import floods
 from infraspot.annotators.profile.features import NAMES, frame_features, level_features
 from infraspot.annotators.profile.level import automatic, load_level, lowest_level, plausible
 from infraspot.annotators.profile.scorer import Scorer
@@ -63,8 +64,8 @@ class Outliner:
 
         Returns
         -------
-        The window and the mask within it; None where the target is too large for a window of 37 x 37, so
-        that its own pixels are the better answer.
+        The window and the mask within it; None where the target's own pixels are the better answer: it is
+        too large for a window of 37 x 37, or the mask floods what does not stand out.
         """
         if max(found.shape) > 2 * HALF_WINDOW:
             return None
@@ -79,7 +80,7 @@ class Outliner:
         mask = self._choose(target, votes)
         mask[target.peak] = True
         filled: NDArray[np.bool_] = flood.filled(mask)
-        return window, filled
+        return None if floods(target, filled) else (window, filled)
 
     def _choose(self, target: Surroundings, votes: NDArray[np.float32]) -> NDArray[np.bool_]:
         features, allowed = level_features(target, self._frame), plausible(target)

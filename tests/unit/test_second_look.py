@@ -136,9 +136,9 @@ def test_weights_and_graph_carry_the_second_look(networks, tmp_path, rng):
     assert export_onnx(loaded, card, tmp_path / "w.onnx", second_look=again) < 1e-4
     onnx, plain = OnnxEngine(tmp_path / "w.onnx"), open_engine(str(tmp_path / "w.safetensors"))
     image, places = rng.random((50, 60)).astype(np.float32), np.array([[3.0, 4.0], [25.0, 55.0]])
-    reference = TorchEngine(network, CARD, "t", look).second_look.probabilities(image, places)
+    reference = TorchEngine(network, CARD, "t", look).second_look.logits(image, places)
     for engine in (onnx, plain):
-        np.testing.assert_allclose(engine.second_look.probabilities(image, places), reference, atol=1e-5)
+        np.testing.assert_allclose(engine.second_look.logits(image, places), reference, atol=1e-5)
 
 
 def test_one_walk_over_the_file_gives_the_card_and_the_second_look(monkeypatch):

@@ -173,6 +173,7 @@ def _difference(
         if second_look is not None:
             places = rng.random((CHECKED_PLACES, 2)) * (np.array(image.shape) - 1)
             looks = (engine.second_look for engine in engines)
-            judged, again = (look.probabilities(image, places) for look in looks if look is not None)
+            peaks = np.full(len(places), 0.9, np.float32)
+            judged, again = (look.probabilities(look.logits(image, places), peaks) for look in looks if look)
             gaps.append(np.abs(judged - again).max())
     return float(max(gaps))

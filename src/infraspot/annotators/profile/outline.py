@@ -10,11 +10,11 @@ and to a convention of wide masks (SIRST-V2). Smooth frames, whose second differ
 first, follow the first law.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from infraspot.annotators import flood
 from infraspot.annotators.profile.annotator import floods
@@ -50,7 +50,7 @@ class Outliner:
         self._image, self._belief = image, belief
         self._frame = frame_features(image, 1)
         roughness = self._frame[_ROUGHNESS - len(NAMES)]
-        self._smooth = float(expit((ROUGH - roughness) / WIDTH))
+        self._smooth = 1 / (1 + math.exp((roughness - ROUGH) / WIDTH))
 
     def outline(self, found: NDArray[np.bool_], place: Window) -> tuple[Window, NDArray[np.bool_]] | None:
         """The outline of one target.

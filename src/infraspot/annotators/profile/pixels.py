@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from infraspot.annotators.profile.features import NAMES
 from infraspot.annotators.profile.learning import Convention, measures
 from infraspot.annotators.surroundings import LEVELS, Surroundings
+from infraspot.core.geometry import find_components
 
 Array = NDArray[np.float32]
 
@@ -31,7 +31,6 @@ _COUNT = 25 + 9 + 6 + len(NAMES) - _OWN
 _TILT, _INSIDE = 0.3, 0.45
 """Added to the network's logit; least mean of both answers of a pixel that is taken."""
 _ASCENDING = np.argsort(LEVELS)
-_EIGHT = np.ones((3, 3), np.bool_)
 
 
 class Candidates(NamedTuple):
@@ -100,7 +99,7 @@ class PixelNet:
         mask = np.zeros(target.reach.shape, np.bool_)
         mask[found.rows, found.columns] = share > _INSIDE
         mask[target.peak] = True
-        labels, _ = ndimage.label(mask, _EIGHT)
+        labels = find_components(mask).labels
         piece: NDArray[np.bool_] = labels == labels[target.peak]
         return piece
 

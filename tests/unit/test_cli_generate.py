@@ -72,7 +72,7 @@ def test_an_interrupted_run_leaves_a_whole_data_set_and_goes_on(tmp_path, monkey
 def test_a_killed_run_goes_on_from_its_records(tmp_path):
     out = tmp_path / "set"
     options = json.loads(json.dumps({"seed": 0, "ranges": module.asdict(RANGES)}))
-    assert module._existing(out, options) == {}
+    assert module._folder(out).open(options) == {}
     module._write_scene(out, 0, RANGES, 0)  # killed here: no index was written
     assert module.write_scenes(out, 2, 0, RANGES) == 1
     assert not (out / ".scenes").exists()

@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from infraspot.cli.console import progress, say, table
+from infraspot.cli.generate_dense import command as dense
+from infraspot.cli.groups import CommandGroup
+from infraspot.cli.ranges import counts
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import UsageError
 
 
-@click.command()
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--scenes", type=click.IntRange(1), default=200, show_default=True, help="How many scenes.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the data set.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the data set; needed.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
@@ -58,9 +62,11 @@ from infraspot.core.errors import UsageError
     help="A real data set: write comparison.png and comparison.json beside the scenes.",
 )
 @click.option("--compare-split", help="Compare with this split of the real data set; default: all of it.")
+@click.pass_context
 def command(
+    context: click.Context,
     scenes: int,
-    out: Path,
+    out: Path | None,
     seed: int,
     size: str | None,
     kind: str | None,
@@ -73,7 +79,7 @@ def command(
     workers: int | None,
     compare: Path | None,
     compare_split: str | None,
-) -> int:
+) -> int | None:
     """Make synthetic infrared scenes with exact masks, points, boxes and sky, in the layout of NUAA-SIRST.
 
     clutter.json lists what each frame shows and is no target: buildings, trees, poles, lamps, birds, dead
@@ -82,6 +88,11 @@ def command(
     The same options always make the same scenes. After an interruption, the same command goes on where it
     stopped; a larger --scenes adds to what is there.
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return None
+    if out is None:
+        raise click.UsageError("Missing option '--out'.", context)
     from infraspot.jobs.generate import write_scenes
     from infraspot.synth import SceneRanges
 
@@ -91,17 +102,32 @@ def command(
         kinds=kinds,
         weights=weights,
         bits=int(bits),
-        targets=_counts("--targets", targets),
+        targets=counts("--targets", targets),
         scr=_interval("--scr", scr),
         dark=dark,
         frames=frames,
-        clutter=None if clutter is None else _counts("--clutter", clutter),
+        clutter=None if clutter is None else counts("--clutter", clutter),
     )
     made = write_scenes(out, scenes, seed, ranges, workers=workers or available_cores(), progress=progress)
     say(f"{scenes} scenes ({scenes - made} were there already) -> {out}")
     if compare is not None:
         _compare(compare, compare_split, out)
     return 0
+
+
+command.add_command(dense, "dense")
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Options of scenes before the name of a command below would be passed over in silence."""
+    given = [
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(
+            f"--{given[0]} stands before {context.invoked_subcommand} and belongs to scenes; "
+            f"put the options of {context.invoked_subcommand} after its name"
+        )
 
 
 def _compare(real: Path, split: str | None, out: Path) -> None:
@@ -131,13 +157,6 @@ def _shares(text: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
         return tuple(name.strip() for name, _, _ in parts), tuple(float(share or 1) for _, _, share in parts)
     except ValueError as error:
         raise UsageError(f"--kind must look like street or street=3,sky=1, and {text!r} came") from error
-
-
-def _counts(option: str, text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    if not (low.isdecimal() and (high or low).isdecimal()):
-        raise UsageError(f"{option} must look like 1-3 or 5, in whole numbers, and {text!r} came")
-    return int(low), int(high or low)
 
 
 def _interval(option: str, text: str) -> tuple[float, float]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "infraspot.cli.evaluate",
     "data": "infraspot.cli.data",
     "generate": "infraspot.cli.generate",
+    "sky": "infraspot.cli.sky",
     "pseudo": "infraspot.cli.pseudo",
     "calibrate": "infraspot.cli.calibrate",
     "annotate": "infraspot.cli.annotate",

@@ -14,6 +14,9 @@ from infraspot.data.points import write_points
 from infraspot.data.splits import split_text
 from infraspot.data.writing import check_id, write_grey, write_mask
 
+SAMPLE_FILES = ("images/{}.png", "masks/{}_pixels0.png", "sky/{}.png", "bboxes/{}.xml")
+"""What the layout holds of a sample that has everything; ``{}`` is its id."""
+
 
 def write_dataset(
     folder: Path | str,
@@ -49,10 +52,10 @@ def write_dataset(
             points[sample.id] = sample.points
     if points:
         write_points(folder / "points.json", points)
-    for name, members in (splits or {}).items():
-        write_text(
-            folder / "splits" / f"{name}.txt", split_text(member for member in members if member in ids)
-        )
+    listed = {
+        name: [member for member in members if member in ids] for name, members in (splits or {}).items()
+    }
+    write_split_lists(folder, listed)
     return list(ids)
 
 
@@ -83,3 +86,9 @@ def write_sample(folder: Path, sample: Sample) -> None:
         write_mask(folder / "sky" / f"{name}.png", sample.sky)
     if sample.boxes is not None:
         write_text(folder / "bboxes" / f"{name}.xml", voc_text(f"{name}.png", sample.shape, sample.boxes))
+
+
+def write_split_lists(folder: Path, splits: Mapping[str, Sequence[str]]) -> None:
+    """Write ``splits/NAME.txt`` for each split."""
+    for name, members in splits.items():
+        write_text(folder / "splits" / f"{name}.txt", split_text(members))

@@ -1,10 +1,7 @@
 """Synthetic scenes as a data set that every reader takes; a stopped run goes on where it was."""
 
 import json
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -12,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from infraspot.core.contrast import signal_to_clutter
-from infraspot.core.errors import DataError
-from infraspot.core.files import clear_leftovers, write_json, write_text
+from infraspot.core.files import write_json
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, write_sample
-from infraspot.data.opening import read_text
+from infraspot.data.store import SAMPLE_FILES, write_split_lists
+from infraspot.jobs.growing import GrowingFolder, Record, mapper
 from infraspot.jobs.watching import Progress, no_progress
-from infraspot.jobs.workers import follow_parent
 from infraspot.synth import Frame, Scene, SceneRanges, generate
 
-_INDEX = "scenes.json"
-_PARTS = ".scenes"
 _VAL_EVERY = 5
 _WORTH_A_POOL = 32
 _COMPARED = 400  # frames of each side: enough for quartiles, and they fit into memory
@@ -61,29 +55,36 @@ def write_scenes(
     """
     out, ranges = Path(out), ranges or SceneRanges()
     options = json.loads(json.dumps({"seed": seed, "ranges": asdict(ranges)}))
-    records = _existing(out, options)
+    folder = _folder(out)
+    records = folder.open(options)
     missing = [index for index in range(count) if index not in records]
     make = partial(_write_scene, out, seed, ranges)
     try:
-        with _mapper(workers if len(missing) >= _WORTH_A_POOL else 1) as run:
+        with mapper(workers if len(missing) >= _WORTH_A_POOL else 1) as run:
             for record in progress(run(make, missing), len(missing), "scenes"):
                 records[record["index"]] = record
     finally:
         if records:
-            _write_index(out, options, {**_parts(out), **records})
+            ordered = folder.gathered(records)
+            _write_lists(out, ordered)
+            folder.close(options, ordered)
     return len(missing)
 
 
-def _write_scene(out: Path, seed: int, ranges: SceneRanges, index: int) -> dict[str, Any]:
+def _folder(out: Path) -> GrowingFolder:
+    return GrowingFolder(out, "scenes", "scenes", partial(_complete, out))
+
+
+def _write_scene(out: Path, seed: int, ranges: SceneRanges, index: int) -> Record:
     (scene,) = generate(1, seed, ranges, first=index)
     for sample in scene.frames:
         write_sample(out, sample)
     record = _record(scene, index)
-    write_json(out / _PARTS / f"{index}.json", record)
+    _folder(out).add(record)
     return record
 
 
-def _record(scene: Scene, index: int) -> dict[str, Any]:
+def _record(scene: Scene, index: int) -> Record:
     """The parameters of a scene, and for each frame the truth and the SCR that came out."""
     return {"index": index, "spec": asdict(scene.spec), "frames": [_frame(frame) for frame in scene.frames]}
 
@@ -100,84 +101,20 @@ def _frame(sample: Frame) -> dict[str, Any]:
     }
 
 
-def _existing(out: Path, options: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Records of complete scenes of the same options; other contents are refused."""
-    clear_leftovers(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        write_json(out / _INDEX, {"options": options, "scenes": []})
-        return {}
-    index = _read_json(out / _INDEX) if (out / _INDEX).is_file() else None
-    if not isinstance(index, dict) or not {"options", "scenes"} <= index.keys():
-        raise DataError(
-            f"{out} holds files that are not scenes; choose a new folder, so that nothing is lost"
-        )
-    if index["options"] != options:
-        raise DataError(
-            f"{out} holds scenes made with other options; choose a new folder, or the same options"
-        )
-    try:
-        records = {**{record["index"]: record for record in index["scenes"]}, **_parts(out)}
-        return {number: record for number, record in records.items() if _complete(out, record)}
-    except (TypeError, KeyError) as error:
-        raise DataError(
-            f"{out / _INDEX} or a file in {out / _PARTS} is damaged; delete it to make its scenes again"
-        ) from error
-
-
-def _parts(out: Path) -> dict[int, dict[str, Any]]:
-    """The records of scenes that are not in the index yet, by number."""
-    return {int(path.stem): _read_json(path) for path in _part_files(out)}
-
-
-def _part_files(out: Path) -> list[Path]:
-    return [path for path in (out / _PARTS).glob("*.json") if path.stem.isdecimal()]
-
-
-def _complete(out: Path, record: dict[str, Any]) -> bool:
+def _complete(out: Path, record: Record) -> bool:
     return all(
-        (out / place.format(frame["id"])).is_file()
-        for frame in record["frames"]
-        for place in ("images/{}.png", "masks/{}_pixels0.png", "sky/{}.png", "bboxes/{}.xml")
+        (out / place.format(frame["id"])).is_file() for frame in record["frames"] for place in SAMPLE_FILES
     )
 
 
-def _write_index(out: Path, options: dict[str, Any], records: dict[int, dict[str, Any]]) -> None:
-    ordered = [records[index] for index in sorted(records)]
-    frames = [(record["index"], frame) for record in ordered for frame in record["frames"]]
+def _write_lists(out: Path, records: list[Record]) -> None:
+    frames = [(record["index"], frame) for record in records for frame in record["frames"]]
     names: dict[str, list[str]] = {"train": [], "val": []}
     for index, frame in frames:
         names["val" if index % _VAL_EVERY == _VAL_EVERY - 1 else "train"].append(frame["id"])
-    for split, ids in names.items():
-        write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in ids))
+    write_split_lists(out, names)
     write_json(out / "points.json", {frame["id"]: frame["points"] for _, frame in frames})
     write_json(out / "clutter.json", {frame["id"]: frame["clutter"] for _, frame in frames})
-    write_json(out / _INDEX, {"options": options, "scenes": ordered})
-    for path in _part_files(out):
-        path.unlink(missing_ok=True)
-    clear_leftovers(out / _PARTS)
-    with suppress(OSError):  # absent, or somebody put a file there
-        (out / _PARTS).rmdir()
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it to make these scenes again") from error
-
-
-@contextmanager
-def _mapper(workers: int) -> Iterator[Any]:
-    """A ``map`` that runs in order, in this process or in several; on any error the rest is dropped."""
-    if workers == 1:
-        yield map
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def compare_with_real(out: Path, real: Path, split: str | None = None) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""Small patches of real frames: what pasted targets are made of."""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError
+from infraspot.core.geometry import find_components
+from infraspot.core.sample import Sample
+
+Patches = NDArray[np.float32]
+PatchSource = Literal["background", "targets"]
+PATCH_SOURCES: tuple[PatchSource, ...] = get_args(PatchSource)
+
+_ATTEMPTS = 8
+
+
+def cut_patches(sample: Sample, source: PatchSource, side: int, rng: Generator) -> Patches:
+    """One patch for each target of a frame, resized bilinearly.
+
+    Parameters
+    ----------
+    sample
+        A frame with a mask.
+    source
+        ``"targets"``: the boxes of the targets, as the paper describes. ``"background"``: boxes of the same
+        sizes elsewhere in the frame. What the released DenseSIRST adds to its frames is distributed as
+        brightness of the background is (docs/dense.md).
+    side
+        Height and width of a patch in pixels.
+
+    Returns
+    -------
+    (N, side, side) float32 in [0, 1].
+    """
+    assert sample.mask is not None
+    boxes = find_components(sample.mask).boxes
+    if source == "background":
+        boxes = np.array([_elsewhere(box, sample.mask, rng) for box in boxes], np.int64).reshape(-1, 4)
+    patches = [_resized(sample.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in boxes]
+    return np.array(patches, np.float32).reshape(-1, side, side)
+
+
+def build_library(samples: Iterable[Sample], source: PatchSource, side: int, rng: Generator) -> Patches:
+    """The patches of every frame that has a mask: (N, side, side) float32 in [0, 1].
+
+    Raises
+    ------
+    DataError
+        If none of the frames has a target in its mask.
+    """
+    parts = [cut_patches(sample, source, side, rng) for sample in samples if sample.mask is not None]
+    library = np.concatenate([np.empty((0, side, side), np.float32), *parts])
+    if not len(library):
+        raise DataError(
+            "the library of targets is empty: no mask of the frames that it is taken from holds a target; "
+            "choose a base set, or a training split, with targets"
+        )
+    return library
+
+
+def _elsewhere(box: NDArray[np.int64], mask: NDArray[np.bool_], rng: Generator) -> NDArray[np.int64]:
+    """A box of the same size at a random place, clear of targets where that is soon found."""
+    width, height = int(box[2] - box[0]), int(box[3] - box[1])
+    y = x = 0
+    for _ in range(_ATTEMPTS):
+        y = int(rng.integers(mask.shape[0] - height + 1))
+        x = int(rng.integers(mask.shape[1] - width + 1))
+        if not mask[y : y + height, x : x + width].any():
+            break
+    return np.array([x, y, x + width, y + height])
+
+
+def _resized(crop: NDArray[np.floating], side: int) -> NDArray[np.floating]:
+    return _weights(side, crop.shape[0]) @ crop @ _weights(side, crop.shape[1]).T
+
+
+def _weights(side: int, length: int) -> NDArray[np.float64]:
+    """(side, length): what each sample of a line takes from its two neighbours, centres to centres."""
+    place = ((np.arange(side) + 0.5) * length / side - 0.5).clip(0, length - 1)
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0)

@@ -20,9 +20,13 @@ UNKNOWN = -1
 QUIETEST = 1.5 / 255  # deviation that is taken for a place with less
 FACTORS = 0.15, 2.0
 
-# Pixels around a target: what its surroundings are measured on, and what the form "gaussian" fades over.
-NEAR, FADE = 3, 5
-BLUR = 1.0  # standard deviation of a faded edge, in pixels
+# Pixels around a target that its surroundings are measured on.
+NEAR = 3
+
+# The form "gaussian" takes so many pixels around a target along, and fades over a Gaussian: optics spread
+# targets beyond their masks.
+GROWN, BLUR = 6, 2
+FADE = GROWN + 3 * BLUR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +46,10 @@ class CopyPaste:
     ``"context"``
         The same with ``context`` pixels of its surroundings on each side.
     ``"gaussian"``
-        Its pixels replace the place. Their border is blurred by a Gaussian, and they are made brighter or
-        darker so that the surroundings of the target fit those of the place; a peak beyond the full scale is
-        lowered to it. It is left out where it would drown, as above. Built from the survey's sentences
-        on PGDA (Wang et al. 2022), whose program is not public.
+        It replaces the place with six pixels of its surroundings, whose border is blurred by a Gaussian. All
+        is made brighter or darker so that the surroundings fit those of the place; a peak beyond the full
+        scale is lowered to it. It is left out where it would drown, as above. Built from the survey's
+        sentences on PGDA (Wang et al. 2022), whose program is not public.
 
     Attributes
     ----------
@@ -168,7 +172,7 @@ def _cut_target(donor: Sample, rng: Generator, form: Form, context: int) -> _Cut
     level, shape = np.median(surroundings), target[place]
     excess = donor.image[place] - level
     if form == "excess":
-        excess = excess * np.maximum(_blurred(shape), shape)
+        excess = excess * np.maximum(_blurred(shape, 1.0), shape)
     quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
     excess, shape = np.rot90(excess, quarters), np.rot90(shape, quarters)
     return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level))
@@ -179,9 +183,18 @@ def _window(box: Sequence[int], margin: int) -> tuple[slice, slice]:
     return slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
 
 
-def _blurred(shape: BoolArray) -> FloatArray:
-    blurred: FloatArray = ndimage.gaussian_filter(shape.astype(np.float32), BLUR, mode="constant")
+def _blurred(shape: BoolArray, sigma: float) -> FloatArray:
+    blurred: FloatArray = ndimage.gaussian_filter(shape.astype(np.float32), sigma, mode="constant")
     return blurred
+
+
+def _faded(shape: BoolArray) -> FloatArray:
+    """How much of a place a target and its surroundings replace: 1 on the target, about 0 at the edge."""
+    grown = ndimage.binary_dilation(shape, iterations=GROWN)
+    # A target near the edge of its frame has little around it; what it has must fade too.
+    for edge in (grown[: 2 * BLUR], grown[-2 * BLUR :], grown[:, : 2 * BLUR], grown[:, -2 * BLUR :]):
+        edge[:] = False
+    return np.maximum(_blurred(grown | shape, BLUR), shape)
 
 
 def _add_target(
@@ -221,8 +234,7 @@ def _blended(cut: _Cut, ground: FloatArray, form: Form, deviations: float) -> Fl
     level = float(np.median(ground))
     if peak > 1.0 - level:
         cut = cut.times((1.0 - level) / peak)
-    weight = _blurred(ndimage.binary_dilation(cut.shape))
-    return ground + weight / weight.max() * (level + cut.excess - ground)
+    return ground + _faded(cut.shape) * (level + cut.excess - ground)
 
 
 def _factor(cut: _Cut, ground: FloatArray, scr: float) -> float:

@@ -27,6 +27,9 @@ Balance = Callable[[Sequence[str], Iterable[Sample]], Counts]
 MOST = 8.0
 ROUNDS = 100
 
+# The signal-to-clutter ratio of targets that have less, or none; values within this factor are one class.
+LEAST, ALIKE = 0.1, 1.5
+
 
 @dataclass(frozen=True)
 class BySets:
@@ -44,9 +47,9 @@ class BySets:
 class ByTargets:
     """Targets of each size and contrast come equally often, as far as frames allow that hold several.
 
-    The sizes of all targets are split into thirds, and so are their signal-to-clutter ratios, which makes
-    nine groups. Frames without a target come as often as without balance. Labels that evolve are measured
-    again when they change.
+    Sizes are small, middle or large: thirds, on a logarithmic scale, of the range that nine tenths of all
+    targets lie in. Signal-to-clutter ratios are classed alike. This makes nine groups. Frames without a
+    target come as often as without balance. Labels that evolve are measured again when they change.
     """
 
     labels: LabelStore
@@ -100,7 +103,7 @@ def draw(places: NDArray[np.intp], counts: Counts, rng: Generator) -> NDArray[np
 
 
 def _groups(frames: Iterable[Sample]) -> Counts:
-    """(N, 9) targets of each third of sizes and third of contrasts in each frame."""
+    """(N, 9) targets of each class of sizes and class of contrasts in each frame."""
     rows, areas, contrasts = [], [], []
     count = 0
     for place, frame in enumerate(frames):
@@ -115,10 +118,14 @@ def _groups(frames: Iterable[Sample]) -> Counts:
         contrasts += np.nan_to_num(signal_to_clutter(frame.image, targets)).tolist()
     held = np.zeros((count, 9))
     if rows:
-        np.add.at(held, (np.array(rows), 3 * _third(areas) + _third(contrasts)), 1)
+        np.add.at(held, (np.array(rows), 3 * _classes(areas) + _classes(contrasts)), 1)
     return held
 
 
-def _third(values: Sequence[float]) -> NDArray[np.intp]:
-    """0, 1 or 2: which third of all values each lies in."""
-    return np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values, side="left")
+def _classes(values: Sequence[float]) -> NDArray[np.intp]:
+    """0, 1 or 2: which third of their range, in the logarithm and without a twentieth at each end."""
+    scaled = np.log(np.maximum(values, LEAST))
+    low, high = np.quantile(scaled, [0.05, 0.95])
+    if high - low < np.log(ALIKE):
+        return np.zeros(len(values), np.intp)
+    return np.searchsorted([low + (high - low) / 3, high - (high - low) / 3], scaled, side="left")

@@ -22,6 +22,7 @@ import pytest
 
 from infraspot.core.errors import InfraspotError
 from infraspot.data import write_grey, write_mask
+from infraspot.serving.listening import listen
 from infraspot.web.actions import SetStatus
 from infraspot.web.export_folder import MANIFEST
 from infraspot.web.marks import MARKS
@@ -141,9 +142,7 @@ def test_two_servers_in_one_browser_do_not_log_each_other_out(folder, tmp_path):
 
 def test_small_answers_are_sent_at_once():
     """asyncio switches TCP_NODELAY on where the accepted socket carries the protocol of the listening one."""
-    from infraspot.cli import annotate
-
-    with annotate.listen(0) as listener:
+    with listen(0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 from web_fakes import BROWSER_MARKS, Server, areas, browser_page, click_at, drag, free_port, on_screen, spots
 
-from infraspot.cli.annotate import listen
 from infraspot.data import write_grey
+from infraspot.serving.listening import listen
 from infraspot.web.background import Background
 from infraspot.web.server import make_app
 from infraspot.web.session import Session

@@ -1,7 +1,6 @@
 """``infraspot annotate``: the annotation page in the browser of this machine."""
 
 import secrets
-import socket
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -12,7 +11,7 @@ import click
 
 from infraspot.cli.console import fail, say, warn
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.errors import unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
@@ -134,31 +133,8 @@ def _export(session: "Session", formats: str) -> int:
     return 1 if problems else 0
 
 
-def listen(port: int) -> socket.socket:
-    """A socket on the loopback address; connections wait there from now on, so its address works at once.
-
-    Raises
-    ------
-    UsageError
-        If the port is taken.
-    """
-    # asyncio sends small answers at once (TCP_NODELAY) only where the socket names its protocol.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise UsageError(
-            f"port {port} is taken ({error.strerror}); choose another one with --port"
-        ) from error
-    return listener
-
-
 def _serve(session: "Session", port: int, open_browser: bool, open_model: "Callable[[], Proposer]") -> int:
-    import uvicorn
-
+    from infraspot.serving.listening import listen, run_server
     from infraspot.web.background import Background
     from infraspot.web.server import make_app
 
@@ -166,9 +142,6 @@ def _serve(session: "Session", port: int, open_browser: bool, open_model: "Calla
         token = secrets.token_urlsafe(16)
         background = Background(session, open_model)
         app = make_app(session, token, port, background)
-        config = uvicorn.Config(
-            app, log_level="warning", timeout_keep_alive=30, h11_max_incomplete_event_size=65536
-        )
         address = f"http://127.0.0.1:{port}/?token={token}"
         say(f"{len(session.images)} images; journal in {session.out}")
         say(f"annotate at {address}   (Ctrl-C stops)")
@@ -176,7 +149,7 @@ def _serve(session: "Session", port: int, open_browser: bool, open_model: "Calla
         if open_browser:
             webbrowser.open(address)
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            run_server(app, listener)
         finally:
             background.stop()
     return 0

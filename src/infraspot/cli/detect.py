@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraspot.cli.console import hear, progress, say, warn
-from infraspot.cli.trust import trust_option
+from infraspot.cli.detector import detector_options
 from infraspot.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
 LISTED_FRAMES = 10
-POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
@@ -29,39 +28,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Comma-separated: mask, json, csv, coco, overlay, prob.",
 )
-@click.option("--model", help="Packaged model, .onnx or .safetensors file, or run folder.")
-@click.option("--method", help="A classical detector instead of a model; see `infraspot models`.")
-@click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Score above which a pixel belongs to a target."
-)
-@click.option("--operating-point", help="Threshold by name, such as quiet, balanced or keen.")
-@click.option("--fa-per-mpx", type=POSITIVE, help="Choose the threshold by false alarms per megapixel.")
-@click.option(
-    "--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations above the mean."
-)
-@click.option(
-    "--calibrate-on",
-    metavar="FRAMES",
-    help="Folder of this camera's frames without targets: choose the threshold by the false alarms in them.",
-)
-@click.option(
-    "--polarity",
-    type=click.Choice(["bright", "dark", "both"]),
-    default="bright",
-    show_default=True,
-    help="Targets against their surroundings; both takes twice the time.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "onnx", "torch"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model; auto takes ONNX Runtime where there is an ONNX file.",
-)
-@click.option(
-    "--threads", type=click.IntRange(0), default=0, help="CPU threads for each frame; 0 takes every core."
-)
-@trust_option
+@detector_options
 @click.option("--recursive", is_flag=True, help="Read the subfolders of folders as well.")
 @click.option("--raw", metavar="FORM", help="What raw files hold: 640x512:uint16, 320x240:uint14:big:512.")
 @click.option("--array", metavar="NAME", help="The array to take from a .npz file that holds several.")

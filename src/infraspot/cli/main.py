@@ -14,6 +14,7 @@ from infraspot.core.version import VERSION
 
 COMMANDS = {
     "detect": "infraspot.cli.detect",
+    "serve": "infraspot.cli.serve",
     "evaluate": "infraspot.cli.evaluate",
     "data": "infraspot.cli.data",
     "generate": "infraspot.cli.generate",

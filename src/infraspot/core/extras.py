@@ -9,6 +9,7 @@ EXTRAS = {
     "train": ("torch", "lightning_fabric"),
     "export": ("torch", "onnx", "onnxscript"),
     "annotate": ("starlette", "uvicorn"),
+    "serve": ("starlette", "uvicorn"),
     "report": ("matplotlib", "jinja2"),
     "video": ("av",),
     "tensorboard": ("tensorboard",),

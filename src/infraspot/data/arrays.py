@@ -1,7 +1,6 @@
 """Frames that lie as plain numbers in a file: ``.npy``, ``.npz`` and raw files."""
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import InputError
+from infraspot.data.opening import size_of
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
 
@@ -70,7 +70,7 @@ def npy_layout(path: Path, file: BinaryIO, reading: Reading) -> Layout:
     """What a ``.npy`` file holds, by its header and its size; nothing is unpickled."""
     file.seek(0)
     layout = _header(file, str(path), reading)
-    _check_bytes(path, os.fstat(file.fileno()).st_size - layout.start, layout)
+    _check_bytes(path, size_of(file) - layout.start, layout)
     return layout
 
 
@@ -79,7 +79,7 @@ def raw_pages(path: Path, file: BinaryIO, reading: Reading, first: int = 1) -> I
     layout = raw_layout(path, file, reading)
     file.seek(layout.start + (first - 1) * layout.page_bytes)
     yield from _pages(path, file, layout, first)
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     if rest := (size - layout.start) % layout.page_bytes:
         yield InputError(
             f"{path} ends with {rest} bytes, and a frame has {layout.page_bytes}; its {layout.count} whole "
@@ -93,7 +93,7 @@ def raw_layout(path: Path, file: BinaryIO, reading: Reading) -> Layout:
     if form is None:
         raise InputError(f"{path} is a raw file; say what it holds with --raw, such as --raw 640x512:uint16")
     check_size(str(path), (form.width, form.height), reading.max_pixels)
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     frame = form.width * form.height * form.dtype.itemsize
     count = max(size - form.header, 0) // frame
     if not count:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -56,14 +57,16 @@ def decode(path: Path, reading: Reading = DEFAULT, page: int = 1) -> Raster:
     return found
 
 
-def decode_pages(path: Path, reading: Reading = DEFAULT, first: int = 1) -> Iterator[Raster | InputError]:
+def decode_pages(
+    path: Path, reading: Reading = DEFAULT, first: int = 1, content: bytes | None = None
+) -> Iterator[Raster | InputError]:
     """Each page of a file in turn, from number ``first`` on, decoded one at a time.
 
     In the place of a page that cannot be decoded stands its error. An error that ends the file is the last
-    item; nothing is raised.
+    item; nothing is raised. With ``content``, the bytes of the file, ``path`` is a name that nobody opens.
     """
     try:
-        with open_file(path) as file:
+        with open_file(path) if content is None else BytesIO(content) as file:
             yield from _kind_of(path, file, reading).pages(path, file, reading, first)
     except InputError as error:
         yield error

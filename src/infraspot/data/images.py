@@ -91,15 +91,17 @@ def read_image(
     return _frame(raster, page_name(path, number))
 
 
-def read_pages(path: Path | str, reading: Reading = DEFAULT, first: int = 1) -> Iterator[Frame | InputError]:
+def read_pages(
+    path: Path | str, reading: Reading = DEFAULT, first: int = 1, content: bytes | None = None
+) -> Iterator[Frame | InputError]:
     """Each page of a file from number ``first`` on, decoded when its turn comes; nothing is raised.
 
     In the place of a page that cannot be read stands its error, and the next page follows where the kind of
     file allows it. An error that ends the file is the last item. After 20 damaged pages in a row the rest is
-    left out.
+    left out. With ``content``, the bytes of the file, ``path`` is a name that nobody opens.
     """
     damaged = 0
-    for number, raster in enumerate(decode_pages(Path(path), reading, first), first):
+    for number, raster in enumerate(decode_pages(Path(path), reading, first, content), first):
         frame = (
             raster if isinstance(raster, InputError) else _attempted_frame(raster, page_name(path, number))
         )

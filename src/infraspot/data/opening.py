@@ -45,6 +45,14 @@ def open_file(path: Path) -> BinaryIO:
     raise InputError(f"{path} is {kind}; expected a regular file")
 
 
+def size_of(file: BinaryIO) -> int:
+    """Bytes of an open file, or of one in memory; its position stays."""
+    position = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    return size
+
+
 def is_regular(path: Path) -> bool:
     """Whether there is a regular file of that name, however odd the name is."""
     try:

@@ -63,14 +63,15 @@ def expected_frames(path: Path, reading: Reading = DEFAULT) -> int:
 
 
 def open_frames(
-    path: Path | str, reading: Reading = DEFAULT
+    path: Path | str, reading: Reading = DEFAULT, content: bytes | None = None
 ) -> Iterator[tuple[FrameKey, Frame | InputError]]:
     """Every frame of a file with its identity, one at a time; or why it cannot be read, in its place.
 
-    The first frame is held back until it is known whether another one follows.
+    The first frame is held back until it is known whether another one follows. With ``content``, the bytes of
+    the file, ``path`` is a name that nobody opens.
     """
     path = Path(path)
-    pages = read_pages(path, reading)
+    pages = read_pages(path, reading, content=content)
     first, second = next(pages, None), next(pages, None)
     if first is None:
         return

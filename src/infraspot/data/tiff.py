@@ -2,7 +2,6 @@
 
 import logging
 import lzma
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from infraspot.core.errors import InputError
+from infraspot.data.opening import size_of
 from infraspot.data.pillow import pillow_page
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
@@ -146,7 +146,7 @@ def _directories(file: BinaryIO) -> Iterator[int]:
 
 
 def _number(file: BinaryIO, place: int, form: str) -> int:
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     file.seek(min(place, size))  # an offset may be larger than the system takes
     data = file.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):

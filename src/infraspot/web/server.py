@@ -1,6 +1,5 @@
 """The local server: loopback only, a token in the address, every request checked before it is read."""
 
-import hmac
 import io
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,15 +11,15 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from infraspot.core.errors import InfraspotError
 from infraspot.inference import stretch
+from infraspot.serving.guard import Guard, loopback_hosts, read_body
 from infraspot.web.actions import Action
 from infraspot.web.background import Background, NotReadyError
 from infraspot.web.proposals import (
@@ -37,13 +36,6 @@ from infraspot.web.transfer import EXPORTS
 STATIC = Path(__file__).parent / "static"
 FILES = {path.name for path in STATIC.iterdir() if path.suffix in (".js", ".css")}
 MAX_BODY = 4 << 20
-# On every answer: scripts and pictures of this page alone, no guessed types, and no frame of another site.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 THUMBNAIL = 112
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -74,57 +66,9 @@ class ExportBody(_Body):
     format: str
 
 
-class Guard:
-    """Lets a request through that comes from this machine's page and from nowhere else.
-
-    The token arrives once in the address and then in a cookie that no other site can send; the host must be
-    the loopback address (no other name may resolve to us); a request that changes something must come from
-    our own origin; and a body must not be larger than ``MAX_BODY``.
-    """
-
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
-        self.app, self.token = app, token
-        self.cookie = cookie_name(port)
-        self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        send = _with_headers(send)
-        if scope["type"] == "http" and (refusal := self._refusal(Request(scope))):
-            status, reason = refusal
-            await JSONResponse({"error": reason}, status)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def _refusal(self, request: Request) -> tuple[int, str] | None:
-        headers: Headers = request.headers
-        if headers.get("host") not in self.hosts:
-            return 403, "this server answers on the loopback address only"
-        given = request.query_params.get("token") or request.cookies.get(self.cookie) or ""
-        if not hmac.compare_digest(given.encode(), self.token.encode()):
-            return 403, "wrong or missing token; open the address that `infraspot annotate` printed"
-        origin = headers.get("origin")
-        if request.method != "GET" and origin not in {f"http://{host}" for host in self.hosts}:
-            return 403, "this request comes from another site"
-        length = headers.get("content-length")
-        if request.method != "GET" and (length is None or not length.isdigit() or int(length) > MAX_BODY):
-            return 413, f"expected a body of at most {MAX_BODY >> 20} MiB with its length"
-        return None
-
-
 def cookie_name(port: int) -> str:
     """The name of the token's cookie; browsers share cookies among the ports of a host."""
     return f"infraspot-token-{port}"
-
-
-def _with_headers(send: Send) -> Send:
-    """The same ``send``, with :data:`HEADERS` on every answer."""
-
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(HEADERS)
-        await send(message)
-
-    return wrapped
 
 
 def make_app(session: Session, token: str, port: int, background: Background) -> ASGIApp:
@@ -148,7 +92,9 @@ def make_app(session: Session, token: str, port: int, background: Background) ->
         Route("/api/learning", partial(_learning, session), methods=["POST"]),
         Route("/api/export", partial(_export, session), methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes), token, port)
+    hint = "open the address that `infraspot annotate` printed"
+    hosts, cookie = loopback_hosts(port), cookie_name(port)
+    return Guard(Starlette(routes=routes), token, hosts, max_body=MAX_BODY, hint=hint, cookie=cookie)
 
 
 async def _page(request: Request, *, token: str, cookie: str) -> Response:
@@ -185,13 +131,11 @@ def _answer(
 
 
 async def _read(request: Request, model: type[Model]) -> Model | Response:
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            return JSONResponse({"error": "the body is too large"}, 413)
+    data = await read_body(request, MAX_BODY)
+    if isinstance(data, Response):
+        return data
     try:
-        return model.model_validate_json(bytes(data))
+        return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

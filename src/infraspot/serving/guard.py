@@ -71,7 +71,7 @@ class Guard:
         if request.method == "GET":
             return None
         origin = request.headers.get("origin")
-        ours = {f"http://{name}" for name in self.hosts or [host]}
+        ours = {f"http://{name}" for name in self.hosts or [host or ""]}
         if origin not in ours and (origin is not None or self.cookie is not None):
             return 403, "this request comes from another site"
         length = request.headers.get("content-length", "")

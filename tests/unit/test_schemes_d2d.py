@@ -265,6 +265,18 @@ def test_labels_come_from_what_the_ablation_says(source: str) -> None:
         assert np.array_equal(run.val_labels[sample.id], label)
 
 
+def test_labels_of_the_profile_stay_as_they_are_grown() -> None:
+    samples = _frames(3)
+    run = _run(_Net(), samples=samples, val=samples, epoch=4)
+    scheme = D2D(labels="profile")
+    scheme.begin(run)
+    assert not scheme.relabel
+    for sample in samples:
+        wanted = annotate(sample.image, sample.points, "profile").mask
+        assert np.array_equal(run.labels[sample.id], wanted)
+        assert np.array_equal(run.val_labels[sample.id], wanted)
+
+
 @pytest.mark.parametrize("variant", ["paper", "program"])
 @pytest.mark.parametrize("joint", [False, True])
 def test_an_outer_step_moves_the_classifier_and_theta(variant: str, joint: bool) -> None:

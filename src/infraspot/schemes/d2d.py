@@ -58,8 +58,16 @@ from infraspot.schemes.hypergradient import (
 from infraspot.schemes.timing import epochs_of, is_due, require_shares
 
 VARIANTS = ("paper", "program")
-SOURCES: dict[str, float | None] = {"both": None, "heat": 1.0, "superpixel": 0.0, "point": None}
+SOURCES: dict[str, float | None] = {
+    "both": None,
+    "heat": 1.0,
+    "superpixel": 0.0,
+    "point": None,
+    "profile": None,
+}
 """What labels are made of, and the rho that it fixes."""
+FIXED = ("point", "profile")
+"""Labels that theta does not change."""
 THETA_TARGETS = 32
 """Clicks of train, and of val, that a step of theta looks at."""
 THETA_STREAM = 11
@@ -75,6 +83,7 @@ class D2D(Scheme):
         ``"paper"`` or ``"program"``.
     labels
         ``"both"``, heat and superpixel; ``"heat"`` (A2), ``"superpixel"`` (A3) or ``"point"`` (A1).
+        ``"profile"``, masks of our annotator of that name, is not of the paper; theta then rests.
     outer
         Share of the run after which the outer level begins; 1 is never (A1-A4).
     every
@@ -98,7 +107,7 @@ class D2D(Scheme):
     def __init__(
         self,
         variant: Literal["paper", "program"] = "paper",
-        labels: Literal["both", "heat", "superpixel", "point"] = "both",
+        labels: Literal["both", "heat", "superpixel", "point", "profile"] = "both",
         outer: float = 0.2,
         every: float = 0.05,
         outer_steps: int = 8,
@@ -120,7 +129,7 @@ class D2D(Scheme):
         require_shares(outer=outer, every=every)
         self.program, self.source = variant == "program", labels
         self.outer, self.every, self.outer_steps, self.beta = outer, every, outer_steps, beta
-        self.balance, self.relabel, self.joint = balance, relabel and labels != "point", joint
+        self.balance, self.relabel, self.joint = balance, relabel and labels not in FIXED, joint
         rho = SOURCES[labels]
         self.heat = HeatDiffusion(None if rho is None else DiffusionParameters(rho=rho))
         self.surrogate = proxy.Surrogate()
@@ -223,6 +232,8 @@ class D2D(Scheme):
             masks: dict[str, NDArray[np.bool_]]
             if self.source == "point":
                 masks = click_masks(samples)
+            elif self.source == "profile":
+                masks = masks_from_clicks(samples, "profile")
             elif self.program:
                 options = {"physics": self.surrogate.numbers(), "seed": run.seed}
                 masks = masks_from_clicks(samples, "diffusion-mc", options)

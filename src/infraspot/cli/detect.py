@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from infraspot.cli.console import hear, progress, say, warn
 from infraspot.cli.detector import detector_options
 from infraspot.core.errors import UsageError
+from infraspot.core.extras import require
 
 if TYPE_CHECKING:
     from infraspot.jobs.detect import DetectionRun
+    from infraspot.jobs.shards import ShardRun
     from infraspot.report.detection import Detection
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
@@ -19,6 +22,7 @@ LISTED_FRAMES = 10
 
 
 @click.command()
+@click.pass_context
 @click.argument("paths", nargs=-1)
 @click.option("--out", default="infraspot-out", show_default=True, help="Folder for the results.")
 @click.option(
@@ -34,9 +38,15 @@ LISTED_FRAMES = 10
 @click.option("--array", metavar="NAME", help="The array to take from a .npz file that holds several.")
 @click.option("--max-pixels", type=click.IntRange(1), help="Largest image, in pixels; default: 100 million.")
 @click.option("--max-pages", type=click.IntRange(1), help="Most frames of one file; default: 10,000.")
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Only every N-th frame from the K-th on, into OUT/part-K-of-N.parquet: one row a frame.",
+)
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
 def command(
+    context: click.Context,
     paths: Sequence[str],
     out: str,
     formats: str,
@@ -45,6 +55,7 @@ def command(
     array: str | None,
     max_pixels: int | None,
     max_pages: int | None,
+    shard: str | None,
     demo: bool,
     seed: int,
     **options: Any,
@@ -57,11 +68,16 @@ def command(
     (same.png.json, same.bmp.json); pages of stacks and videos get numbers (film-0001.json). A run that was
     stopped is started over: it writes the same files again.
 
+    An archive is divided among processes or machines by --shard 1/16 to --shard 16/16, with the same PATHS. A
+    shard that was stopped goes on where it was, and damaged frames are rows with an error.
+
     Exit status: 0 all done, also where no target was found; 1 some inputs failed and the others are done; 2
     wrong usage.
     """
     from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
+    from infraspot.inference.engines import DEFAULT_MODEL, locate
     from infraspot.jobs.detect import check_formats, choose_engine, make_demo, run_engine
+    from infraspot.jobs.shards import detect_shard, parse_shard
 
     if bool(paths) == demo:
         raise UsageError("expected images, folders or globs to detect in, or else --demo")
@@ -69,8 +85,27 @@ def command(
     check_formats(wanted)
     form = None if raw is None else parse_raw(raw)
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
+    if shard is not None:
+        _refuse_beside_shard(context, demo)
+    part = None if shard is None else parse_shard(shard)
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     folder = Path(out)
+    if part is not None:
+        weights = None if options["method"] else locate(options["model"] or DEFAULT_MODEL, options["engine"])
+        return _show_shard(
+            detect_shard(
+                engine,
+                threshold,
+                paths,
+                folder,
+                part,
+                weights=weights,
+                recursive=recursive,
+                reading=reading,
+                progress=progress,
+                tell=hear,
+            )
+        )
     if demo:
         paths = (str(make_demo(folder / "demo", seed)),)
     run = run_engine(
@@ -88,6 +123,19 @@ def command(
     say(f"threshold {threshold:g}")
     _show_sum(run, f"{folder}/ ({', '.join(wanted)})")
     return 1 if run.failures else 0
+
+
+def _refuse_beside_shard(context: click.Context, demo: bool) -> None:
+    require("archive", "`infraspot detect --shard`")
+    if demo or context.get_parameter_source("formats") is not ParameterSource.DEFAULT:
+        raise UsageError("a shard is one Parquet file; leave out --format and --demo")
+
+
+def _show_shard(run: "ShardRun") -> int:
+    found = f"{run.frames} frames, {run.targets} targets, {run.errors} errors"
+    say(f"{found}; {run.before} frames were done before")
+    say(f"-> {run.path}")
+    return 1 if run.errors else 0
 
 
 def _show(found: "Detection", frames: int) -> None:

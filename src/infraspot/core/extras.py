@@ -12,6 +12,7 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn"),
     "report": ("matplotlib", "jinja2"),
     "video": ("av",),
+    "archive": ("pyarrow",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
     "sam": ("torch", "transformers"),

@@ -366,7 +366,7 @@ def run_engine(
     _check_map_formats(engine, formats)
     check_writable(out)
     started = time.perf_counter()
-    found = _list(places, recursive, reading, out, tell)
+    found = list_frames(places, recursive, reading, out, tell)
     failures = [str(error) for error in found.errors]
     files = name_results(found.files, reserved=[name for name in formats if name == "coco"])
     refuse_overwriting(files, out, [FRAME_FORMATS[name].ending for name in formats if name in FRAME_FORMATS])
@@ -414,7 +414,9 @@ def _check_map_formats(engine: Engine | TargetEngine, formats: Sequence[str]) ->
         raise UsageError(f"{engine.name} gives targets without score maps; leave out {' and '.join(wrong)}")
 
 
-def _list(places: Sequence[str | Path], recursive: bool, reading: Reading, out: Path, tell: Tell) -> Found:
+def list_frames(
+    places: Sequence[str | Path], recursive: bool, reading: Reading, out: Path, tell: Tell
+) -> Found:
     """Every file of frames that the places name; what was passed over and what failed is told."""
     found = Found()
     for place in places:

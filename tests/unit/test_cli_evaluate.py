@@ -344,6 +344,11 @@ def test_a_tree_of_predictions_is_scored_against_a_tree_of_masks(tmp_path, capsy
     assert "--recursive" in capsys.readouterr().err
     scores = evaluate(tmp_path, "--recursive")
     assert [(one["id"], one["iou"]) for one in scores["per_image"]] == [("day/1", 1), ("night/late/1", 0)]
+    assert [(name, one["iou"], one["pd"]) for name, one in scores["sets"].items()] == [
+        ("day", 1, 1),
+        ("night", 0, 0),
+    ]
+    assert "night" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("truth", ["stack", "files"])

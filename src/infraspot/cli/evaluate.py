@@ -98,12 +98,15 @@ def _list_protocols(context: click.Context, option: click.Parameter, wanted: boo
 
 def _show(result: dict[str, Any]) -> None:
     """The tables on the screen."""
-    from infraspot.report.scores import error_line, point_rows, score_rows, strata_rows
+    from infraspot.report.scores import error_line, folder_rows, point_rows, score_rows, strata_rows
 
     say(f"protocol {result['protocol']}: {result['definition']}")
     say(f"{result['n_images']} images, {result['n_targets']} targets, threshold {result['threshold']:g}")
     say()
     table(["", "value", "95 % interval"], score_rows(result))
+    if "sets" in result:
+        say()
+        table(["folder", "images", "IoU", "nIoU", "Pd", "Fa (10^-6)"], folder_rows(result))
     if rows := point_rows(result):
         say()
         table(["best Pd", "Pd", "threshold"], rows)

@@ -12,6 +12,7 @@ from infraspot.core.errors import DataError, InfraspotError, InputError, UsageEr
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.metrics import Evaluation, FrameMeasure
 from infraspot.metrics.kernel_loader import warm_up
+from infraspot.metrics.reduction import add_rows, ratios
 from infraspot.report.pairs import Pair, PairList, pair_engine, pair_files
 
 NAMED = 5
@@ -19,6 +20,9 @@ TOLD = 20
 
 # A stored 1 of 255, and a little more against rounding: what a mask of 0 and 1 reads as.
 FAINT = 1.5 / 255
+
+# What is said of each folder of a tree.
+OF_FOLDERS = ("iou", "niou", "pd", "fa_area")
 
 Measured = tuple[FrameMeasure, tuple[str, ...], float]
 
@@ -30,7 +34,8 @@ class EvaluationRun:
     Attributes
     ----------
     result
-        Every number, with the curves, the intervals and the ids that were left out.
+        Every number, with the curves, the intervals and the ids that were left out; where a tree of several
+        folders was scored, ``sets`` holds IoU, nIoU, Pd and Fa of each.
     evaluation
         The measures of each frame.
     pairs
@@ -130,7 +135,25 @@ def evaluate(
     against = str(truth if truth is not None else data)
     source = {"prediction": str(pred), "truth": against, "split": split, "missing": missing}
     computed = evaluation.compute(bootstrap=bootstrap, seed=seed)
+    if sets := _of_folders(evaluation):
+        computed["sets"] = sets
     return EvaluationRun({**computed, "source": source, "left_out": left_out}, evaluation, found)
+
+
+def _of_folders(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """The headline of each folder of a tree, such as several sets side by side; empty where there is one."""
+    groups: dict[str, Evaluation] = {}
+    for record in evaluation.records:
+        group = groups.setdefault(record.id.partition("/")[0], Evaluation(evaluation.protocol))
+        group.records.append(record)
+    if len(groups) < 2 or not all("/" in record.id for record in evaluation.records):
+        return {}
+    scores = {name: ratios(add_rows(group.count_rows())) for name, group in sorted(groups.items())}
+    return {
+        name: {"n_images": len(groups[name].records)}
+        | {number: float(found[number]) for number in OF_FOLDERS}
+        for name, found in scores.items()
+    }
 
 
 def write_evaluation(

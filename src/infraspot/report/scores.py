@@ -63,6 +63,19 @@ def strata_rows(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def folder_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each folder of a tree: images, IoU, nIoU and Pd as fractions, Fa in millionths."""
+    return [
+        [
+            name,
+            f"{found['n_images']}",
+            *(f"{found[number]:.4f}" for number in ("iou", "niou", "pd")),
+            f"{found['fa_area'] * PER_MILLION:.2f}",
+        ]
+        for name, found in result["sets"].items()
+    ]
+
+
 def point_rows(result: Mapping[str, Any]) -> list[list[str]]:
     """Rows of allowance, best Pd and its threshold; none without curves."""
     points = result.get("points")

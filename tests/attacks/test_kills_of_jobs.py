@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("job", ["detect", "generate", "pseudo", "pseudo in two processes"])
+@pytest.mark.parametrize("job", ["detect", "generate", "dense", "sky", "pseudo", "pseudo in two processes"])
 def test_twenty_kills_at_random_moments_change_nothing(job, tmp_path):
     done = subprocess.run(
         [sys.executable, __file__, job, str(tmp_path)], capture_output=True, text=True, timeout=600
@@ -68,6 +68,15 @@ def prepare(job: str, place: Path) -> Callable[[Path], object]:
 
         ranges = SceneRanges(size=(40, 32))
         return lambda out: write_scenes(out, 8, 3, ranges)
+    if job == "dense":
+        from infraspot.jobs.dense import write_dense
+        from infraspot.synth.dense import DenseOptions
+
+        return lambda out: write_dense(data, out, 8, 3, DenseOptions(area=9), layout="densesirst")
+    if job == "sky":
+        from infraspot.jobs.sky import write_skies
+
+        return lambda out: write_skies(data, out)
     from infraspot.annotators import annotate
     from infraspot.jobs.pseudo import label_dataset
 

@@ -41,6 +41,15 @@ def test_a_frame_without_edges_is_all_sky():
     assert find_sky(slope.astype(np.float32)).all()
 
 
+def test_clouds_as_grey_as_the_sky_are_sky():
+    rng = np.random.default_rng(0)
+    image = np.full((60, 80), 0.5)
+    image[30:] += rng.uniform(-0.2, 0.2, (30, 80))
+    assert find_sky(image).all()
+    image[30:] -= 0.2
+    assert not find_sky(image)[40:].any()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3), (3, 2), (5, 400)])
 def test_odd_sizes_give_a_mask_of_their_size(shape):
     noise = np.random.default_rng(1).random(shape).astype(np.float32)

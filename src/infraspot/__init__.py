@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infraspot.jobs.evaluate import evaluate
     from infraspot.jobs.generate import write_scenes
     from infraspot.jobs.pseudo import label_dataset
+    from infraspot.jobs.track import track
     from infraspot.jobs.train import train
     from infraspot.report.detection import Detection
     from infraspot.synth import generate
@@ -43,6 +44,7 @@ _PUBLIC = {
     "open_dataset": "infraspot.data",
     "read_image": "infraspot.data",
     "read_mask": "infraspot.data",
+    "track": "infraspot.jobs.track",
     "train": "infraspot.jobs.train",
     "write_scenes": "infraspot.jobs.generate",
 }
@@ -66,6 +68,7 @@ __all__ = [
     "open_dataset",
     "read_image",
     "read_mask",
+    "track",
     "train",
     "write_scenes",
 ]

@@ -14,6 +14,7 @@ from infraspot.core.version import VERSION
 
 COMMANDS = {
     "detect": "infraspot.cli.detect",
+    "track": "infraspot.cli.track",
     "serve": "infraspot.cli.serve",
     "evaluate": "infraspot.cli.evaluate",
     "data": "infraspot.cli.data",

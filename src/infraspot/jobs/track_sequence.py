@@ -1,0 +1,212 @@
+"""The tracking of one sequence: each frame is checked, searched, registered, followed and written."""
+
+from copy import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.data import Reading
+from infraspot.data.recordings import expected_frames
+from infraspot.inference import Engine, predict
+from infraspot.inference.engines import ClassicalEngine
+from infraspot.inference.frames import as_displayed
+from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.second_look import find_candidates
+from infraspot.inference.stream import StreamedFrame, one_ahead
+from infraspot.jobs.sequences import FileSequence, NumberedFrame, numbered_frames
+from infraspot.jobs.track_files import STATE, Tables, track_rows
+from infraspot.jobs.watching import Progress, Tell
+from infraspot.tracking import Registrar, Settings, Tracker
+
+CHECKPOINT_EVERY = 50
+_LOW, _START = 1e-5, 0.01  # of a network's own scores
+_CLASSICAL_LOW, _CLASSICAL_START = 0.3, 0.5
+_BOX_LOW, _BOX_START = 0.05, 0.3
+_SATURATED = 0.5  # share of the pixels at the highest value
+_COUNTS = ("frames", "used", "unreadable", "other_size", "doubled", "saturated", "unregistered")
+
+
+class Detector:
+    """Detections of a frame down to a low threshold.
+
+    Parameters
+    ----------
+    engine
+        What :func:`infraspot.jobs.detect.choose_engine` gives.
+    low, start
+        The two thresholds; None takes those that suit the kind of engine.
+    """
+
+    def __init__(self, engine: Engine | TargetEngine, low: float | None, start: float | None) -> None:
+        usual = (_LOW, _START)
+        if isinstance(engine, TargetEngine):
+            usual = (_BOX_LOW, _BOX_START)
+        elif isinstance(engine, ClassicalEngine):
+            usual = (_CLASSICAL_LOW, _CLASSICAL_START)
+        elif getattr(engine, "second_look", None) is not None:
+            engine = copy(engine)
+            engine.second_look = None  # type: ignore[attr-defined]
+        self.engine, self.name = engine, engine.name
+        self.start = usual[1] if start is None else start
+        self.low = min(usual[0], self.start) if low is None else low
+        if self.low > self.start:
+            raise UsageError(f"expected low up to start, and low {self.low:g} and start {self.start:g} came")
+
+    def detect(self, item: StreamedFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N, 2) places as (y, x) and (N,) scores."""
+        frame = item.frame
+        shown = frame if isinstance(self.engine, TargetEngine) else as_displayed(frame)
+        prediction = predict(self.engine, shown, item.name)
+        if prediction.score_map is None:
+            found = prediction.find_targets(self.low)
+            places = np.array([(target.y, target.x) for target in found], np.float64).reshape(-1, 2)
+            return places, np.array([target.score for target in found], np.float64)
+        scores = prediction.score_map
+        parts = find_candidates(scores, self.low, self.start)
+        peaks = np.zeros(len(parts))
+        inside = parts.labels > 0
+        np.maximum.at(peaks, parts.labels[inside] - 1, scores[inside])
+        return np.asarray(parts.centroids, np.float64).reshape(-1, 2), peaks
+
+
+class SequenceWork:
+    """The tracking of one sequence into one folder.
+
+    Raises
+    ------
+    DataError
+        See :class:`infraspot.jobs.track_files.Tables`.
+    """
+
+    def __init__(
+        self,
+        sequence: FileSequence,
+        detector: Detector,
+        settings: Settings,
+        reading: Reading,
+        folder: Path,
+        *,
+        restart: bool = False,
+    ) -> None:
+        self.sequence, self.detector, self.settings, self.reading = sequence, detector, settings, reading
+        self.options = {
+            "source": sequence.files[0].path.as_posix(),
+            "model": detector.name,
+            "low": detector.low,
+            **asdict(settings),
+            "rule": repr(settings.rule),
+        }
+        self.tables = Tables(folder, self.options, restart=restart)
+        self.registrar = Registrar()
+        self.tracker: Tracker | None = None
+        self.last = self.last_used = 0
+        self.counts = dict.fromkeys(_COUNTS, 0)
+        self._before: NDArray[Any] | None = None
+        if self.tables.state is not None:
+            self._restore(self.tables.state, folder)
+
+    def run(self, progress: Progress, tell: Tell, failures: list[str]) -> dict[str, Any] | None:
+        """Track to the end; returns the summary, or None where no frame could be used."""
+        total = sum(expected_frames(file.path, self.reading) for file in self.sequence.files)
+        frames = one_ahead(numbered_frames(self.sequence, self.reading, self.last))
+        try:
+            for done, frame in enumerate(progress(frames, total, "tracking"), 1):
+                self._take(frame, tell, failures)
+                self.last = frame.number
+                if done % CHECKPOINT_EVERY == 0:
+                    self._checkpoint()
+            if self.tracker is None:
+                return None
+            self.tables.add("tracks.csv", track_rows(self.tracker.finish()))
+            about = {"sequence": self.sequence.name, **self.options, **self.counts}
+            return self.tables.finish({**about, "shape": list(self.tracker.shape)})
+        finally:
+            self.tables.close()
+
+    def _take(self, numbered: NumberedFrame, tell: Tell, failures: list[str]) -> None:
+        """Use one frame, or say why it cannot be used."""
+        self.counts["frames"] += 1
+        use, why = self._use_of(numbered)
+        self.counts[use] += 1
+        if why is not None and (isinstance(why, InfraspotError) or self.counts[use] == 1):
+            tell(why)
+        if isinstance(why, InfraspotError):
+            failures.append(str(why))
+        if use != "used":
+            self.tables.add("frames.csv", [(numbered.number, numbered.name, use, "", "", "", 0, 0)])
+            return
+        assert isinstance(numbered.item, StreamedFrame)
+        self._follow(numbered.number, numbered.name, numbered.item)
+
+    def _use_of(self, numbered: NumberedFrame) -> tuple[str, InfraspotError | str | None]:
+        """Which of the counts a frame belongs to, and what is to be said of it."""
+        item = numbered.item
+        if isinstance(item, InfraspotError):
+            return "unreadable", item
+        image, before = item.frame.image, self._before
+        if self.tracker is not None and image.shape != self.tracker.shape:
+            height, width = self.tracker.shape
+            return "other_size", InputError(
+                f"{item.name} is {image.shape[1]}x{image.shape[0]}, and the sequence {width}x{height}; the"
+                " frame is left out: track frames of one size at a time"
+            )
+        if before is not None and np.array_equal(image, before):
+            return "doubled", f"{item.name} is the frame before once more; such frames are left out"
+        top = image.max()
+        if top == image.min() or np.count_nonzero(image == top) > _SATURATED * image.size:
+            return "saturated", (
+                f"{item.name} has one value in more than half of its pixels (saturated or covered); such"
+                " frames are left out"
+            )
+        return "used", None
+
+    def _follow(self, number: int, name: str, item: StreamedFrame) -> None:
+        """Detect, register and follow in a frame that can be used."""
+        image = item.frame.image
+        if self.tracker is None:
+            self.tracker = Tracker(self.settings, (image.shape[0], image.shape[1]))
+        passed = number - self.last_used if self.last_used else 1
+        places, scores = self.detector.detect(item)
+        motion = self.registrar.step(image, passed)
+        rows = self.tracker.step(number, places, scores, motion, passed)
+        self.tables.add("tracks.csv", track_rows(rows))
+        self.tables.add(
+            "detections.csv",
+            ((number, f"{x:.2f}", f"{y:.2f}", f"{s:.6f}") for (y, x), s in zip(places, scores, strict=True)),
+        )
+        moved = (f"{motion.dx:.3f}", f"{motion.dy:.3f}", f"{motion.error:.3f}", int(motion.known))
+        self.tables.add("frames.csv", [(number, name, "used", *moved, len(places))])
+        self.counts["unregistered"] += not motion.known
+        self.last_used, self._before = number, image
+
+    def _checkpoint(self) -> None:
+        if self.tracker is None:
+            return
+        assert self._before is not None
+        self.tables.checkpoint(
+            self.last,
+            {
+                **{f"tracker:{name}": value for name, value in self.tracker.state().items()},
+                **{f"registrar:{name}": value for name, value in self.registrar.state().items()},
+                "before": self._before,
+                "last_used": np.array(self.last_used),
+                "counts": np.array([self.counts[name] for name in _COUNTS]),
+            },
+        )
+
+    def _restore(self, state: dict[str, NDArray[Any]], folder: Path) -> None:
+        """Go on from a checkpoint."""
+        try:
+            before = np.asarray(state["before"], np.float32)
+            tracker = Tracker(self.settings, (before.shape[0], before.shape[1]))
+            tracker.restore({name: state[f"tracker:{name}"] for name in ("tracks", "held", "numbers")})
+            self.registrar.restore({name: state[f"registrar:{name}"] for name in ("motion", "reference")})
+            self.last, self.last_used = int(state["frame"]), int(state["last_used"])
+            self.counts = dict(zip(_COUNTS, (int(count) for count in state["counts"]), strict=True))
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise DataError(f"{folder / STATE} is damaged ({error}); start over with --restart") from error
+        self.tracker, self._before = tracker, before

@@ -28,7 +28,8 @@ TOGETHER = 64
 WORTH_AN_OUTLINE = 0.02  # probability below which nobody will look at the outline
 EVIDENCE = ("look", "peak", "crowd")
 """What is weighed: the logit of the second look, that of the segmentation's peak, and the logarithm of the
-number of candidates in the frame."""
+number of candidates in the frame, up to :data:`MOST_COUNTED`."""
+MOST_COUNTED = 12  # so that a sensor full of dead pixels does not hide its targets
 SUREST = 16.0  # logit of a peak beyond which float32 scores differ by rounding alone
 FLAT = 0.003  # deviation of a window that is as good as none, in units of [0, 1]
 
@@ -132,7 +133,8 @@ def evidence_of(
     least = 1 / (1 + np.exp(SUREST))
     peaks = np.clip(np.asarray(peaks, np.float64), least, 1 - least)
     sure = np.log(peaks / (1 - peaks))
-    return np.stack([np.asarray(logits, np.float64), sure, np.log(counts)], axis=1)
+    crowd = np.log(np.minimum(counts, MOST_COUNTED))
+    return np.stack([np.asarray(logits, np.float64), sure, crowd], axis=1)
 
 
 def peaks_of(scores: NDArray[np.float32], found: Components) -> NDArray[np.float32]:

@@ -89,7 +89,7 @@ def export_int8(
 def _quantise(source: Path, path: Path, samples: Sequence[Sample], stride: int) -> None:
     from onnxruntime import quantization
 
-    class Frames(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Frames(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self._frames: Iterator[NDArray[np.float32]] = (_padded(one, stride) for one in samples)
 

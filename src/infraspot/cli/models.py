@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from infraspot.cli.console import progress, say, table, warn
 from infraspot.core.errors import UsageError, unknown_name
-from infraspot.core.extras import require
+from infraspot.core.extras import is_installed, require
 
 if TYPE_CHECKING:
     from infraspot.networks import SegmentationNetwork
@@ -98,12 +97,12 @@ def command(
 
 def _entries(on: int | None, *, counted: bool) -> list[Entry]:
     """Everything that can be listed; without torch, what works without it."""
-    with_torch = find_spec("torch") is not None
+    if on is not None:
+        require("train", "`infraspot models --measure`")
+    with_torch = is_installed("torch")
     entries = [*_weights(with_torch), *_methods(with_torch)]
     if with_torch:
         return [*_networks(on), *_readings(on, counted=counted), *entries]
-    if on is not None:
-        require("train", "`infraspot models --measure`")
     warn("networks and SAM are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
     return entries
 

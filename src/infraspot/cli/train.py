@@ -4,7 +4,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import click
 from infraspot.cli.console import progress, say, warn
 from infraspot.cli.trust import trust_option
 from infraspot.core.errors import UsageError
-from infraspot.core.extras import require
+from infraspot.core.extras import is_installed, require
 
 if TYPE_CHECKING:
     from infraspot.training import Recipe, Row, Run, Watcher
@@ -224,7 +223,7 @@ def _draw_labels(folder: Path) -> None:
     """How the labels evolved, as a picture, where matplotlib is installed."""
     from infraspot.report.label_curves import write_label_curves
 
-    if find_spec("matplotlib") and (folder / "log.csv").is_file():
+    if is_installed("matplotlib") and (folder / "log.csv").is_file():
         write_label_curves(folder / "log.csv", folder / "labels.png")
 
 

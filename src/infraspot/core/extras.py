@@ -19,6 +19,14 @@ EXTRAS = {
 }
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def require(extra: str, purpose: str) -> None:
     """Check that the packages of an extra are installed, before any work.
 
@@ -34,7 +42,7 @@ def require(extra: str, purpose: str) -> None:
     UsageError
         If one is missing; the sentence has the line that installs it.
     """
-    missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
+    missing = [module for module in EXTRAS[extra] if not is_installed(module)]
     if missing:
         raise missing_extra(extra, purpose, missing)
 

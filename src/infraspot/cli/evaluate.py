@@ -6,6 +6,7 @@ import click
 
 from infraspot.cli.console import hear, progress, say, table, warn
 from infraspot.cli.trust import trust_option
+from infraspot.core.errors import UsageError
 from infraspot.core.extras import require
 
 
@@ -44,6 +45,18 @@ from infraspot.core.extras import require
 @click.option("--no-curves", is_flag=True, help="Score at one threshold only, without curves.")
 @click.option("--recursive", is_flag=True, help="Read the subfolders of PRED and TRUTH as well.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="Frames read at once; 0 takes every core.")
+@click.option(
+    "--tracks",
+    is_flag=True,
+    help="PRED is a folder of `infraspot track`, TRUTH generated sequences or MOT text: score tracks.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(0, min_open=True),
+    default=25.0,
+    show_default=True,
+    help="With --tracks: frames a second, for false tracks an hour.",
+)
 @trust_option
 @click.option(
     "--list",
@@ -61,6 +74,8 @@ def command(
     csv_file: str | None,
     plots: str | None,
     no_curves: bool,
+    tracks: bool,
+    fps: float,
     **options: Any,
 ) -> int:
     """Score the folder PRED against TRUTH, a folder of masks or a data set; or a model PRED on --data.
@@ -69,6 +84,13 @@ def command(
     .mask, _mask, .prob or _pixels0. Page 3 of a stack film.tif is the frame film-0003, on both sides.
     Exit status: 0 all done, 1 some images could not be scored and the others are, 2 wrong usage.
     """
+    if tracks:
+        given = {
+            "--csv": csv_file,
+            "--plots": plots,
+            **{f"--{name}": options[name] for name in ("data", "split")},
+        }
+        return _score_tracks(pred, truth, given, json_file, fps, options["threshold"])
     if plots:
         require("report", "--plots")
     from infraspot.jobs.evaluate import evaluate, write_evaluation
@@ -84,6 +106,35 @@ def command(
         warn(f"{failed} images are left out; the numbers are those of the other {run.result['n_images']}")
         return 1
     return 0
+
+
+def _score_tracks(
+    pred: str,
+    truth: str | None,
+    given: dict[str, str | None],
+    json_file: str | None,
+    fps: float,
+    threshold: float | None,
+) -> int:
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong or truth is None:
+        reason = f"{' and '.join(wrong)} cannot be used" if wrong else "TRUTH is missing"
+        raise UsageError(f"--tracks scores a folder of `infraspot track` against TRUTH, and {reason}")
+    from infraspot.core.files import write_json
+    from infraspot.jobs.evaluate_tracks import evaluate_tracks
+    from infraspot.report.track_scores import point_rows, track_rows
+
+    level = 0.5 if threshold is None else threshold
+    scores = evaluate_tracks(pred, truth, threshold=level, fps=fps, tell=hear)
+    if json_file is not None:
+        write_json(json_file, scores)
+    say(f"{scores['sequences']} sequences, {scores['after']['true_tracks']} true tracks, {scores['output']}")
+    table(["points", "Pd", "false a Mpx"], point_rows(scores))
+    say()
+    table(["tracks", "all", "without still"], track_rows(scores))
+    if json_file is not None:
+        say(f"-> {json_file}")
+    return 1 if scores["left_out"] else 0
 
 
 def _list_protocols(context: click.Context, option: click.Parameter, wanted: bool) -> None:

@@ -6,7 +6,8 @@ CPU seconds of this process on one thread (set OMP_NUM_THREADS=1), medians with 
 """
 
 import argparse
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -124,26 +125,24 @@ def cost(place: Path) -> None:
         print(f"{name}: {spread(seconds)} ms a frame of 640x512")
 
 
+RUN = """
+import resource, sys
+from infraspot.jobs.track import track
+track(sys.argv[1], sys.argv[2], threads=1)
+print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+"""
+
+
 def memory(place: Path, count: int) -> None:
-    """The largest memory of this process after each quarter of a long run."""
-    registrar, tracker = Registrar(), Tracker(Settings(start=0.5), (128, 160))
-    rng = np.random.default_rng(1)
-    peaks = []
-    for number, frame in enumerate(long_frames(count, (128, 160)), 1):
-        points = rng.uniform((0, 0), (128, 160), (30, 2))
-        tracker.step(number, points, np.full(30, 0.9), registrar.step(frame))
-        if number % (count // 4) == 0:
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    print("memory after each quarter of", count, "frames:", *(f"{peak:.0f} MB" for peak in peaks))
+    """The largest memory of the whole command over a recording of 160x128 and over its first quarter."""
     film = np.lib.format.open_memmap(place / "film.npy", "w+", np.uint8, (count, 128, 160))
     for number, frame in enumerate(long_frames(count, (128, 160))):
         film[number] = frame * 255
-    del film
     for part in (count // 4, count):
-        np.save(place / f"film{part}.npy", np.load(place / "film.npy", mmap_mode="r")[:part])
-        track(place / f"film{part}.npy", place / f"long{part}", threads=1)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"whole command over {part} frames: peak {peak:.0f} MB")
+        np.save(place / f"film{part}.npy", film[:part])
+        command = [sys.executable, "-c", RUN, place / f"film{part}.npy", place / f"long{part}"]
+        peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"the whole command over {part} frames: {peak} MB at most")
 
 
 def spread(seconds: list[float]) -> str:

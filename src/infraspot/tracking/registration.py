@@ -9,13 +9,14 @@ from scipy import fft, ndimage
 
 Field = NDArray[np.float32]
 
-SIDE = 384
+SIDE = 256
 REACH = 32
 SMOOTHING = 1.5
 PEAKS = 4
-WORST_ERROR = 0.35
+WORST_ERROR = 0.2
 _LEAST_SIDE = 16
-_ROUNDS = 3
+_ROUNDS = 4
+_SLACK = 1.0  # pixels by which the first round may be off
 _PATIENCE = 4
 _COVERED = 4 * np.pi * SMOOTHING**2  # smoothing makes neighbours agree: one value in so many is independent
 _NOISE_GRADIENT = (1 - np.exp(-1 / SMOOTHING**2)) / 2  # of smoothed noise: energy of its central differences
@@ -171,7 +172,7 @@ def _misfit(a: Field, b: Field, shift: tuple[int, int]) -> float:
 def _refine(a: Field, b: Field, shift: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Least squares on the grey values (Gauss-Newton), with weights that leave out what does not fit."""
     error = np.inf
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         whole = np.rint(shift).astype(int)
         if np.abs(whole).max() > min(a.shape) // 2:
             return shift, np.inf
@@ -184,7 +185,9 @@ def _refine(a: Field, b: Field, shift: NDArray[np.float64]) -> tuple[NDArray[np.
         rest = second[1:-1, 1:-1] + gy * np.float32(part[0]) + gx * np.float32(part[1]) - first[1:-1, 1:-1]
         rest -= np.median(rest[::3, ::3])
         scale = 1.4826 * float(np.median(np.abs(rest[::3, ::3]))) + 1e-9
-        weight = np.abs(rest) < np.float32(4 * scale)
+        # Where the shift is still off, edges do not fit either, and they are what tells it.
+        slack = np.float32(_SLACK / 2**turn) * (np.abs(gy) + np.abs(gx))
+        weight = np.abs(rest) < np.float32(4 * scale) + slack
         gy, gx, rest = gy[weight], gx[weight], rest[weight]
         normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]], np.float64)
         # Noise has gradients too, and they say nothing about the motion.

@@ -30,6 +30,7 @@ def test_a_run_leaves_weights_and_a_log(recipe: Path, capsys: pytest.CaptureFixt
     assert main(["train", str(recipe), "--out", str(out), "--set", "train.epochs=2"]) == 0
     assert {path.name for path in out.iterdir()} == {
         "best.safetensors",
+        "events.tfevents",
         "last.safetensors",
         "log.csv",
         "recipe.toml",

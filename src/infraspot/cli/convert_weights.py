@@ -25,7 +25,12 @@ from infraspot.weights import PREPROCESSING
     type=click.FloatRange(1e-3, 100),
     help="Standard deviation that the program divides by; divide by 255 where it is in grey values.",
 )
-@click.option("--trained-on", default="", help="Data that the weights were trained on; a note in the card.")
+@click.option(
+    "--trained-on",
+    default="",
+    show_default="nothing",
+    help="Data that the weights were trained on; a note in the card.",
+)
 def command(
     file: Path, name: str, out: Path, input_mean: float | None, input_std: float | None, trained_on: str
 ) -> int:

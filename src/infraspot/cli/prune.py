@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # What was measured with all channels does not hold for fewer.
 OUTDATED = ("false_alarms", "validation", "second_look", "operating_points")
-SHOWN_SCORES = 4
+SHOWN_SCORES = ("iou", "niou", "pd", "fa_area")
 ROUNDS = 5
 
 
@@ -147,5 +147,6 @@ def _scores(*found: "PairList") -> list[tuple[str, ...]]:
         results.append(evaluation.compute())
     return [
         (label, *(f"{result[name] * factor:{style}}" for result in results))
-        for label, name, factor, style in ROWS[:SHOWN_SCORES]
+        for label, name, factor, style in ROWS
+        if name in SHOWN_SCORES
     ]

@@ -108,11 +108,6 @@ def test_a_reading_builds_its_network_and_says_that_it_is_one() -> None:
     assert "reading" in reading.sheet.note
 
 
-def test_recipes_are_packaged() -> None:
-    declared = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-    assert '"recipes/survey/*.toml"' in declared
-
-
 def test_a_reading_trains_by_its_name(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     changes = ("train.epochs=1", "train.batch=4", "augment.0.size=32", "network.widths=[4, 8]")

@@ -58,7 +58,7 @@ def annotate_profile(
 def _grow(target: Surroundings, choose: Chooser, *, cautious: bool) -> Region:
     choice = choose(target)
     level = choice.level
-    mask = _filled(target, target.component(level) if choice.mask is None else choice.mask)
+    mask = fill(target, target.component(level) if choice.mask is None else choice.mask)
     if cautious and floods(target, mask):
         level, mask = _small(target, level)
     return Region(target.top, target.left, _soften(target.reach, mask, level), level)
@@ -73,7 +73,8 @@ def floods(target: Surroundings, mask: NDArray[np.bool_]) -> bool:
     return bool(standing_out(target.window, mask, mask)[1] < needed)
 
 
-def _filled(target: Surroundings, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def fill(target: Surroundings, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with the target's peak and without holes."""
     mask[target.peak] = True
     filled: NDArray[np.bool_] = flood.filled(mask)
     return filled
@@ -82,7 +83,7 @@ def _filled(target: Surroundings, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _small(target: Surroundings, level: float) -> tuple[float, NDArray[np.bool_]]:
     """For a click on nothing: the largest small component above a level, or the pixels around the peak."""
     for higher in LEVELS[::-1]:
-        mask = _filled(target, target.component(float(higher)))
+        mask = fill(target, target.component(float(higher)))
         if higher > level and np.count_nonzero(mask) <= _SMALL:
             return float(higher), mask
     mask = np.zeros(target.reach.shape, bool)

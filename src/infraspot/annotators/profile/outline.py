@@ -16,8 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.annotators import flood
-from infraspot.annotators.profile.annotator import floods
+from infraspot.annotators.profile.annotator import fill, floods
 from infraspot.annotators.profile.features import NAMES, frame_features, level_features
 from infraspot.annotators.profile.level import automatic, load_level, lowest_level, plausible
 from infraspot.annotators.profile.scorer import Scorer
@@ -77,10 +76,8 @@ class Outliner:
         own = np.zeros(self._image.shape, bool)
         own[place] = found
         votes = np.where(own[window] | (self._belief[window] <= 0.5), self._belief[window], 0)
-        mask = self._choose(target, votes)
-        mask[target.peak] = True
-        filled: NDArray[np.bool_] = flood.filled(mask)
-        return None if floods(target, filled) else (window, filled)
+        mask = fill(target, self._choose(target, votes))
+        return None if floods(target, mask) else (window, mask)
 
     def _choose(self, target: Surroundings, votes: NDArray[np.float32]) -> NDArray[np.bool_]:
         features, allowed = level_features(target, self._frame), plausible(target)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from infraspot.benchmark.papers import PAPERS
 from infraspot.benchmark.settings import DataEntry, GridPart, NamedEntry, NetworkEntry
+from infraspot.core.catalog import find_file
 from infraspot.core.errors import InfraspotError, UsageError, unknown_name
 from infraspot.metrics import PROTOCOLS
 from infraspot.training import parts
@@ -58,14 +59,7 @@ def find_grid(name: str | Path) -> Path:
     UsageError
         If there is neither; the nearest packaged name is suggested.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    packaged = {file.stem: file for file in sorted(PACKAGED.glob("*.toml"))}
-    place = path.as_posix().removeprefix("grids/").removesuffix(".toml")
-    if place not in packaged:
-        raise unknown_name("grid", str(name), packaged)
-    return packaged[place]
+    return find_file("grid", name, {file.stem: file for file in sorted(PACKAGED.glob("*.toml"))})
 
 
 def load_grid(

@@ -7,6 +7,7 @@ Files that came from somewhere else may not: whoever loads one has to name what 
 
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar
 
 from infraspot.core.errors import InputError, UsageError, unknown_name
@@ -34,6 +35,25 @@ def find(kind: str, name: str, family: Mapping[str, T]) -> T:
             f"cannot import the {kind} {name!r}: {error}; expected 'module:attribute'"
         ) from error
     return found
+
+
+def find_file(kind: str, name: str | Path, packaged: Mapping[str, Path]) -> Path:
+    """The TOML file that ``name`` means: a path, else one of the package by its name.
+
+    The folder of its kind, such as ``recipes/``, may stand before the name, and ``.toml`` after it.
+
+    Raises
+    ------
+    UsageError
+        If there is neither; the nearest packaged name is suggested.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    place = path.as_posix().removeprefix(f"{kind}s/").removesuffix(".toml")
+    if place not in packaged:
+        raise unknown_name(kind, str(name), packaged)
+    return packaged[place]
 
 
 def imported_names(value: object) -> Iterator[str]:

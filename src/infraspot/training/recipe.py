@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from infraspot.core.catalog import require_trust
-from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.catalog import find_file, require_trust
+from infraspot.core.errors import UsageError
 from infraspot.inference.engines import locate
 from infraspot.training.mistakes import describe
 from infraspot.training.parts import wrong_options
@@ -42,14 +42,7 @@ def find_recipe(name: str | Path) -> Path:
     UsageError
         If there is neither; the nearest packaged name is suggested.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    packaged = packaged_recipes()
-    place = path.as_posix().removeprefix("recipes/").removesuffix(".toml")
-    if place not in packaged:
-        raise unknown_name("recipe", str(name), packaged)
-    return packaged[place]
+    return find_file("recipe", name, packaged_recipes())
 
 
 def packaged_recipes() -> dict[str, Path]:

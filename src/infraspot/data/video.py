@@ -56,7 +56,7 @@ def video_pages(
             except FFmpegError as error:
                 number += 1
                 if number >= first:
-                    yield _damaged(page_name(path, number), error.strerror)
+                    yield _damaged(page_name(path, number), error.strerror or "no reason given")
                 continue
             for frame in frames:
                 number += 1

@@ -10,7 +10,8 @@ from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.stream import one_ahead
-from infraspot.jobs.detect import choose_engine, detect_in
+from infraspot.jobs.choosing import choose_engine
+from infraspot.jobs.detect import detect_in
 from infraspot.jobs.watching import Progress, no_progress, show_progress
 from infraspot.report.detection import Detection
 

@@ -14,8 +14,8 @@ from infraspot.core.options import shown
 from infraspot.core.sample import Sample
 from infraspot.data import Frame, FrameFile, Reader, Reading, picture_frame
 from infraspot.inference.stream import NamedFile, StreamedFrame, stream_frames
-from infraspot.jobs.detect import frames_at
 from infraspot.jobs.naming import may_hold_pages, name_results
+from infraspot.jobs.places import frames_at
 
 Found = StreamedFrame | InfraspotError
 

@@ -95,7 +95,7 @@ def command(
 def _open_model(model: str | None, point: str | None, trust: Sequence[str]) -> "Callable[[], Proposer]":
     """What proposes targets; a model that was asked for is opened here, so that errors come at once."""
     from infraspot.inference import DEFAULT_MODEL
-    from infraspot.jobs.detect import choose_engine
+    from infraspot.jobs.choosing import choose_engine
     from infraspot.web.background import open_packaged
 
     if model is None and point is None:

@@ -76,7 +76,8 @@ def command(
     """
     from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
     from infraspot.inference.engines import DEFAULT_MODEL, locate
-    from infraspot.jobs.detect import check_formats, choose_engine, make_demo, run_engine
+    from infraspot.jobs.choosing import choose_engine
+    from infraspot.jobs.detect import check_formats, make_demo, run_engine
     from infraspot.jobs.shards import detect_shard, parse_shard
 
     if bool(paths) == demo:

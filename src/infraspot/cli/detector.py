@@ -49,5 +49,5 @@ _OPTIONS = (
 
 
 def detector_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options whose values :func:`infraspot.jobs.detect.choose_engine` takes."""
+    """Give a command the options whose values :func:`infraspot.jobs.choosing.choose_engine` takes."""
     return reduce(lambda made, option: option(made), reversed(_OPTIONS), command)

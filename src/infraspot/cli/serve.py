@@ -53,7 +53,7 @@ def command(
     Ctrl-C finishes the requests in work and stops.
     """
     require("serve", "`infraspot serve`")
-    from infraspot.jobs.detect import choose_engine
+    from infraspot.jobs.choosing import choose_engine
     from infraspot.serving.detection import DetectionServer, Limits, make_app
     from infraspot.serving.guard import loopback_hosts
     from infraspot.serving.listening import MOST_CONNECTIONS, listen, run_server

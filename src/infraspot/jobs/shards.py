@@ -25,8 +25,9 @@ from infraspot.data.listing import RAW_SUFFIXES
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead
-from infraspot.jobs.detect import detect_in, list_frames
+from infraspot.jobs.detect import detect_in
 from infraspot.jobs.naming import name_results
+from infraspot.jobs.places import list_frames
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.report.parquet import COLUMNS, Row, read_parquet, row_of, row_of_error, write_parquet
 
@@ -107,7 +108,7 @@ def detect_shard(
     Parameters
     ----------
     engine, threshold
-        What :func:`infraspot.jobs.detect.choose_engine` gives.
+        What :func:`infraspot.jobs.choosing.choose_engine` gives.
     weights
         The file of the engine's weights, by whose bytes a run that goes on knows that they are the same.
     places, recursive, reading, progress, tell

@@ -10,7 +10,8 @@ from infraspot.core.errors import DataError, UsageError, unknown_name
 from infraspot.core.files import check_writable
 from infraspot.core.options import require_number, require_whole
 from infraspot.data import MAX_PAGES, MAX_PIXELS, FrameFile, Reading, parse_raw
-from infraspot.jobs.detect import choose_engine, frames_at
+from infraspot.jobs.choosing import choose_engine
+from infraspot.jobs.places import frames_at
 from infraspot.jobs.sequences import find_sequences
 from infraspot.jobs.track_overlay import write_overlays
 from infraspot.jobs.track_sequence import Detector, SequenceWork
@@ -83,7 +84,7 @@ def track(
         Folder of the tables; of several sequences, each has a folder of its own there. A run that was stopped
         goes on where it was.
     model, method, sigmas, engine, threads, trust, polarity
-        The detector (see :func:`infraspot.jobs.detect.choose_engine`). A model's second look is left aside:
+        The detector (see :func:`infraspot.jobs.choosing.choose_engine`). A model's second look is left aside:
         many frames judge better than one.
     low, start
         Scores above which a detection continues a track, and starts one; by default 1e-5 and 0.01 for models,

@@ -36,7 +36,7 @@ class Detector:
     Parameters
     ----------
     engine
-        What :func:`infraspot.jobs.detect.choose_engine` gives.
+        What :func:`infraspot.jobs.choosing.choose_engine` gives.
     low, start
         The two thresholds; None takes those that suit the kind of engine.
     """

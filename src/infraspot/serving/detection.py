@@ -65,7 +65,7 @@ class DetectionServer:
     Parameters
     ----------
     engine, threshold
-        What :func:`infraspot.jobs.detect.choose_engine` gives.
+        What :func:`infraspot.jobs.choosing.choose_engine` gives.
     limits
         What one request may ask for.
     worker

@@ -12,7 +12,7 @@ from infraspot.core.errors import InfraspotError, InputError
 from infraspot.data import Frame, FrameKey, open_frames
 from infraspot.inference import Engine, predict
 from infraspot.inference.predictor import TargetEngine
-from infraspot.jobs.detect import choose_engine
+from infraspot.jobs.choosing import choose_engine
 from infraspot.web.proposals import METHODS, uncertainty_of
 from infraspot.web.session import Session
 

@@ -1,0 +1,1 @@
+"""Detectors of boxes: one file per method, made of exchangeable parts."""

@@ -46,7 +46,7 @@ def suppress(boxes: Tensor, scores: Tensor, iou: float = 0.5, *, most: int | Non
 def soften(
     boxes: Tensor, scores: Tensor, *, sigma: float = 0.5, least: float = 0.01
 ) -> tuple[Tensor, Tensor]:
-    """Soft suppression: each kept box lowers the scores of the others by exp(-IoU^2 / sigma) (Soft-NMS, 2017).
+    """Soft suppression: a kept box lowers the scores of the others by exp(-IoU^2 / sigma) (Soft-NMS, 2017).
 
     Returns
     -------

@@ -62,6 +62,7 @@ def _run(module: nn.Module, **others: Any) -> Any:
         labels=LabelStore(),
         val_labels=LabelStore(),
         average=lambda value: value,
+        gather=lambda rows: rows,
         seed=3,
         epochs=20,
         **others,
@@ -203,8 +204,8 @@ def test_weights_are_equal_at_first_positive_and_of_mean_one() -> None:
 def test_features_are_standardised_and_memory_is_a_running_mean() -> None:
     batch = _batch(1)
     losses, memory = torch.tensor([1.0, 2.0, 3.0, 4.0]), Memory()
-    memory.update(batch.ids, losses, torch.ones(4))
-    memory.update(batch.ids[:1], torch.tensor([2.0]), torch.tensor([3.0]))
+    memory.update(zip(batch.ids, losses.tolist(), [1.0] * 4, strict=True))
+    memory.update([(batch.ids[0], 2.0, 3.0)])
     assert memory.losses(batch.ids, losses).tolist() == pytest.approx([1.1, 2, 3, 4])
     assert memory.weights()["f0"] == pytest.approx(1.2)
     features = describe(torch.randn(4, 1, 10, 12), batch, losses, losses, torch.zeros(4))

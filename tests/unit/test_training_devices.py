@@ -50,6 +50,22 @@ def last_weights(folder: Path) -> dict[str, Tensor]:
     return read_state(folder)["network"]
 
 
+def train_in_processes(recipe: Recipe, folder: Path) -> None:
+    """Train by the command line, which begins the further processes itself."""
+    write_text(folder.with_suffix(".toml"), to_toml(recipe))
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    command = [sys.executable, "-m", "infraspot", "train", str(folder.with_suffix(".toml"))]
+    done = subprocess.run(
+        [*command, "--out", str(folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("frames to train on") == 1
+
+
 def test_batches_that_gather_make_the_step_of_one_large_batch(data: Path, tmp_path: Path) -> None:
     assert fit(build_run(plain(data, batch=6), tmp_path / "large"))
     assert fit(build_run(plain(data, batch=2, accumulate=3), tmp_path / "small"))
@@ -75,18 +91,7 @@ def test_a_run_goes_on_bit_by_bit_also_between_batches_that_gather(
 def test_two_processes_make_the_steps_of_one(data: Path, tmp_path: Path) -> None:
     one, two = plain(data, batch=6, epochs=4), plain(data, batch=6, epochs=4, devices=2)
     assert fit(build_run(one, tmp_path / "one"))
-    write_text(tmp_path / "two.toml", to_toml(two))
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    command = [sys.executable, "-m", "infraspot", "train", str(tmp_path / "two.toml")]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("frames to train on") == 1
+    train_in_processes(two, tmp_path / "two")
     first, second = read_state(tmp_path / "one"), read_state(tmp_path / "two")
     losses = [[row["loss"] for row in state["position"]["rows"]] for state in (first, second)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
@@ -95,6 +100,20 @@ def test_two_processes_make_the_steps_of_one(data: Path, tmp_path: Path) -> None
     assert {path.name for path in (tmp_path / "two").iterdir()} == {
         path.name for path in (tmp_path / "one").iterdir()
     }
+
+
+@pytest.mark.slow
+def test_two_processes_of_d2d_share_what_they_know_of_the_frames(data: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(
+        data,
+        network={"name": "test_training_devices:PlainNet"},
+        loss={"terms": {"soft_iou": 1}, "aux_weights": None},
+        scheme={"name": "d2d", "outer": 0.0, "outer_steps": 1},
+        train={"drop_last": True, "batch": 6, "epochs": 1, "devices": 2},
+    )
+    train_in_processes(recipe, tmp_path / "two")
+    _, *rows = (tmp_path / "two" / "frames.csv").read_text().splitlines()
+    assert len(rows) == 6  # three frames in each process, and one was left out
 
 
 class Meddling(Remembering):

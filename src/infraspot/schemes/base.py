@@ -1,7 +1,7 @@
 """What a way of training adds to the loop."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from infraspot.losses import Batch, Loss
 from infraspot.schemes.labels import LabelStore
 
 Numbers = Mapping[str, float]
+Row = TypeVar("Row")
 
 
 class Trainee(Protocol):
@@ -68,6 +69,10 @@ class Trainee(Protocol):
 
     def average(self, value: Tensor) -> Tensor:
         """The mean of a tensor over the processes that share the run."""
+        ...
+
+    def gather(self, rows: list[Row]) -> list[Row]:
+        """The rows of every process that shares the run, in the order of the processes."""
         ...
 
     def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:

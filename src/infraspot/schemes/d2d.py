@@ -167,7 +167,7 @@ class D2D(Scheme):
         losses = run.loss(output, batch)
         outer = self._begun(run) and self.steps % self.outer_steps == 0
         weights, features = self._weigh(run, output.logits.detach(), batch, losses.detach())
-        self.memory.update(batch.ids, losses.detach(), weights)
+        self.memory.update(run.gather(list(zip(batch.ids, losses.tolist(), weights.tolist(), strict=True))))
         total = (weights * losses).mean()
         self._pending = None
         if not outer:

@@ -1,7 +1,7 @@
 """Sample weights from training dynamics: what is measured of a frame, and the classifier that weighs it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,9 @@ class Memory:
     def __init__(self) -> None:
         self._means: dict[str, list[float]] = {}
 
-    def update(self, ids: Sequence[str], losses: Tensor, weights: Tensor) -> None:
-        """Take in what a batch showed; the first time counts in full."""
-        for id, loss, weight in zip(ids, losses.tolist(), weights.tolist(), strict=True):
+    def update(self, seen: Iterable[tuple[str, float, float]]) -> None:
+        """Take in the id, loss and weight of each frame of a batch; the first time counts in full."""
+        for id, loss, weight in seen:
             kept = self._means.setdefault(id, [loss, weight])
             kept[0] += (1 - MEMORY) * (loss - kept[0])
             kept[1] += (1 - MEMORY) * (weight - kept[1])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +26,7 @@ from infraspot.training.settings import Recipe
 from infraspot.training.validation import Masks, true_masks
 
 Row = dict[str, float]
+T = TypeVar("T")
 
 # The annotator that grows masks to validate by where nobody drew them.
 JUDGE = "profile"
@@ -192,6 +193,14 @@ class Run:
             return value
         mean: Any = self.fabric.all_reduce(value, reduce_op="mean")
         return mean
+
+    def gather(self, rows: list[T]) -> list[T]:
+        """The rows of every process that shares the run, in the order of the processes."""
+        if self.fabric.world_size == 1:
+            return rows
+        parts: list[list[T]] = [[] for _ in range(self.fabric.world_size)]
+        torch.distributed.all_gather_object(parts, rows)
+        return [row for part in parts for row in part]
 
     def predict(self, frames: Sequence[Sample]) -> Iterator[Prediction]:
         """What :attr:`product` says about each frame, prepared as a detector that runs would prepare it."""

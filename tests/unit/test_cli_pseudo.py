@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from infraspot.cli.main import main
@@ -47,6 +48,39 @@ def test_masks_provenance_and_figures_are_written(tmp_path: Path) -> None:
     stamp = json.loads((out / "provenance.json").read_text())
     assert stamp["level"] == "0.33"
     assert stamp["images"]["f0"]["profile"][0]["area"] > 10
+
+
+def test_stacks_and_subfolders_are_labelled_frame_by_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = make_set(tmp_path / "set", 3, masks=False) / "images"
+    pages = np.stack([np.asarray(Image.open(frames / f"f{index}.png")) for index in range(3)])
+    camera = tmp_path / "camera"
+    (camera / "night").mkdir(parents=True)
+    tifffile.imwrite(camera / "night" / "film.tif", pages[:2], photometric="minisblack")
+    Image.fromarray(pages[2]).save(camera / "still.png")
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps({"still": [[22, 24]], "night/film-0001": [[20, 24]], "night/film-0002": []}))
+    run = ["pseudo", str(camera), "--points", str(points), "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main([*run, "--recursive"]) == 0
+    for name, marked in {"still": True, "night/film-0001": True, "night/film-0002": False}.items():
+        assert np.asarray(Image.open(tmp_path / "out" / f"{name}.png")).any() == marked
+    assert main([*run, "--recursive", "--split", "train"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+def test_a_stack_alone_and_a_folder_of_stacks_are_labelled_without_an_option(tmp_path: Path) -> None:
+    frames = make_set(tmp_path / "set", 2, masks=False) / "images"
+    pages = np.stack([np.asarray(Image.open(path)) for path in sorted(frames.iterdir())])
+    folder = tmp_path / "films"
+    folder.mkdir()
+    tifffile.imwrite(folder / "film.tif", pages, photometric="minisblack")
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps({"film-0001": [[20, 24]], "film-0002": [[21, 24]]}))
+    for place in (folder, folder / "film.tif"):
+        out = tmp_path / f"out-{place.name}"
+        assert main(["pseudo", str(place), "--points", str(points), "--out", str(out), "--workers", "1"]) == 0
+        assert sorted(path.name for path in out.glob("*.png")) == ["film-0001.png", "film-0002.png"]
 
 
 def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:

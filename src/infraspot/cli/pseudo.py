@@ -40,10 +40,11 @@ from infraspot.cli.console import fail, hear, progress, say, table
 )
 @click.option("--weights", help="For sam and sam2: folder with config.json and the weights.")
 @click.option("--split", help="A split of the data set; all images without it.")
+@click.option("--recursive", is_flag=True, help="Read the subfolders of a folder of frames as well.")
 @click.option("--seed", default=0, show_default=True, help="Random seed of coarse clicks and random methods.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Number of processes; 0 takes every core.")
 def command(data: str, methods: str, compare: bool, out: str, **options: Any) -> int:
-    """Grow masks from one click per target in a data set or a folder of images.
+    """Grow masks from one click per target in a data set, a folder of frames, a stack or a video.
 
     Writes OUT/STEM.png (0 and 255, native size; OUT/METHOD/STEM.png for several methods), OUT/provenance.json
     and, where there is truth, a table of IoU, nIoU, target IoU and time. After

@@ -23,6 +23,7 @@ class Entry:
     """One image of a data set: where it lies, and where its annotation lies or what it is.
 
     ``section`` is the folder or split that it was found in, such as ``train``; empty where there are none.
+    ``page`` is its number in a file that holds several.
     ``tracks`` and ``classes`` have one row for each of the boxes.
     """
 
@@ -35,6 +36,7 @@ class Entry:
     tracks: NDArray[np.int64] | None = None
     classes: NDArray[np.int64] | None = None
     section: str = ""
+    page: int | None = None
 
 
 def plain_stem(path: Path) -> str:

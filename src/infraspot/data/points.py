@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,17 @@ Points = dict[str, NDArray[np.float64]]
 _HEADER = ["image", "x", "y"]
 
 
-def read_points(path: Path | str) -> Points:
+def read_points(path: Path | str, *, folders: bool = False) -> Points:
     """The points of each image, (N, 2) float64 as (y, x) in pixels; on disk they are x, y.
 
     The file is JSON ``{stem: [[x, y], ...]}`` or CSV with the header ``image,x,y``. Names may carry an image
     suffix, which is dropped. An image with an empty list, or in CSV a row without x and y, is annotated and
     has no target.
+
+    Parameters
+    ----------
+    folders
+        Keep the folders in names, which are then paths below that of the frames: ``night/0001``.
 
     Raises
     ------
@@ -35,7 +40,8 @@ def read_points(path: Path | str) -> Points:
     """
     path = Path(path)
     text = read_text(path)
-    pairs = _from_json(path, text) if text.lstrip().startswith("{") else _from_csv(path, text)
+    read = _from_json if text.lstrip().startswith("{") else _from_csv
+    pairs = read(path, text, without_suffix if folders else drop_image_suffix)
     return {stem: _as_array(path, stem, values) for stem, values in pairs.items()}
 
 
@@ -65,12 +71,16 @@ def write_points(path: Path | str, points: Mapping[str, NDArray[Any]]) -> None:
 
 def drop_image_suffix(name: str) -> str:
     """The last part of a path without its image suffix: ``a.b`` for ``images/a.b.png`` and for ``a.b``."""
-    name = name.rpartition("/")[2]
+    return without_suffix(name.rpartition("/")[2])
+
+
+def without_suffix(name: str) -> str:
+    """A path without its image suffix: ``images/a.b`` for ``images/a.b.png``."""
     stem, dot, suffix = name.rpartition(".")
     return stem if stem and dot + suffix.lower() in IMAGE_SUFFIXES else name
 
 
-def _from_json(path: Path, text: str) -> dict[str, list[Any]]:
+def _from_json(path: Path, text: str, named: Callable[[str], str]) -> dict[str, list[Any]]:
     try:
         found = json.loads(text, object_pairs_hook=_each_name_once)
     except (ValueError, RecursionError) as error:
@@ -80,7 +90,7 @@ def _from_json(path: Path, text: str) -> dict[str, list[Any]]:
     for name, values in found.items():
         if not isinstance(values, list):
             raise InputError(f"{path}: {name!r:.60} holds {_shown(values)}; expected a list of [x, y] pairs")
-    stems = _stems(path, found)
+    stems = _stems(path, found, named)
     return {stems[name]: values for name, values in found.items()}
 
 
@@ -91,12 +101,12 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _stems(path: Path, names: Iterable[str]) -> dict[str, str]:
+def _stems(path: Path, names: Iterable[str], named: Callable[[str], str]) -> dict[str, str]:
     """The image that each name in a file means; two names for one image are refused, as points would mix."""
     stems: dict[str, str] = {}
     owners: dict[str, str] = {}
     for name in names:
-        stems[name] = drop_image_suffix(name.strip())
+        stems[name] = named(name.strip())
         owner = owners.setdefault(stems[name], name)
         if owner != name:
             raise InputError(
@@ -105,7 +115,7 @@ def _stems(path: Path, names: Iterable[str]) -> dict[str, str]:
     return stems
 
 
-def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
+def _from_csv(path: Path, text: str, named: Callable[[str], str]) -> dict[str, list[Any]]:
     try:
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
     except csv.Error as error:
@@ -115,7 +125,7 @@ def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
         raise InputError(
             f"{path} is not a points file; expected JSON {{stem: [[x, y], ...]}} or CSV image,x,y"
         )
-    stems = _stems(path, (row[0] for row in rows[1:]))
+    stems = _stems(path, (row[0] for row in rows[1:]), named)
     pairs: dict[str, list[Any]] = {}
     for name, *values in rows[1:]:
         points = pairs.setdefault(stems[name], [])

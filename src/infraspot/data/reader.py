@@ -231,7 +231,7 @@ def open_split(reader: Reader, split: str) -> Reader:
 
 
 def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
-    frame = read_image(entry.image, max_pixels=max_pixels)
+    frame = read_image(entry.image, entry.page, max_pixels=max_pixels)
     height, width = frame.image.shape
     mask = _layer(entry.mask, entry, (height, width), max_pixels)
     sky = _layer(entry.sky, entry, (height, width), max_pixels)

@@ -16,8 +16,9 @@ from infraspot.core.errors import DataError, InfraspotError, InputError, UsageEr
 from infraspot.core.files import write_json, write_text
 from infraspot.core.sample import Sample
 from infraspot.core.version import VERSION
-from infraspot.data import Reader, open_dataset, write_mask
+from infraspot.data import Reader, write_mask
 from infraspot.data.opening import read_text
+from infraspot.jobs.places import open_set
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.jobs.workers import follow_parent
 from infraspot.labelling.clicks import ClickSource, open_clicks
@@ -81,13 +82,14 @@ def label_dataset(
     size_prior: str = "none",
     weights: str | None = None,
     split: str | None = None,
+    recursive: bool = False,
     seed: int = 0,
     workers: int = 0,
     json_path: str | Path | None = None,
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> PseudoRun:
-    """Grow masks from one click per target in a data set or a folder of images.
+    """Grow masks from one click per target in a data set, a folder of frames, a stack or a video.
 
     Writes ``out/STEM.png`` (0 and 255, native size; ``out/METHOD/STEM.png`` for several methods) and
     ``out/provenance.json``. Images that an earlier run with the same options finished are not done again.
@@ -100,6 +102,8 @@ def label_dataset(
         See :class:`infraspot.labelling.sample.LabelOptions`.
     split
         A split of the data set; all images without it.
+    recursive
+        Label the frames of subfolders as well; masks lie as the frames do.
     seed
         Random seed of coarse clicks and of the random methods.
     workers
@@ -119,8 +123,8 @@ def label_dataset(
     options = LabelOptions(_check_methods(methods), level, size_prior, seed, weights)
     _check_level(options)
     _check_weights(options)
-    source = open_clicks(points, seed)
-    reader = open_dataset(data, split=split)
+    source = open_clicks(points, seed, folders=recursive)
+    reader = open_set(data, split=split, recursive=recursive, tell=tell)
     _tell_left_out(reader, source, tell)
     task = Task(reader, source, options, Path(out))
     with Journal(task) as journal:

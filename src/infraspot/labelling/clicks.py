@@ -59,8 +59,8 @@ class ClickSource:
         return points
 
 
-def open_clicks(kind: str, seed: int) -> ClickSource:
-    """The source that ``--points`` names.
+def open_clicks(kind: str, seed: int, *, folders: bool = False) -> ClickSource:
+    """The source that ``--points`` names; with ``folders``, the names in a file are paths of frames.
 
     Raises
     ------
@@ -75,4 +75,4 @@ def open_clicks(kind: str, seed: int) -> ClickSource:
         raise UsageError(f"--points takes centroid, coarse or a points file, and there is no file {kind}")
     from infraspot.data import read_points
 
-    return ClickSource(kind, seed, read_points(kind))
+    return ClickSource(kind, seed, read_points(kind, folders=folders))

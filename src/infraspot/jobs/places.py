@@ -77,8 +77,10 @@ def open_set(
     if split is not None:
         raise UsageError(f"--split {split} is of a data set, and {place} is read as frames; leave it out")
     found = frames_at(place, recursive=recursive)
-    for said in (*found.remarks, *found.errors):
-        tell(said)
+    for remark in found.remarks:
+        tell(remark)
+    for error in found.errors:
+        tell(error)
     entries = [entry for file in name_results(found.files) for entry in _entries(file)]
     if not entries:
         raise DataError(f"{place} holds no frame that can be read; check the folder")

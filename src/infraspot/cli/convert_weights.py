@@ -1,5 +1,6 @@
 """``infraspot convert-weights``: published weights into this package's files."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def command(
     programs that take one channel are assumed not to scale it; --input-mean and --input-std replace that.
     """
     require("train", "`infraspot convert-weights`")
+    import torch
+
     from infraspot.weights.convert import IMAGENET, UNSCALED, convert_state
     from infraspot.weights.files import build_network, save_weights
     from infraspot.weights.key_maps import KEY_MAPS
@@ -52,6 +55,7 @@ def command(
     spec: dict[str, Any] = {"name": name, "options": options}
     if input_mean is not None:
         spec["input"] = {"mean": input_mean, "std": input_std}
+    torch.manual_seed(0)  # parts that the file does not hold begin alike
     network = build_network(spec)
     state = convert_state(_read(file), name, network, IMAGENET if input_mean is None else UNSCALED)
     network.load_state_dict(state)
@@ -64,6 +68,10 @@ def command(
     }
     save_weights(out, state, card)
     say(f"{out}: {sum(value.numel() for value in state.values()):,} numbers for {name}")
+    begun = [key for key in state if name in KEY_MAPS and re.search(KEY_MAPS[name].fresh, key)]
+    if begun:
+        parts = sorted({key.partition(".")[0] for key in begun})
+        say(f"not in {file.name}, and at their start: {', '.join(parts)}; train before use")
     return 0
 
 

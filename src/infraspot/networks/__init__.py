@@ -10,6 +10,7 @@ from infraspot.networks.dnanet import DNANet
 from infraspot.networks.fddbanet import FDDBANet
 from infraspot.networks.gglnet import GGLNet
 from infraspot.networks.hcfnet import HCFNet
+from infraspot.networks.irsam import IRSAM
 from infraspot.networks.isnet import ISNet
 from infraspot.networks.mim_istd import MiMISTD
 from infraspot.networks.mlclnet import MLCLNet
@@ -36,6 +37,7 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "fddbanet": FDDBANet,
     "gglnet": GGLNet,
     "hcfnet": HCFNet,
+    "irsam": IRSAM,
     "isnet": ISNet,
     "mim-istd": MiMISTD,
     "mlclnet": MLCLNet,

@@ -53,6 +53,7 @@ def convert_state(
 ) -> dict[str, Tensor]:
     """A published program's ``state`` as the state dict of ``network``, built under the key ``name``.
 
+    Parts of the network that the program's file lacks, as its key map says, keep the values they have.
     ``scaling`` is what the program does to its three channels; it plays no part where the program takes one.
 
     Raises
@@ -83,9 +84,10 @@ def convert_state(
             leftovers.unknown.append(key)
     counters = {key: value for key, value in expected.items() if key.endswith("num_batches_tracked")}
     missing = [key for key in expected if key not in converted and key not in counters]
-    _refuse(name, leftovers, missing)
+    fresh = {key: expected[key] for key in missing if re.search(key_map.fresh, key)}
+    _refuse(name, leftovers, [key for key in missing if key not in fresh])
     _fold_input(converted, network, UNSCALED if key_map.plain else scaling, key_map.slopes)
-    return {**counters, **{key: value.contiguous() for key, value in converted.items()}}
+    return {**counters, **fresh, **{key: value.contiguous() for key, value in converted.items()}}
 
 
 def _rename(state: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:

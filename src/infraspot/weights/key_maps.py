@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from infraspot.weights import key_maps_contrast as contrast
+from infraspot.weights import key_maps_sam as sam
 from infraspot.weights.key_maps_contrast import Table
 
 
@@ -29,6 +30,8 @@ class KeyMap(NamedTuple):
         Whether the program does not scale its three channels.
     options
         Options of the network.
+    fresh
+        Pattern of the network's own parts that the program's file does not hold; they keep their start.
     """
 
     tables: tuple[Table, ...]
@@ -36,6 +39,7 @@ class KeyMap(NamedTuple):
     slopes: str = r"$^"
     plain: bool = False
     options: Mapping[str, Any] = MappingProxyType({})
+    fresh: str = r"$^"
 
 
 def _layers(prefix: str, ours: str, *numbers: int) -> Table:
@@ -368,6 +372,7 @@ KEY_MAPS: dict[str, KeyMap] = {
     "dnanet": _DNANET,
     "gglnet": KeyMap(contrast.GGLNET, slopes=r"^guides\."),
     "hcfnet": _HCFNET,
+    "irsam": KeyMap(sam.TABLES, sam.DROPPED, fresh=sam.FRESH),
     "isnet": KeyMap(
         contrast.ISNET,
         (r"^(res\d|d\d|cw|gate\d|SA\w*|head2|conv\d+\w*|grad_extractor)\.",),

@@ -14,9 +14,15 @@ from infraspot.training.settings import Recipe
 
 EVERY: dict[str, dict[str, str]] = {name: {"name": name} for name in SCHEMES}
 EVERY["d2d-program"] = {"name": "d2d", "variant": "program"}
-WITHOUT_TRUTH = [
-    key for key, part in EVERY.items() if not getattr(SCHEMES[part["name"]], "needs_truth", False)
-]
+
+
+def _is(kind: str, key: str) -> bool:
+    """Whether a scheme declares that of itself."""
+    return bool(getattr(SCHEMES[EVERY[key]["name"]], kind, False))
+
+
+ALONE = [key for key in EVERY if _is("self_supervised", key)]
+WITHOUT_TRUTH = [key for key in EVERY if not _is("needs_truth", key) and key not in ALONE]
 EACH = pytest.mark.parametrize("name", WITHOUT_TRUTH)
 SPLITS = {"train": [f"frame{k}" for k in range(7)], "val": [f"frame{k}" for k in range(7, 10)]}
 
@@ -62,6 +68,23 @@ def test_masks_change_nothing_that_is_learned(name: str, tmp_path: Path) -> None
         )
     assert_same(states[0], states[1])
     assert_same(states[0], states[2])
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_scheme_that_learns_from_frames_alone_reads_no_annotation_and_needs_none(
+    name: str, tmp_path: Path
+) -> None:
+    states = []
+    for masks in ("right", "none"):
+        data = _set(tmp_path / masks, masks)
+        if masks == "none":
+            (data / "points.json").unlink()
+        run = _trained(data, name, tmp_path / f"run-{masks}")
+        assert run.at.best is None
+        assert run.recipe.train.select_on == "none"
+        state = read_state(tmp_path / f"run-{masks}")
+        states.append({part: value for part, value in state.items() if part not in ("data", "recipe")})
+    assert_same(*states)
 
 
 @EACH

@@ -157,7 +157,13 @@ def _notes(grid: Grid, cell: Cell) -> list[str]:
         if isinstance(train.select, str)
         else " + ".join(f"{weight:g} {name}" for name, weight in train.select.items())
     )
-    chosen = {"val": "val", "test": "test", "clicks": "val by clicks alone", "auto": "val"}[train.select_on]
+    chosen = {
+        "val": "val",
+        "test": "test",
+        "clicks": "val by clicks alone",
+        "auto": "val",
+        "none": "nothing",
+    }[train.select_on]
     protocol = PROTOCOLS[part.score.protocol]
     notes = [
         f"Ours: split {split}, protocol {protocol.name}: {' '.join(protocol.definition.split())}",

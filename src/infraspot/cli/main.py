@@ -23,6 +23,7 @@ COMMANDS = {
     "pseudo": "infraspot.cli.pseudo",
     "calibrate": "infraspot.cli.calibrate",
     "annotate": "infraspot.cli.annotate",
+    "pretrain": "infraspot.cli.pretrain",
     "train": "infraspot.cli.train",
     "runs": "infraspot.cli.runs",
     "benchmark": "infraspot.cli.benchmark",

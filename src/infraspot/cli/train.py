@@ -79,19 +79,23 @@ def command(
     ]
     with training.locked(folder):
         if repeat is None:
-            return _train(_open_run(recipe, folder, changes, start, resume, trust))
+            return train_to_end(open_run_in(folder, recipe, changes, start=start, resume=resume, trust=trust))
         return _repeat(_repeated(recipe, changes, start, trust, repeat), folder, resume)
 
 
-def _open_run(
-    recipe: str | None,
+def open_run_in(
     folder: Path,
+    recipe: str | None,
     changes: Sequence[str],
-    start: str | None,
-    resume: bool,
-    trust: Sequence[str],
+    *,
+    start: str | None = None,
+    resume: bool = False,
+    trust: Sequence[str] = (),
 ) -> "Run":
-    """A new run, or the one in the folder where it is resumed; nothing is written."""
+    """A new run, or the one in the folder where it is resumed; nothing is written.
+
+    Without a recipe, the run's own is taken.
+    """
     from infraspot import training
 
     _refuse_other_run(folder, resume)
@@ -126,6 +130,10 @@ def _repeated(
         chosen = training.started_recipe(chosen, start, trust)
     if chosen.train.epochs == 0:
         raise UsageError("train.epochs is 0, so that there is nothing to repeat")
+    if chosen.train.select_on == "none":
+        raise UsageError(
+            "--repeat compares validations, and train.select_on is 'none'; leave one of them out"
+        )
     first = chosen.train.seed
     return [training.changed_recipe(chosen, [f"train.seed={first + k}"]) for k in range(count)]
 
@@ -142,7 +150,7 @@ def _repeat(recipes: "Sequence[Recipe]", folder: Path, resume: bool) -> int:
         seed = recipe.train.seed
         with training.locked(places[seed]):
             run = training.open_run(recipe, places[seed])
-            status = _train(run, again=f"the same command with --resume goes on (seed {seed})")
+            status = train_to_end(run, again=f"the same command with --resume goes on (seed {seed})")
         if status:
             return status
         best[seed], last[seed] = run.at.best or run.at.rows[-1], run.at.rows[-1]
@@ -155,7 +163,7 @@ def _repeat(recipes: "Sequence[Recipe]", folder: Path, resume: bool) -> int:
     return 0
 
 
-def _train(run: "Run", again: str | None = None) -> int:
+def train_to_end(run: "Run", again: str | None = None) -> int:
     """Train to the end; ``again`` says how to go on with a run that was stopped."""
     from infraspot.training import fit
 
@@ -205,9 +213,10 @@ def _look_twice(run: "Run") -> None:
 def _introduction(run: "Run") -> str:
     parameters = sum(p.numel() for p in run.module.parameters()) / 1e6
     place = f", from epoch {run.done:.1f}" if run.at.begun else ""
+    judged = f", {len(run.val)} to validate" if len(run.val) else ""
     return (
-        f"{run.recipe.network.name}  {parameters:.3f} M parameters   {len(run.samples)} frames to train on,"
-        f" {len(run.val)} to validate   {run.epochs} epochs on {run.device}{place}"
+        f"{run.recipe.network.name}  {parameters:.3f} M parameters   {len(run.samples)} frames to train on"
+        f"{judged}   {run.epochs} epochs on {run.device}{place}"
     )
 
 
@@ -252,7 +261,10 @@ def _spread(numbers: Mapping[str, tuple[float, float]]) -> str:
 
 
 class Screen:
-    """A line for each validated epoch; where a person looks on, also a bar with loss and time left."""
+    """A line for each validated epoch; where a person looks on, also a bar with loss and time left.
+
+    A run that validates nothing has a line for each epoch.
+    """
 
     def __init__(self, run: "Run") -> None:
         from rich.console import Console
@@ -282,11 +294,12 @@ class Screen:
         )
 
     def epoch(self, run: "Run", row: "Row") -> None:
-        if not _numbers(row):
+        numbers, validates = _numbers(row), run.recipe.train.select_on != "none"
+        if validates and not numbers:
             return
         best = " *" if run.at.best is not None and run.at.best["epoch"] == row["epoch"] else ""
         head = f"epoch {row['epoch']:4.0f}  loss {row['loss']:.4f}"
-        say(f"{head}  {_numbers(row)}  {self._left(run)} left{best}")
+        say("  ".join(filter(None, (head, numbers, f"{self._left(run)} left{best}"))))
 
     def _left(self, run: "Run") -> str:
         share = max(run.done - self._from, 1e-9)

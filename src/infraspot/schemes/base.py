@@ -94,6 +94,9 @@ class Scheme:
     ----------
     needs_truth
         Whether ``samples`` and ``val`` keep their masks and boxes.
+    self_supervised
+        Whether it learns from frames alone: frames of any kind are read without annotation, and the last
+        weights are kept unless the recipe names a split with masks to choose by.
     uses_val
         Whether it learns from ``val``; the frames of test are then kept out of it.
     reads
@@ -102,6 +105,7 @@ class Scheme:
     """
 
     needs_truth: ClassVar[bool] = False
+    self_supervised: ClassVar[bool] = False
     uses_val: ClassVar[bool] = False
     reads: ClassVar[tuple[str, ...]] = ()
 

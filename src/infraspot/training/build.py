@@ -30,6 +30,7 @@ from infraspot.training.sources import (
     WithClicks,
     open_negatives,
     open_training,
+    open_unannotated,
     open_unlabelled,
     open_validation,
     set_of,
@@ -53,13 +54,11 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     data, train = recipe.data, recipe.train
     fabric = open_devices(train)
     on_test = train.select_on == "test"
-    training = open_training(data)
+    training = open_unannotated(data) if scheme.self_supervised else open_training(data)
     if data.choice is not None:
         training = chosen_frames(training, data.choice, data.points, train.seed)
     frames = _cached(training, recipe, scheme)
-    val_frames = _cached(
-        open_validation(data, data.test_split if on_test else data.val_split), recipe, scheme
-    )
+    val_frames = _cached(_validation(recipe, scheme), recipe, scheme)
     # What is trained on may choose nothing: a scheme that learns from val never sees the test split.
     own_val = on_test and scheme.uses_val
     scheme_val = _cached(open_validation(data, data.val_split), recipe, scheme) if own_val else val_frames
@@ -113,13 +112,30 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         val_labels=val_labels,
         loader=loader,
         val_loader=val_loader,
-        watches=() if scheme.needs_truth else (LabelWatch.over(frames), LabelWatch.over(scheme_val)),
+        watches=_watches(scheme, frames, scheme_val),
     )
+
+
+def _validation(recipe: Recipe, scheme: Scheme) -> Sequence[Sample]:
+    """The frames to validate on; none where nothing is chosen by them and no scheme learns from them."""
+    chosen_on = recipe.train.select_on
+    if chosen_on == "none" and not scheme.uses_val:
+        return ()
+    return open_validation(
+        recipe.data, recipe.data.test_split if chosen_on == "test" else recipe.data.val_split
+    )
+
+
+def _watches(scheme: Scheme, frames: CachedFrames, val: CachedFrames) -> tuple[LabelWatch, ...]:
+    """What labels are compared with, where a scheme makes them without seeing it."""
+    makes_labels = not (scheme.needs_truth or scheme.self_supervised)
+    return (LabelWatch.over(frames), LabelWatch.over(val)) if makes_labels else ()
 
 
 def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedFrames:
     """Frames in memory, with clicks where something is made of them."""
-    if not scheme.needs_truth or recipe.train.select_on == "clicks":
+    by_clicks = not (scheme.needs_truth or scheme.self_supervised)
+    if by_clicks or recipe.train.select_on == "clicks":
         frames = WithClicks(frames, recipe.data.points, recipe.train.seed)
     return CachedFrames(frames, recipe.data.cache_gb * 2**30)
 
@@ -150,7 +166,12 @@ def _decided(recipe: Recipe, scheme: Scheme) -> Recipe:
     train = recipe.train
     decided: dict[str, Any] = {"precision": precision_of(train)}
     if train.select_on == "auto":
-        decided["select_on"] = "val" if scheme.needs_truth else "clicks"
+        judged = "val" if scheme.needs_truth else "clicks"
+        decided["select_on"] = "none" if scheme.self_supervised else judged
+    if recipe.second_look is not None and decided.get("select_on", train.select_on) == "none":
+        raise UsageError(
+            "[second_look] needs frames to validate on, and train.select_on is 'none'; change one"
+        )
     return recipe.model_copy(update={"train": train.model_copy(update=decided)})
 
 

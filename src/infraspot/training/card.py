@@ -20,6 +20,7 @@ PLACES: Any = {
     "negatives": {"path"},
     "unlabelled": {"path"},
     "second_look": {"sets"},
+    "scheme": {"teacher"},
 }
 
 

@@ -149,7 +149,8 @@ def finish_epoch(run: Run) -> Row:
     row |= {name: total / count for name, (total, count) in run.at.noted.items()}
     row |= _label_state(run)
     run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
-    if run.epoch % train.evaluate_every == 0 or run.complete:
+    due = run.epoch % train.evaluate_every == 0 or run.complete
+    if due and train.select_on != "none":
         row |= validate(
             run.predict(run.val_frames), *run.judges, train.protocol, partial(set_of, run.recipe.data)
         )

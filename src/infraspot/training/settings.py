@@ -66,7 +66,8 @@ class DataPart(Part):
 
     ``set`` is a folder within the one that the environment variable INFRASPOT_DATA names; ``path`` is a
     folder of its own; ``merge`` are several of either, read as one, and the ids of frames begin with the
-    name of the set. Frames with a target from the same split of ``sets``, folders or sets within
+    name of the set. ``split = "all"``, for schemes that learn from frames alone, takes every image, stack and
+    video of a folder. Frames with a target from the same split of ``sets``, folders or sets within
     INFRASPOT_DATA, are trained on too. ``scenes`` generated frames are added to those read, or stand alone.
     ``balance`` draws the frames of an epoch so that all sets (``"sets"``), or targets of each size and
     contrast (``"targets"``), come equally often; ``"none"`` draws each frame once.
@@ -221,8 +222,9 @@ class TrainPart(Part):
     ``patience`` ends the run when the best epoch lies so many epochs back.
     ``select_on`` is ``"val"``, the masks of the validation frames, or ``"clicks"``, the masks that
     ``profile`` grows from their clicks; ``"auto"`` is ``"val"`` for schemes that train on masks, and
-    ``"clicks"`` for the others. ``"test"`` exists for parity with papers that chose so, and stamps the
-    weights.
+    ``"clicks"`` for the others. ``"none"`` validates nothing and keeps the last weights; it is ``"auto"`` for
+    schemes that learn from frames alone. ``"test"`` exists for parity with papers that chose so, and stamps
+    the weights.
     The optimiser steps once every ``accumulate`` batches. Each batch is split over ``devices``.
     ``precision = "auto"`` is "bf16-mixed" on GPUs and CPUs that compute in bfloat16, else "32-true".
     """
@@ -235,7 +237,7 @@ class TrainPart(Part):
     ema: float = Field(default=0.0, ge=0, lt=1)
     select: str | dict[str, float] = "iou"
     patience: int | None = Field(default=None, gt=0)
-    select_on: Literal["auto", "val", "clicks", "test"] = "auto"
+    select_on: Literal["auto", "val", "clicks", "test", "none"] = "auto"
     protocol: str = "basicirstd"
     evaluate_every: int = Field(default=1, gt=0)
     save_seconds: float = Field(default=60.0, ge=0)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.sample import Sample
-from infraspot.data import open_dataset, read_points
+from infraspot.data import FrameFile, FrameKey, find_frames, frame_keys, numbered, open_dataset, read_points
 from infraspot.data.clicks import sample_points
+from infraspot.data.finding import Found
 from infraspot.data.public_sets import DATA_FOLDER
 from infraspot.synth import SceneRanges, generate
 from infraspot.training.frames import Frames
@@ -21,6 +22,9 @@ DIVIDE = "`infraspot data split` divides a set, and split, val_split and test_sp
 
 # Scenes to validate on come from far along the same endless series, so that none is trained on.
 VALIDATION_SCENES = 1_000_000
+
+# The split that is every frame, for schemes that learn from frames alone.
+ALL = "all"
 
 # What the generated frames of a run are called, beside its sets.
 SCENES = "scenes"
@@ -42,6 +46,62 @@ def open_training(part: DataPart) -> Sequence[Sample]:
 def open_validation(part: DataPart, split: str) -> Sequence[Sample]:
     """The frames of a split, then generated ones that no training sees."""
     return _together(part, split, part.val_scenes, first=VALIDATION_SCENES)
+
+
+class Unannotated(Frames):
+    """Frames of which nothing is known, each read when it is asked for."""
+
+    def __init__(self, keys: Mapping[str, FrameKey]) -> None:
+        self._keys = list(keys.items())
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def frame(self, index: int) -> Sample:
+        id, key = self._keys[index]
+        frame = key.read()
+        return Sample(id, frame.image, bit_depth=frame.bit_depth)
+
+
+def open_unannotated(part: DataPart) -> Sequence[Sample]:
+    """The frames of a split without their annotation; of the split ``"all"``, every frame of any kind.
+
+    ``"all"`` reads images, stacks and videos, of subfolders too; of a data set, its images alone.
+
+    Raises
+    ------
+    InfraspotError
+        If there is no frame, or a file of several frames cannot be read.
+    """
+    if part.split != ALL:
+        frames = open_training(part)
+        return [Sample(frame.id, frame.image, bit_depth=frame.bit_depth) for frame in frames]
+    place = locate_data(part)
+    found = find_frames(place)
+    if not found.files and place.is_dir():
+        found = _images_of_set(place) or find_frames(place, recursive=True)
+    for error in found.errors:
+        raise error
+    keys: dict[str, FrameKey] = {}
+    for file in found.files:
+        name = file.path.relative_to(file.root)
+        for key in frame_keys(file.path):
+            # Two files may differ in their endings alone.
+            id = numbered(name.with_suffix("").as_posix(), key.page)
+            keys[id if id not in keys else numbered(name.as_posix(), key.page)] = key
+    return Unannotated(keys)
+
+
+def _images_of_set(folder: Path) -> Found | None:
+    """The images of a data set, without its masks; None where the folder holds none."""
+    try:
+        reader = open_dataset(folder)
+    except InfraspotError:
+        return None
+    if not any(reader.has_mask(index) for index in range(len(reader))):
+        return None  # folders of images alone may lie side by side, and all are read
+    paths = [reader.image_path(index) for index in range(len(reader))]
+    return Found([FrameFile(path, path.parent) for path in paths])
 
 
 def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[Sample]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from infraspot.data.public_sets import PUBLIC_SETS
+from infraspot.inference.engines import packaged_models
 from infraspot.losses import Batch
 from infraspot.training.parts import build_loss, network_of
 from infraspot.training.recipe import PACKAGED, load_recipe
@@ -21,7 +22,7 @@ def test_its_loss_fits_its_network_and_reaches_the_weights(path: Path) -> None:
     torch.manual_seed(0)
     network, loss = network_of(recipe.network).train(), build_loss(recipe.loss)
     loss.begin(network)
-    images, labels = torch.rand(2, 1, 64, 64), torch.zeros(2, 1, 64, 64)
+    images, labels = torch.rand(2, network.frames, 64, 64), torch.zeros(2, 1, 64, 64)
     labels[0, 0, 20:24, 30:33] = 1
     for epoch in (0, 9):  # within a warm-up and after it
         network.zero_grad()
@@ -38,7 +39,7 @@ def test_its_loss_fits_its_network_and_reaches_the_weights(path: Path) -> None:
 @ALL
 def test_it_names_no_folder_and_only_sets_that_anybody_can_have(path: Path) -> None:
     recipe = load_recipe(path)
-    assert recipe.network.start is None
+    assert recipe.network.start in (None, *packaged_models())
     for part in (recipe.data, recipe.negatives, recipe.unlabelled):
         if part is not None:
             assert part.path is None

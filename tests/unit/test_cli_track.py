@@ -146,12 +146,22 @@ def test_a_change_of_bit_depth_does_not_break_the_track(tmp_path) -> None:
     assert {row["id"] for row in table(tmp_path / "out/tracks.csv") if row["motion"] == "moving"} == {"1"}
 
 
-def test_dead_pixels_of_a_still_camera_are_flagged_and_dropped_on_request(tmp_path) -> None:
-    folder = save(tmp_path / "in", scene(dead=4))
+def test_dead_pixels_of_a_still_camera_are_no_tracks(tmp_path) -> None:
+    run(save(tmp_path / "in", scene(dead=4)), "--out", tmp_path / "out")
+    rows = table(tmp_path / "out/tracks.csv")
+    assert {row["motion"] for row in rows} == {"moving"}
+    assert all(float(row["x"]) < 60 for row in rows)
+    found = table(tmp_path / "out/detections.csv")
+    assert any(float(row["x"]) > 60 for row in found)  # the detector itself took them for targets
+
+
+def test_a_target_that_hovers_is_flagged_and_dropped_on_request(tmp_path) -> None:
+    y, x = np.mgrid[:96, :96]
+    spot = 0.4 * np.exp(-((y - 70) ** 2 + (x - 80) ** 2) / 2)
+    folder = save(tmp_path / "in", [np.clip(frame + spot, 0, 1) for frame in scene()])
     run(folder, "--out", tmp_path / "flag")
     rows = table(tmp_path / "flag/tracks.csv")
-    still = [row for row in rows if float(row["x"]) > 60]
-    assert still
+    still = [row for row in rows if float(row["x"]) > 75 and float(row["y"]) > 65]
     assert {row["motion"] for row in still} == {"still"}
     run(folder, "--out", tmp_path / "drop", "--still", "drop")
     assert {row["id"] for row in table(tmp_path / "drop/tracks.csv")} == {

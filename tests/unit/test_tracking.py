@@ -162,9 +162,38 @@ def test_a_single_flash_is_no_track() -> None:
 
 
 def test_weak_detections_continue_a_track_and_start_none() -> None:
-    weak = [[(*point, 0.001) for point in frame] for frame in line((20, 30), (1, 0), 12)]
-    assert not len(follow(weak))
-    assert len(follow([[(20, 30, 0.9)], *weak[1:]])) == 12
+    weak = [[(*point, 0.02) for point in frame] for frame in line((20, 30), (1, 0), 12)]
+    assert not len(follow(weak, start=0.05))
+    assert len(follow([[(20, 30, 0.9)], *weak[1:]], start=0.05)) == 12
+
+
+def with_chances(frames, chances) -> np.ndarray:
+    tracker = Tracker(Settings(), SHAPE)
+    rows = []
+    for number, points in enumerate(frames, 1):
+        places = np.array(points, float).reshape(-1, 2)
+        scores = np.full(len(places), 0.9)
+        rows.append(tracker.step(number, places, scores, STILL_CAMERA, 1, np.array(chances)))
+    return np.concatenate([*rows, tracker.finish()])
+
+
+def test_a_point_that_stands_still_is_believed_by_its_chances_and_one_that_moves_without() -> None:
+    assert len(np.unique(with_chances([[(20, 30)]] * 14, [0.95])["id"])) == 1
+    assert not len(with_chances([[(20, 30)]] * 14, [0.3]))
+    assert len(np.unique(with_chances(line((20, 30), (1, 0), 14), [0.0])["id"])) == 1
+
+
+def test_a_moving_point_that_scores_next_to_nothing_is_not_believed() -> None:
+    faint = [[(*point, 0.0015) for point in frame] for frame in line((20, 30), (1, 0), 14)]
+    assert not len(follow(faint))
+    assert len(follow(faint, faint=0.001))
+
+
+def test_a_track_that_stops_is_hidden_from_then_on_unless_its_chances_are_good() -> None:
+    frames = [*line((20, 30), (1, 0), 10), *[[(29, 30)]] * 30]
+    last = {chance: with_chances(frames, [chance])["frame"].max() for chance in (0.0, 0.95)}
+    assert last[0.95] == 40
+    assert last[0.0] < 40
 
 
 def test_missed_frames_are_bridged_by_a_straight_line_in_retro_output() -> None:

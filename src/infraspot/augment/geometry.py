@@ -61,10 +61,10 @@ class Move:
         return sample.replace(**changes)
 
     def turned(self, layer: NDArray[Any]) -> NDArray[Any]:
-        """(H, W) pixels of the window, transposed and mirrored."""
-        layer = layer.T if self.transposed else layer
+        """(..., H, W) pixels of the window, transposed and mirrored."""
+        layer = layer.swapaxes(-1, -2) if self.transposed else layer
         rows, columns = (slice(None, None, -1 if mirrored else 1) for mirrored in self.mirrored)
-        return np.ascontiguousarray(layer[rows, columns])
+        return np.ascontiguousarray(layer[..., rows, columns])
 
     def moved_points(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Those of (N, 2) points that stay in sight, as (y, x) in the result; and (N,) which they are."""
@@ -129,8 +129,8 @@ def _taps(start: float, zoom: float, size: int, length: int) -> _Taps:
 
 
 def _resampled(layer: NDArray[Any], rows: _Taps, columns: _Taps, repeat_border: bool) -> NDArray[Any]:
-    """A layer on the new grid, in its own type; beyond the frame it repeats its border or is zero."""
-    patch = layer[rows.source][:, columns.source]
+    """(..., H, W) on the new grid, in its own type; beyond the frame it repeats its border or is zero."""
+    patch = layer[..., rows.source, :][..., columns.source]
     if not repeat_border and not (rows.inside.all() and columns.inside.all()):
         patch = patch * (rows.inside[:, None] & columns.inside)
     if rows.weights is None and columns.weights is None:

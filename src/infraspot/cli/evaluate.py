@@ -124,8 +124,7 @@ def _score_tracks(
     from infraspot.jobs.evaluate_tracks import evaluate_tracks
     from infraspot.report.track_scores import point_rows, track_rows
 
-    level = 0.5 if threshold is None else threshold
-    scores = evaluate_tracks(pred, truth, threshold=level, fps=fps, tell=hear)
+    scores = evaluate_tracks(pred, truth, threshold=threshold, fps=fps, tell=hear)
     if json_file is not None:
         write_json(json_file, scores)
     say(f"{scores['sequences']} sequences, {scores['after']['true_tracks']} true tracks, {scores['output']}")

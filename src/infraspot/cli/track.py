@@ -22,7 +22,7 @@ SCORE = click.FloatRange(0, 1)
     help="With --method: threshold in standard deviations above the mean.",
 )
 @click.option(
-    "--start", type=SCORE, help="Score above which a detection may start a track; default: 0.01 for models."
+    "--start", type=SCORE, help="Score above which a detection may start a track; default: 0.001 for models."
 )
 @click.option(
     "--low", type=SCORE, help="Score above which a detection may continue a track; default: 1e-5 for models."

@@ -10,8 +10,9 @@ FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 
 
-# What a field of a sample says of itself, as metadata. A layer is (H, W), one value a pixel; where a window
-# reaches over the frame, it repeats its border or is zero. A per-target field has one row for each target.
+# What a field of a sample says of itself, as metadata. A layer is (H, W), one value a pixel, or several
+# of these, (K, H, W); where a window reaches over the frame, it repeats its border or is zero. A per-target
+# field has one row for each target.
 BORDER_LAYER = {"beyond": "border"}
 ZERO_LAYER = {"beyond": "zero"}
 PER_TARGET = {"per_target": True}
@@ -65,7 +66,7 @@ class Sample:
         if self.image.ndim != 2:
             raise ValueError(f"{self.id}: the image must be (H, W), and its shape is {self.image.shape}")
         for name, values in self.given("beyond").items():
-            if values.shape != self.image.shape:
+            if values.shape[-2:] != self.image.shape:
                 raise ValueError(
                     f"{self.id}: the {name} has shape {values.shape}, and the image {self.image.shape}"
                 )
@@ -116,3 +117,21 @@ class Sample:
         """
         rows = self.given("per_target") if self.boxes is not None else {}
         return self.replace(mask=None, boxes=None, **dict.fromkeys(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Sample):
+    """A frame with those before it, moved so that the background stands still; the annotation is the frame's.
+
+    Attributes
+    ----------
+    earlier
+        (K, H, W) float in [0, 1]: the K frames before, the oldest first, registered to the frame.
+    """
+
+    earlier: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 0)), metadata=BORDER_LAYER)
+
+    @property
+    def stack(self) -> NDArray[np.float32]:
+        """(K + 1, H, W) float32: all frames, the last one being the clip's own."""
+        return np.concatenate([self.earlier, self.image[None]]).astype(np.float32, copy=False)

@@ -57,9 +57,11 @@ class OnnxEngine:
         self.second_look = _onnx_second_look(path, texts, self.card, threads)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        height, width = image.shape
-        padded = np.pad(image, ((0, -height % self._stride), (0, -width % self._stride)), mode="edge")
-        (scores,) = self._session.run(None, {"image": padded[None, None]})
+        frames = image.reshape(-1, *image.shape[-2:])
+        height, width = image.shape[-2:]
+        down, right = -height % self._stride, -width % self._stride
+        padded = np.pad(frames, ((0, 0), (0, down), (0, right)), mode="edge")
+        (scores,) = self._session.run(None, {"image": padded[None]})
         result: NDArray[np.float32] = scores[0, 0, :height, :width]
         return result
 
@@ -140,7 +142,8 @@ class TorchEngine:
 
         device = next(self._network.parameters()).device
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None].to(device)
+            frames = np.ascontiguousarray(image, np.float32).reshape(1, -1, *image.shape[-2:])
+            batch = torch.from_numpy(frames).to(device)
             scores: NDArray[np.float32] = self._network(batch).logits[0, 0].float().sigmoid().cpu().numpy()
         return scores
 

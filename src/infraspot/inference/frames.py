@@ -102,14 +102,14 @@ def segment_frame(
     InputError
         If the engine fails or answers with something else than scores.
     """
-    height, width = image.shape
+    height, width = image.shape[-2:]
     image = prepare_frame(image, bit_depth)
     if max(height, width) <= tile:
         return scores_of(engine, image)
     scores = np.empty((height, width), np.float32)
     for rows, kept_rows in _cuts(height, tile, overlap):
         for columns, kept_columns in _cuts(width, tile, overlap):
-            part = scores_of(engine, np.ascontiguousarray(image[rows, columns]))
+            part = scores_of(engine, np.ascontiguousarray(image[..., rows, columns]))
             scores[kept_rows, kept_columns] = part[
                 kept_rows.start - rows.start : kept_rows.stop - rows.start,
                 kept_columns.start - columns.start : kept_columns.stop - columns.start,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from infraspot.core.prediction import Prediction
-from infraspot.core.sample import Sample
+from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
 from infraspot.inference.frames import score_frame, seen_as
 
@@ -41,7 +41,8 @@ def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = ""
     if isinstance(engine, TargetEngine):
         views = seen_as(frame.image, getattr(engine, "polarity", "bright"))
         return _united([engine.predict(replace(frame, image=view), name) for view in views])
-    return Prediction(name, score_frame(engine, frame.image, frame.bit_depth))
+    image = frame.stack if isinstance(frame, Clip) else frame.image
+    return Prediction(name, score_frame(engine, image, frame.bit_depth))
 
 
 def _united(predictions: Sequence[Prediction]) -> Prediction:

@@ -22,12 +22,15 @@ class Engine(Protocol):
     card: dict[str, Any]
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W) float32 image in [0, 1] to (H, W) float32 scores in [0, 1]."""
+        """(H, W) float32 image in [0, 1] to (H, W) float32 scores in [0, 1].
+
+        Engines of sequences take (T, H, W): registered frames, of which the last one is scored.
+        """
         ...
 
 
 def scores_of(engine: Engine, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What ``engine`` says about ``image``, (H, W) float32 in [0, 1]; a map of the same shape.
+    """What ``engine`` says about ``image``, (H, W) float32 in [0, 1]; a map of the same height and width.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def scores_of(engine: Engine, image: NDArray[np.float32]) -> NDArray[np.float32]
         raise InputError(
             f"{engine.name} failed on a frame of the shape {image.shape}: {first_line(error)}"
         ) from error
-    check_scores(scores, image.shape, engine.name)
+    check_scores(scores, image.shape[-2:], engine.name)
     return scores
 
 

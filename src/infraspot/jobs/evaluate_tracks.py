@@ -25,7 +25,7 @@ def evaluate_tracks(
     pred: str | Path,
     truth: str | Path,
     *,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     gate: float = GATE,
     fps: float = 25.0,
     tell: Tell = tell_nobody,
@@ -40,7 +40,8 @@ def evaluate_tracks(
         Folder of ``infraspot generate --frames``; or MOT text, or a folder with ``gt.txt`` or ``gt/gt.txt``,
         or a folder of such folders named like the sequences. Frames count from 1 on both sides.
     threshold
-        Score of the detections that are counted before tracking.
+        Chance of the detections that are counted before tracking; None takes the threshold at which
+        ``infraspot detect`` would have cut.
     gate
         Distance of a hit, pixels.
     fps
@@ -59,7 +60,8 @@ def evaluate_tracks(
     DataError
         If a file is missing or damaged, or no sequence is on both sides.
     """
-    require_number(0, 1, threshold=threshold)
+    if threshold is not None:
+        require_number(0, 1, threshold=threshold)
     require_number(1e-6, 1e4, gate=gate, fps=fps)
     runs, truths = _runs(Path(pred)), _truths(Path(truth))
     if len(runs) == len(truths) == 1:
@@ -80,14 +82,15 @@ def evaluate_tracks(
         about = _summary(folder)
         megapixels += about["frames"] * math.prod(about["shape"]) / 1e6
         seconds += about["frames"] / fps
-        before += _count_detections(folder, true, threshold, gate)
+        level = about["threshold"] if threshold is None else threshold
+        before += _count_detections(folder, true, level, gate)
         sequences["after"].append(_tracks(folder, true, lambda row: True))
         sequences["moving"].append(_tracks(folder, true, lambda row: row["motion"] not in _STANDING))
         output = about["output"]
     return {
         "sequences": len(pairs),
         "left_out": left_out,
-        "threshold": threshold,
+        "threshold": level,
         "gate": gate,
         "fps": fps,
         "output": output,
@@ -122,6 +125,7 @@ def _summary(folder: Path) -> dict[str, Any]:
             "sequence": str(about["sequence"]),
             "output": str(about["output"]),
             "frames": int(about["frames"]),
+            "threshold": float(about["threshold"]),
             "shape": (height, width),
         }
     except (TypeError, KeyError, ValueError) as error:
@@ -152,7 +156,7 @@ def _count_detections(folder: Path, truth: dict[int, Points], threshold: float, 
     """True points, hits and false alarms of the single frames."""
     found: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
     for row in read_table(folder / "detections.csv"):
-        if _place(row["score"], folder) > threshold:
+        if _place(row["chance"], folder) > threshold:
             place = (0, _place(row["y"], folder), _place(row["x"], folder))
             found[_whole(row["frame"], folder)].append(place)
     counts = [

@@ -84,10 +84,10 @@ def track(
         Folder of the tables; of several sequences, each has a folder of its own there. A run that was stopped
         goes on where it was.
     model, method, sigmas, engine, threads, trust, polarity
-        The detector (see :func:`infraspot.jobs.choosing.choose_engine`). A model's second look is left aside:
-        many frames judge better than one.
+        The detector (see :func:`infraspot.jobs.choosing.choose_engine`). Where a model has a second look, its
+        chances are what tracks that do not move must have (``sure`` in :class:`infraspot.tracking.Settings`).
     low, start
-        Scores above which a detection continues a track, and starts one; by default 1e-5 and 0.01 for models,
+        Scores above which a detection continues a track, and starts one; by default 1e-5 and 1e-3 for models,
         0.3 and 0.5 for classical methods, 0.05 and 0.3 for detectors of boxes.
     confirm
         ``"likelihood"``, or M of N as ``"3/5"`` (see :mod:`infraspot.tracking.confirmation`).
@@ -114,7 +114,7 @@ def track(
     settings = Settings(
         rule=parse_rule(confirm), output=output, still=still, delay=delay, coast=coast, slow=slow, jerk=jerk
     )
-    chosen, _ = choose_engine(
+    chosen, threshold = choose_engine(
         model=model,
         method=method,
         sigmas=sigmas,
@@ -123,8 +123,8 @@ def track(
         trust=trust,
         polarity=polarity,
     )
-    detector = Detector(chosen, low, start)
-    settings = replace(settings, start=detector.start)
+    detector = Detector(chosen, low, start, threshold)
+    settings = replace(settings, start=detector.start, sure=detector.sure)
     run = TrackRun()
     began = time.perf_counter()
     places = [source] if isinstance(source, str | Path) else list(source)

@@ -17,7 +17,7 @@ from infraspot.tracking.tracker import MOTIONS, STATES
 
 COLUMNS = {
     "tracks.csv": ("frame", "id", "x", "y", "vx", "vy", "score", "state", "motion", "known"),
-    "detections.csv": ("frame", "x", "y", "score"),
+    "detections.csv": ("frame", "x", "y", "score", "chance"),
     "frames.csv": ("frame", "name", "use", "dx", "dy", "error", "registered", "detections"),
 }
 STATE = ".track-state.npz"

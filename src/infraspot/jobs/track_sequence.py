@@ -1,6 +1,5 @@
 """The tracking of one sequence: each frame is checked, searched, registered, followed and written."""
 
-from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
 from infraspot.data import Reading
 from infraspot.data.recordings import expected_frames
-from infraspot.inference import Engine, predict
+from infraspot.inference import Engine
+from infraspot.inference.candidates import Candidates, candidates_of
 from infraspot.inference.engines import ClassicalEngine
-from infraspot.inference.frames import as_displayed
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.second_look import find_candidates
 from infraspot.inference.stream import StreamedFrame, one_ahead
 from infraspot.jobs.sequences import FileSequence, NumberedFrame, numbered_frames
 from infraspot.jobs.track_files import STATE, Tables, track_rows
@@ -23,9 +21,10 @@ from infraspot.jobs.watching import Progress, Tell
 from infraspot.tracking import Registrar, Settings, Tracker
 
 CHECKPOINT_EVERY = 50
-_LOW, _START = 1e-5, 0.01  # of a network's own scores
+_LOW, _START = 1e-5, 1e-3  # of a network's own scores
 _CLASSICAL_LOW, _CLASSICAL_START = 0.3, 0.5
 _BOX_LOW, _BOX_START = 0.05, 0.3
+_SURE = 0.8  # of the chances that a second look gives
 _SATURATED = 0.5  # share of the pixels at the highest value
 _COUNTS = ("frames", "used", "unreadable", "other_size", "doubled", "saturated", "unregistered")
 
@@ -39,38 +38,32 @@ class Detector:
         What :func:`infraspot.jobs.choosing.choose_engine` gives.
     low, start
         The two thresholds; None takes those that suit the kind of engine.
+    threshold
+        Chance above which ``infraspot detect`` takes a detection of a single frame; goes into the summary.
     """
 
-    def __init__(self, engine: Engine | TargetEngine, low: float | None, start: float | None) -> None:
+    def __init__(
+        self,
+        engine: Engine | TargetEngine,
+        low: float | None,
+        start: float | None,
+        threshold: float = 0.5,
+    ) -> None:
         usual = (_LOW, _START)
         if isinstance(engine, TargetEngine):
             usual = (_BOX_LOW, _BOX_START)
         elif isinstance(engine, ClassicalEngine):
             usual = (_CLASSICAL_LOW, _CLASSICAL_START)
-        elif getattr(engine, "second_look", None) is not None:
-            engine = copy(engine)
-            engine.second_look = None  # type: ignore[attr-defined]
-        self.engine, self.name = engine, engine.name
+        self.engine, self.name, self.threshold = engine, engine.name, threshold
+        self.sure = _SURE if getattr(engine, "second_look", None) is not None else threshold
         self.start = usual[1] if start is None else start
         self.low = min(usual[0], self.start) if low is None else low
         if self.low > self.start:
             raise UsageError(f"expected low up to start, and low {self.low:g} and start {self.start:g} came")
 
-    def detect(self, item: StreamedFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N, 2) places as (y, x) and (N,) scores."""
-        frame = item.frame
-        shown = frame if isinstance(self.engine, TargetEngine) else as_displayed(frame)
-        prediction = predict(self.engine, shown, item.name)
-        if prediction.score_map is None:
-            found = prediction.find_targets(self.low)
-            places = np.array([(target.y, target.x) for target in found], np.float64).reshape(-1, 2)
-            return places, np.array([target.score for target in found], np.float64)
-        scores = prediction.score_map
-        parts = find_candidates(scores, self.low, self.start)
-        peaks = np.zeros(len(parts))
-        inside = parts.labels > 0
-        np.maximum.at(peaks, parts.labels[inside] - 1, scores[inside])
-        return np.asarray(parts.centroids, np.float64).reshape(-1, 2), peaks
+    def detect(self, item: StreamedFrame) -> Candidates:
+        """The candidates of a frame, each with its score and its chance."""
+        return candidates_of(self.engine, item.frame, self.low, self.start)
 
 
 class SequenceWork:
@@ -96,6 +89,7 @@ class SequenceWork:
         self.options = {
             "source": sequence.files[0].path.as_posix(),
             "model": detector.name,
+            "threshold": detector.threshold,
             "low": detector.low,
             **asdict(settings),
             "rule": repr(settings.rule),
@@ -170,16 +164,21 @@ class SequenceWork:
         if self.tracker is None:
             self.tracker = Tracker(self.settings, (image.shape[0], image.shape[1]))
         passed = number - self.last_used if self.last_used else 1
-        places, scores = self.detector.detect(item)
+        found = self.detector.detect(item)
         motion = self.registrar.step(image, passed)
-        rows = self.tracker.step(number, places, scores, motion, passed)
+        rows = self.tracker.step(
+            number, found.places, found.scores, motion, passed, found.chances, found.alone
+        )
         self.tables.add("tracks.csv", track_rows(rows))
         self.tables.add(
             "detections.csv",
-            ((number, f"{x:.2f}", f"{y:.2f}", f"{s:.6f}") for (y, x), s in zip(places, scores, strict=True)),
+            (
+                (number, f"{x:.2f}", f"{y:.2f}", f"{score:.6f}", f"{chance:.4f}")
+                for (y, x), score, chance, _ in zip(*found, strict=True)
+            ),
         )
         moved = (f"{motion.dx:.3f}", f"{motion.dy:.3f}", f"{motion.error:.3f}", int(motion.known))
-        self.tables.add("frames.csv", [(number, name, "used", *moved, len(places))])
+        self.tables.add("frames.csv", [(number, name, "used", *moved, len(found.places))])
         self.counts["unregistered"] += not motion.known
         self.last_used, self._before = number, image
 

@@ -17,7 +17,8 @@ class Batch:
     ids
         Of the frames, in their order.
     images, labels
-        (N, 1, H, W) float32 in [0, 1]; a label is the supervision in force, and may be soft.
+        (N, 1, H, W) float32 in [0, 1]; a label is the supervision in force, and may be soft. Images of clips
+        are (N, T, H, W), registered frames of which the last is labelled.
     boxes, points
         One tensor a frame: (n, 4) boxes as (x0, y0, x1, y1) and (n, 2) points as (y, x), in pixels.
     sky

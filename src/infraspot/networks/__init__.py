@@ -1,4 +1,4 @@
-"""One file per network; :data:`NETWORKS` is the list of all of them."""
+"""One file per network; :data:`NETWORKS` lists them, and :data:`SEQUENCE_NETWORKS` those that take clips."""
 
 from infraspot.networks.acm import ACM, ACMPort
 from infraspot.networks.agpcnet import AGPCNet
@@ -20,10 +20,11 @@ from infraspot.networks.mshnet import MSHNet
 from infraspot.networks.mtunet import MTUNet
 from infraspot.networks.rpcanet import RPCANet
 from infraspot.networks.sctransnet import SCTransNet
+from infraspot.networks.sequences import SEQUENCE_NETWORKS
 from infraspot.networks.uiunet import UIUNet
 from infraspot.networks.unet import UNet
 
-__all__ = ["NETWORKS", "SegOutput", "SegmentationNetwork"]
+__all__ = ["ALL_NETWORKS", "NETWORKS", "SEQUENCE_NETWORKS", "SegOutput", "SegmentationNetwork"]
 
 NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "acm": ACM,
@@ -50,3 +51,5 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "uiunet": UIUNet,
     "unet": UNet,
 }
+
+ALL_NETWORKS = NETWORKS | SEQUENCE_NETWORKS

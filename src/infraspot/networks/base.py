@@ -38,6 +38,8 @@ class SegOutput(NamedTuple):
 class SegmentationNetwork(nn.Module):
     """A network from (N, 1, H, W) grey images in [0, 1], of any size, to :class:`SegOutput`.
 
+    Networks of sequences take (N, T, H, W), registered frames of which the last is searched.
+
     Subclasses write :meth:`segment`, which may rely on H and W being multiples of ``stride``. Frames are
     padded at the bottom and at the right by repeating the border, and outputs are cropped: never resized.
 
@@ -45,6 +47,8 @@ class SegmentationNetwork(nn.Module):
     ----------
     stride
         Pixels of a frame that one cell of the coarsest level covers.
+    frames
+        How many frames it takes; 1 but for networks of sequences.
     input_scaling
         Mean and standard deviation that are taken out of the image first; (0, 1) leaves it as it is. The
         converted weights of programs that scale their images set it.
@@ -56,6 +60,7 @@ class SegmentationNetwork(nn.Module):
     """
 
     stride: int = 1
+    frames: int = 1
     input_scaling: tuple[float, float] = (0.0, 1.0)
     training_side: ClassVar[int] = 64
     sheet: ClassVar[Sheet] = Sheet()

@@ -17,6 +17,7 @@ TRACK = np.dtype(
         ("speed", "f8", 2),
         ("cov", "f8", 3),
         ("score", "f8"),
+        ("looks", "f8", 3),
         ("evidence", "f8"),
         ("hits", "i8"),
         ("seen", "u8"),
@@ -32,7 +33,8 @@ TRACK = np.dtype(
         ("camera_way", "f8"),
     ]
 )
-"""One track: ``place`` (y, x) and ``speed`` in the frame of the background; ``seen_at`` in the image."""
+"""One track: ``place`` (y, x) and ``speed`` in the frame of the background; ``seen_at`` in the image.
+``looks`` are sums over its hits: log-odds of the score, log-odds of the chance, hits of a single pixel."""
 
 
 def predict(tracks: NDArray[Any], frames: int, jerk: float, drift: float) -> None:

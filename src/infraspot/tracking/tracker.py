@@ -31,6 +31,7 @@ ROW = np.dtype(
         ("known", "i8"),
         ("track", "i8"),
         ("missed", "i8"),
+        ("believed", "?"),
         ("camera", "f8", 2),
     ]
 )
@@ -44,6 +45,7 @@ _FIXED_WITHIN, _CAMERA_BEYOND = 0.5, 3.0  # pixels
 _APART = 3.0  # pixels between a track and the start of another
 _SLOWNESS = 0.9  # share of the old value in the running density of false alarms
 _LEAST_DENSITY = 1e-6
+_LEAST_SCORE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,17 @@ class Settings:
         Standard deviation of the speed of a new track along one axis, pixels a frame.
     gate
         Farthest distance between a track and its detection, pixels.
+    faint
+        Score that the hits of a moving track must have in the mean (of log-odds): what moves evenly against
+        the background is seldom clutter, so that little is asked.
+    sure
+        Chance that the hits of any other track must have in the mean before it is believed: only its looks
+        tell a hovering target from a structure.
     most
         Most detections used of one frame, the strongest; this bounds time and memory.
     """
 
-    start: float = 0.01
+    start: float = 1e-3
     rule: Likelihood | OfLast = field(default_factory=Likelihood)
     output: str = "retro"
     still: str = "flag"
@@ -94,6 +102,8 @@ class Settings:
     jerk: float = 0.05
     fastest: float = 1.5
     gate: float = 12.0
+    faint: float = 0.004
+    sure: float = 0.8
     most: int = 1000
 
     def __post_init__(self) -> None:
@@ -125,7 +135,14 @@ class Tracker:
         self.begun = self.confirmed = 0
 
     def step(
-        self, frame: int, points: NDArray[Any], scores: NDArray[Any], motion: Motion, frames: int = 1
+        self,
+        frame: int,
+        points: NDArray[Any],
+        scores: NDArray[Any],
+        motion: Motion,
+        frames: int = 1,
+        chances: NDArray[Any] | None = None,
+        alone: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """Take in one frame and return the rows that are final now, in the order of frames.
 
@@ -139,15 +156,24 @@ class Tracker:
             Of the background since the frame before.
         frames
             Frame times since the frame before; more than 1 where frames are missing.
+        chances
+            (N,) in [0, 1]: calibrated chances that the detections are targets, as a second look gives them;
+            the scores where there are none.
+        alone
+            (N,) bool: detections of a single pixel; what is one in most of its hits is a broken element of
+            the detector and no track.
         """
+        chances = scores if chances is None else chances
+        alone = np.zeros(len(scores), bool) if alone is None else alone
         if len(points) > self.settings.most:
             kept = np.sort(np.argsort(-scores, kind="stable")[: self.settings.most])
-            points, scores = points[kept], scores[kept]
+            points, scores, chances, alone = points[kept], scores[kept], chances[kept], alone[kept]
         self.camera = self.camera + np.array([motion.dy, motion.dx])
         places = np.asarray(points, np.float64).reshape(-1, 2) - self.camera
+        looks = np.stack([_log_odds(scores), _log_odds(chances), alone], axis=1)
         predict(self.tracks, frames, self.settings.jerk, motion.error)
-        free = self._continue(frame, places, scores, frames)
-        self._start(frame, places[free], scores[free])
+        free = self._continue(frame, places, scores, looks, frames)
+        self._start(frame, places[free], scores[free], looks[free])
         self._judge(frame)
         self._hold(frame)
         return self._release(frame)
@@ -159,7 +185,7 @@ class Tracker:
         return self._shown(rows, int(rows["frame"].max(initial=0)))
 
     def _continue(
-        self, frame: int, places: NDArray[Any], scores: NDArray[Any], frames: int
+        self, frame: int, places: NDArray[Any], scores: NDArray[Any], looks: NDArray[Any], frames: int
     ) -> NDArray[np.bool_]:
         """Give detections to tracks, the confirmed ones first; returns which are left."""
         settings, tracks = self.settings, self.tracks
@@ -176,6 +202,7 @@ class Tracker:
             tracks["evidence"][rows] += settings.rule.hit(apart, variances, self.density, strong)
             tracks[rows] = update(tracks[rows], places[taken], settings.blur)
             tracks["score"][rows] = scores[taken]
+            tracks["looks"][rows] += looks[taken]
             tracks["seen_at"][rows] = places[taken] + self.camera
             free[taken], hit[rows] = False, True
             explained += int(tracks["confirmed"][rows].sum())
@@ -189,7 +216,7 @@ class Tracker:
         self.density = max(_SLOWNESS * self.density + (1 - _SLOWNESS) * now, _LEAST_DENSITY)
         return free
 
-    def _start(self, frame: int, places: NDArray[Any], scores: NDArray[Any]) -> None:
+    def _start(self, frame: int, places: NDArray[Any], scores: NDArray[Any], looks: NDArray[Any]) -> None:
         """Begin a track at each strong detection that is near no other track."""
         apart = np.full(len(places), np.inf)
         if len(self.tracks) and len(places):
@@ -198,7 +225,7 @@ class Tracker:
         chosen = (scores > self.settings.start) & (apart > _APART)
         new = np.zeros(int(chosen.sum()), TRACK)
         new["id"] = self.begun + 1 + np.arange(len(new))
-        new["place"], new["score"] = places[chosen], scores[chosen]
+        new["place"], new["score"], new["looks"] = places[chosen], scores[chosen], looks[chosen]
         new["cov"] = (self.settings.blur**2, 0.0, self.settings.fastest**2)
         new["hits"], new["seen"], new["born"], new["last"] = 1, 1, frame, frame
         new["seen_at"] = new["first_image"] = new["place"] + self.camera
@@ -214,6 +241,7 @@ class Tracker:
         camera = np.hypot(*(self.camera - tracks["first_camera"]).T)
         tracks["camera_way"] = np.maximum(tracks["camera_way"], camera)
         fresh = ~tracks["confirmed"] & settings.rule.confirmed(tracks) & (tracks["missed"] == 0)
+        fresh &= self._believed()
         tracks["confirmed"] |= fresh
         for place in np.flatnonzero(fresh):
             self.confirmed += 1
@@ -224,6 +252,14 @@ class Tracker:
         there = tracks["place"] + self.camera
         lost |= ((there < -1) | (there > self.shape)).any(axis=1)
         self._end(lost)
+
+    def _believed(self) -> NDArray[np.bool_]:
+        """Which tracks score like targets: moving ones with faint scores, others with good chances only."""
+        tracks, settings = self.tracks, self.settings
+        faint, sure, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
+        moving = (self._motions() == _MOVING) & (faint >= _log_odds(settings.faint))
+        believed: NDArray[np.bool_] = (moving | (sure >= _log_odds(settings.sure))) & (alone <= 0.5)
+        return believed
 
     def _end(self, lost: NDArray[np.bool_]) -> None:
         """Let tracks go: their held rows keep what is known of them, without those after the last hit."""
@@ -288,6 +324,7 @@ class Tracker:
         at, mine = self._owners()
         self.held["id"][mine] = self.tracks["name"][at[mine]]
         self.held["motion"][mine] = self._motions()[at[mine]]
+        self.held["believed"][mine] = self._believed()[at[mine]]
 
     def _motions(self) -> NDArray[np.uint8]:
         """How each living track moves against the background and the sensor."""
@@ -301,7 +338,7 @@ class Tracker:
 
     def _shown(self, rows: NDArray[Any], frame: int) -> NDArray[Any]:
         """Those of the final rows that are written."""
-        kept = rows["id"] > 0
+        kept = (rows["id"] > 0) & rows["believed"]
         if self.settings.output == "causal":
             kept &= rows["missed"] <= self.settings.shown
         if self.settings.still == "drop":
@@ -323,3 +360,9 @@ class Tracker:
         numbers = state["numbers"]
         self.camera, self.density = numbers[:2].copy(), float(numbers[2])
         self.begun, self.confirmed = int(numbers[3]), int(numbers[4])
+
+
+def _log_odds(share: Any) -> Any:
+    """log(p / (1 - p)), bounded for scores of 0 and 1."""
+    bounded = np.clip(np.asarray(share, np.float64), _LEAST_SCORE, 1 - _LEAST_SCORE)
+    return np.log(bounded / (1 - bounded))

@@ -14,12 +14,14 @@ from infraspot.core.catalog import imported_names
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import locate
+from infraspot.networks import SegmentationNetwork
 from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
 from infraspot.training.balance import Balance, BySets, ByTargets
 from infraspot.training.batching import Further, Loader
 from infraspot.training.choosing import chosen_frames
+from infraspot.training.clips import Clips
 from infraspot.training.devices import open_devices, precision_of
 from infraspot.training.ema import EMA
 from infraspot.training.frames import CachedFrames, LabelledFrames, WithoutTruth
@@ -54,17 +56,22 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     data, train = recipe.data, recipe.train
     fabric = open_devices(train)
     on_test = train.select_on == "test"
-    training = open_unannotated(data) if scheme.self_supervised else open_training(data)
+    training = _clips(open_unannotated(data) if scheme.self_supervised else open_training(data), data)
     if data.choice is not None:
         training = chosen_frames(training, data.choice, data.points, train.seed)
     frames = _cached(training, recipe, scheme)
-    val_frames = _cached(_validation(recipe, scheme), recipe, scheme)
+    val_frames = _cached(_clips(_validation(recipe, scheme), data), recipe, scheme)
     # What is trained on may choose nothing: a scheme that learns from val never sees the test split.
     own_val = on_test and scheme.uses_val
-    scheme_val = _cached(open_validation(data, data.val_split), recipe, scheme) if own_val else val_frames
+    scheme_val = (
+        _cached(_clips(open_validation(data, data.val_split), data), recipe, scheme)
+        if own_val
+        else val_frames
+    )
     # Initial weights and dropout draw from torch's global generator, which checkpoints save.
     torch.manual_seed(train.seed)
     module = parts.network_of(recipe.network)
+    _check_clips(module, recipe)
     if train.channels_last:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
@@ -130,6 +137,30 @@ def _watches(scheme: Scheme, frames: CachedFrames, val: CachedFrames) -> tuple[L
     """What labels are compared with, where a scheme makes them without seeing it."""
     makes_labels = not (scheme.needs_truth or scheme.self_supervised)
     return (LabelWatch.over(frames), LabelWatch.over(val)) if makes_labels else ()
+
+
+def _clips(frames: Sequence[Sample], part: DataPart) -> Sequence[Sample]:
+    return frames if part.clip == 1 or not len(frames) else Clips(frames, part.clip, part.clip_every)
+
+
+def _check_clips(module: SegmentationNetwork, recipe: Recipe) -> None:
+    """Refuse what does not fit clips, or a network that takes others."""
+    length = recipe.data.clip
+    if module.frames != length:
+        raise UsageError(
+            f"the network {recipe.network.name} takes {module.frames} frames at a time, and data.clip is"
+            f" {length}; make them equal"
+        )
+    single = [step.name for step in recipe.augment if not parts.is_geometric(step.name)]
+    if length > 1 and single:
+        raise UsageError(
+            f"[[augment]] names {', '.join(single)}, which would change the last frame of a clip alone; clips"
+            " take crop, scale, flip, transpose and rot90"
+        )
+    if length > 1 and (recipe.negatives or recipe.unlabelled):
+        raise UsageError(
+            "[negatives] and [unlabelled] are single frames; leave them out where data.clip is set"
+        )
 
 
 def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedFrames:
@@ -210,12 +241,25 @@ def _load_start(run: Run) -> None:
         return
     source, card = load_network(locate(start, "torch"), trust=[*imported_names(run.recipe.network.spec)])
     try:
-        run.module.load_state_dict(source.state_dict())
+        run.module.load_state_dict(_widened(source.state_dict(), run.module))
     except RuntimeError as error:
         raise UsageError(
             f"network.start {start} holds weights of {card['network']}, and the recipe trains"
             f" {run.recipe.network.spec}; `infraspot train --start {start}` takes the network from the file"
         ) from error
+
+
+def _widened(state: dict[str, torch.Tensor], module: SegmentationNetwork) -> dict[str, torch.Tensor]:
+    """A frame's weights for a network of sequences: layers that take more have them first, then zeros."""
+    if module.frames == 1:
+        return state
+    wanted = module.state_dict()
+    for name, value in state.items():
+        shape = wanted[name].shape if name in wanted else value.shape
+        more = shape[1] - value.shape[1] if len(shape) == value.ndim > 1 else 0
+        if more > 0:
+            state[name] = torch.cat([value, value.new_zeros(shape[0], more, *shape[2:])], 1)
+    return state
 
 
 def _open_further(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
-from infraspot.core.sample import FloatArray, Sample
+from infraspot.core.sample import Clip, FloatArray, Sample
 from infraspot.inference.frames import prepare_frame
 from infraspot.schemes import LabelStore
 
@@ -109,7 +109,10 @@ class LabelledFrames(Frames):
 
 
 def as_detected(sample: Sample) -> Sample:
-    """The frame with the image that a detector's network sees."""
+    """The frame, or clip, with the pixels that a detector's network sees."""
+    if isinstance(sample, Clip):
+        stack = prepare_frame(sample.stack, sample.bit_depth)
+        return sample.replace(image=stack[-1], earlier=stack[:-1])
     return sample.replace(image=prepare_frame(sample.image, sample.bit_depth))
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from infraspot.augment.geometric import Geometric
 from infraspot.augment.transforms import TRANSFORMS, Compose
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
-from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.networks import ALL_NETWORKS, SegmentationNetwork
 from infraspot.schemes import SCHEMES, Scheme
 from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
@@ -38,7 +39,7 @@ def wrong_options(recipe: Recipe) -> list[str]:
     optimiser = recipe.optimiser
     rate = {"lr": optimiser.lr, "weight_decay": optimiser.weight_decay}
     named: list[tuple[str, str, Mapping[str, Any], str, Mapping[str, Any], Sequence[str]]] = [
-        ("network", "network", NETWORKS, recipe.network.name, recipe.network.options, ()),
+        ("network", "network", ALL_NETWORKS, recipe.network.name, recipe.network.options, ()),
         ("scheme", "scheme", SCHEMES, recipe.scheme.name, recipe.scheme.options, ()),
         ("optimiser", "optimiser", OPTIMISERS, optimiser.name, optimiser.options | rate, ("params", "fused")),
         *(
@@ -107,6 +108,12 @@ def build_loss(part: LossPart) -> Loss:
 def build_transform(steps: Sequence[Named], donors: Sequence[Sample]) -> Compose:
     """The transforms of ``[[augment]]``, in their order."""
     return Compose([_build_step(k, step, donors) for k, step in enumerate(steps)])
+
+
+def is_geometric(name: str) -> bool:
+    """Whether a transform moves pixels and leaves their values: the frames of a clip can make it together."""
+    made = find("transform", name, TRANSFORMS)
+    return isinstance(made, type) and issubclass(made, Geometric)
 
 
 def build_optimiser(part: OptimiserPart, network: nn.Module) -> torch.optim.Optimizer:

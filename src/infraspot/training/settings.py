@@ -71,6 +71,8 @@ class DataPart(Part):
     INFRASPOT_DATA, are trained on too. ``scenes`` generated frames are added to those read, or stand alone.
     ``balance`` draws the frames of an epoch so that all sets (``"sets"``), or targets of each size and
     contrast (``"targets"``), come equally often; ``"none"`` draws each frame once.
+    ``clip`` makes clips of so many registered frames for networks of sequences: of frames whose ids differ in
+    their last number alone, every ``clip_every``-th is labelled and has those before it.
     ``points`` are the clicks of schemes that train without masks: ``"auto"`` takes the set's own, and where
     there are none, the centroid of each target; ``"centroid"`` and ``"coarse"`` make them of the masks, as
     papers simulate clicks; else the path of a points file.
@@ -91,6 +93,8 @@ class DataPart(Part):
     val_scenes: int = Field(default=0, ge=0)
     scene_seed: int = Field(default=0, ge=0)
     scene_options: dict[str, Any] = {}
+    clip: int = Field(default=1, ge=1, le=64)
+    clip_every: int = Field(default=1, ge=1)
     cache_gb: float = Field(default=4.0, ge=0)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infraspot.core.errors import DataError
-from infraspot.core.sample import Sample
+from infraspot.core.sample import Clip, Sample
 from infraspot.losses import Batch
 
 # How many frames an error names.
@@ -38,13 +38,13 @@ def stack(
     _check_sizes([*frames, *unlabelled])
     return Batch(
         ids=tuple(frame.id for frame in frames),
-        images=_layers(frames, "image"),
+        images=_images(frames),
         labels=_layers(frames, "label"),
         boxes=_rows(frames, "boxes") if "boxes" in parts else None,
         points=_rows(frames, "points") if "points" in parts else None,
         sky=_layers(frames, "sky") if "sky" in parts else None,
         negative=torch.arange(len(frames)) >= len(samples),
-        unlabelled=_layers(unlabelled, "image") if unlabelled else None,
+        unlabelled=_images(unlabelled) if unlabelled else None,
     )
 
 
@@ -55,6 +55,20 @@ def _check_sizes(frames: Sequence[Sample]) -> None:
             f"the frames of a batch must have one size, and these have {sorted(shapes)};"
             " add a crop to [[augment]], or set train.batch to 1"
         )
+
+
+def _images(frames: Sequence[Sample]) -> Tensor:
+    """(N, 1, H, W) float32 of frames; (N, T, H, W) of clips, the frame itself last."""
+    if not any(isinstance(frame, Clip) for frame in frames):
+        return _layers(frames, "image")
+    stacks = [frame.stack if isinstance(frame, Clip) else frame.image[None] for frame in frames]
+    lengths = {len(stack) for stack in stacks}
+    if len(lengths) > 1:
+        raise DataError(
+            f"the clips of a batch must have one length, and these have {sorted(lengths)} frames; set"
+            " data.clip, and leave out [negatives] and [unlabelled]"
+        )
+    return torch.from_numpy(np.stack(stacks).astype(np.float32, copy=False))
 
 
 def _layers(frames: Sequence[Sample], name: str) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn.modules.module import (
 
 from infraspot.core.catalog import find, imported_names
 from infraspot.core.errors import UsageError, unknown_name
-from infraspot.networks import NETWORKS, SegmentationNetwork
+from infraspot.networks import ALL_NETWORKS, SegmentationNetwork
 from infraspot.weights.narrow import narrow
 
 MOST_PARAMETERS = 200_000_000
@@ -39,7 +39,7 @@ def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
     TypeError, ValueError
         If its class does not take the options, or has no layers of these widths.
     """
-    make = find("network", spec["name"], NETWORKS)
+    make = find("network", spec["name"], ALL_NETWORKS)
     if not (inspect.isclass(make) and issubclass(make, SegmentationNetwork)):
         raise UsageError(f"{spec['name']!r} is not a network: expected a subclass of SegmentationNetwork")
     network = narrow(make(**spec.get("options", {})), spec.get("widths", {}))
@@ -59,7 +59,7 @@ def sketch_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
         As in :func:`build_network`.
     """
     name, options = spec["name"], spec.get("options", {})
-    if name in NETWORKS:
+    if name in ALL_NETWORKS:
         _check_options(name, options)
     # Code from outside, which the caller trusts by now, may compute with values while it builds.
     is_ours = not any(imported_names([name, options]))
@@ -74,7 +74,7 @@ def sketch_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
     """Compare options with the signature of the network's class."""
-    signature = inspect.signature(NETWORKS[name], eval_str=True)
+    signature = inspect.signature(ALL_NETWORKS[name], eval_str=True)
     known = {
         parameter.name: (parameter.annotation, parameter.default)
         for parameter in signature.parameters.values()

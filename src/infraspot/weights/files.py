@@ -171,6 +171,6 @@ def _refuse(what: str, names: Collection[str]) -> None:
 def _try_out(network: SegmentationNetwork) -> None:
     """Run a small frame: layers of widths that do not meet show only here."""
     side = max(TRIED_SIDE, network.stride)
-    shape = tuple(network(torch.full((1, 1, side, side), 0.5)).logits.shape)
+    shape = tuple(network(torch.full((1, network.frames, side, side), 0.5)).logits.shape)
     if shape != (1, 1, side, side):
         raise ValueError(f"it answers a frame of {side}x{side} with a map of the shape {shape}")

@@ -1,0 +1,13 @@
+"""Networks of sequences: they take clips of registered frames, and search the last one.
+
+:data:`SEQUENCE_NETWORKS` is the list of all of them.
+"""
+
+from infraspot.networks.base import SegmentationNetwork
+from infraspot.networks.sequences.compact_clip import CompactClip
+
+__all__ = ["SEQUENCE_NETWORKS"]
+
+SEQUENCE_NETWORKS: dict[str, type[SegmentationNetwork]] = {
+    "compact-clip": CompactClip,
+}

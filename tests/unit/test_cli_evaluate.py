@@ -289,7 +289,7 @@ def test_a_model_is_scored_on_a_data_set(tmp_path, monkeypatch):
         mask = target(10, 10 + number)
         save(tmp_path / "data" / "images" / f"{number}.png", mask)
         save(tmp_path / "data" / "masks" / f"{number}_pixels0.png", mask)
-    monkeypatch.setattr(inference, "open_engine", lambda spec, trust: SimpleNamespace(name=spec))
+    monkeypatch.setattr(inference, "open_engine", lambda spec, trust: SimpleNamespace(name=spec, card={}))
     monkeypatch.setattr(
         inference,
         "predict",

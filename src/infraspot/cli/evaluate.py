@@ -22,6 +22,11 @@ from infraspot.core.extras import require
 @click.option("--json", "json_file", help="File for every number, with the curves and each image.")
 @click.option("--csv", "csv_file", help="File for one line an image.")
 @click.option("--plots", help="Folder for the Pd-Fa curve, IoU by size and the worst frames.")
+@click.option("--report", help="HTML file with operating points and every target and alarm.")
+@click.option("--against", help="A second folder of predictions, or with --data a model, to compare with.")
+@click.option(
+    "--against-threshold", type=click.FloatRange(0, 1), help="Threshold of --against; default: the same."
+)
 @click.option(
     "--bootstrap",
     default=1000,
@@ -55,7 +60,7 @@ from infraspot.core.extras import require
     type=click.FloatRange(0, min_open=True),
     default=25.0,
     show_default=True,
-    help="With --tracks: frames a second, for false tracks an hour.",
+    help="Frames a second, for false alarms an hour (--report) and false tracks an hour (--tracks).",
 )
 @trust_option
 @click.option(
@@ -73,6 +78,7 @@ def command(
     json_file: str | None,
     csv_file: str | None,
     plots: str | None,
+    report: str | None,
     no_curves: bool,
     tracks: bool,
     fps: float,
@@ -88,16 +94,26 @@ def command(
         given = {
             "--csv": csv_file,
             "--plots": plots,
-            **{f"--{name}": options[name] for name in ("data", "split")},
+            **{f"--{name}": options[name] for name in ("data", "split", "against")},
         }
         return _score_tracks(pred, truth, given, json_file, fps, options["threshold"])
     if plots:
         require("report", "--plots")
     from infraspot.jobs.evaluate import evaluate, write_evaluation
 
-    run = evaluate(pred, truth, curves=not no_curves, progress=progress, tell=hear, **options)
+    run = evaluate(
+        pred,
+        truth,
+        curves=not no_curves,
+        keep_cases=report is not None,
+        progress=progress,
+        tell=hear,
+        **options,
+    )
     # The files come before the tables, so that a closed pipe does not lose them.
-    written = write_evaluation(run, json_file=json_file, csv_file=csv_file, plots=plots)
+    written = write_evaluation(
+        run, json_file=json_file, csv_file=csv_file, plots=plots, report=report, fps=fps
+    )
     say(f"taken: {run.pairs.taken}")
     _show(run.result)
     for path in written:
@@ -148,7 +164,15 @@ def _list_protocols(context: click.Context, option: click.Parameter, wanted: boo
 
 def _show(result: dict[str, Any]) -> None:
     """The tables on the screen."""
-    from infraspot.report.scores import error_line, folder_rows, point_rows, score_rows, strata_rows
+    from infraspot.report.scores import (
+        comparison_rows,
+        error_line,
+        folder_rows,
+        point_rows,
+        score_rows,
+        strata_rows,
+        target_line,
+    )
 
     say(f"protocol {result['protocol']}: {result['definition']}")
     say(f"{result['n_images']} images, {result['n_targets']} targets, threshold {result['threshold']:g}")
@@ -165,3 +189,10 @@ def _show(result: dict[str, Any]) -> None:
         table(["targets by", "targets", "Pd", "IoU", "pixel recall"], rows)
     say()
     say(f"errors: {error_line(result)}")
+    if "comparison" in result:
+        say()
+        against = result["against"]["source"]["prediction"]
+        table(
+            ["", "this", against, "difference", "95 % interval", "p"], comparison_rows(result["comparison"])
+        )
+        say(target_line(result["comparison"]))

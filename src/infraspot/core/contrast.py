@@ -11,7 +11,7 @@ GAP, RING = 1, 8
 
 
 def signal_to_clutter(
-    image: NDArray[Any], components: Components, *, gap: int = GAP, ring: int = RING
+    image: NDArray[Any], components: Components, *, gap: int = GAP, ring: int = RING, signed: bool = False
 ) -> NDArray[np.float64]:
     """Local signal-to-clutter ratio of each target: ``|mean(target) - mean(ring)| / std(ring)``.
 
@@ -27,6 +27,8 @@ def signal_to_clutter(
         The targets of the same frame.
     gap, ring
         Widths in pixels.
+    signed
+        Whether the ratio of a target that is darker than its ring is negative.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def signal_to_clutter(
         window, inner = _windows(box, image.shape, gap, ring)
         labels = components.labels[window]
         ratios[k] = _ratio(image[window], labels == k + 1, labels > 0, inner, floor)
-    return ratios
+    return ratios if signed else np.abs(ratios)
 
 
 def box_contrasts(
@@ -72,7 +74,7 @@ def box_contrasts(
             pixels, top, left = image[window], window[0].start, window[1].start
             own = np.zeros(pixels.shape, np.bool_)
             own[y0 - top : y1 - top, x0 - left : x1 - left] = True
-            ratios[k] = _ratio(pixels, own, taken[window], inner, floor)
+            ratios[k] = abs(_ratio(pixels, own, taken[window], inner, floor))
     return ratios
 
 
@@ -98,11 +100,14 @@ def _ratio(
     inner: tuple[slice, slice],
     floor: float,
 ) -> float:
-    """The ratio in one window: ``own`` is the target, ``taken`` every target, ``inner`` box and gap."""
+    """The signed ratio in one window.
+
+    ``own`` is the target, ``taken`` every target, ``inner`` the box with the gap.
+    """
     around = ~taken
     around[inner] = False
     if not around.any():
         return float("nan")
     values = pixels.astype(np.float64)
     clutter = values[around]
-    return float(abs(values[own].mean() - clutter.mean()) / max(float(clutter.std()), floor))
+    return float((values[own].mean() - clutter.mean()) / max(float(clutter.std()), floor))

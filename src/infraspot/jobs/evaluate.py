@@ -3,16 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from infraspot.core.cores import available_cores
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.data import find_frames
+from infraspot.jobs.comparing import compare_evaluations
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.metrics import Evaluation, FrameMeasure
 from infraspot.metrics.kernel_loader import warm_up
 from infraspot.metrics.reduction import add_rows, ratios
+from infraspot.report.cases import Answer, CaseBook, FrameView, view_frame
 from infraspot.report.pairs import Pair, PairList, pair_engine, pair_files
 
 NAMED = 5
@@ -24,7 +28,16 @@ FAINT = 1.5 / 255
 # What is said of each folder of a tree.
 OF_FOLDERS = ("iou", "niou", "pd", "fa_area")
 
-Measured = tuple[FrameMeasure, tuple[str, ...], float]
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One frame, measured; with a second detector also its measure, and where wanted the report's view."""
+
+    measure: FrameMeasure
+    remarks: tuple[str, ...]
+    highest: float
+    other: FrameMeasure | None = None
+    view: FrameView | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +53,17 @@ class EvaluationRun:
         The measures of each frame.
     pairs
         The frames with the files that they come from.
+    book
+        What a report shows of each frame; None where it was not kept.
+    other
+        The same for the second detector; None without one.
     """
 
     result: dict[str, Any]
     evaluation: Evaluation
     pairs: PairList
+    book: CaseBook | None = None
+    other: "EvaluationRun | None" = None
 
     def __repr__(self) -> str:
         found = self.result
@@ -69,6 +88,9 @@ def evaluate(
     curves: bool = True,
     recursive: bool = False,
     threads: int = 0,
+    against: str | Path | None = None,
+    against_threshold: float | None = None,
+    keep_cases: bool = False,
     trust: Collection[str] | str = (),
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
@@ -102,6 +124,14 @@ def evaluate(
         Read the subfolders of both folders as well: a tree of predictions against a tree of masks.
     threads
         Frames that are read at once; 0 takes every core.
+    against
+        A second detector to compare with, on the frames that both have: a folder like ``pred``, or with
+        ``data`` also a model. ``result`` then has ``comparison``
+        (see :func:`infraspot.jobs.comparing.compare_evaluations`).
+    against_threshold
+        Its threshold, where it is not that of the first.
+    keep_cases
+        Whether to keep every target and false alarm with its picture, for a report.
     trust
         See :func:`infraspot.inference.open_engine`.
     progress, tell
@@ -118,26 +148,80 @@ def evaluate(
         raise UsageError(
             "expected TRUTH (masks to score the folder PRED against) or --data (images to run a model on)"
         )
+    if against is None and against_threshold is not None:
+        raise UsageError("a threshold of the second detector needs a second detector (against)")
     options: dict[str, Any] = {} if curves else {"thresholds": None}
     evaluation = Evaluation(protocol, threshold=threshold, pixel_ranking=curves, **options)
-    workers = threads or available_cores()
-    if truth is not None:
-        found = pair_files(
-            Path(pred), Path(truth), split=split, missing=missing, full_scale=max_value, recursive=recursive
-        )
-    else:
-        found, workers = pair_engine(str(pred), Path(str(data)), split=split, trust=trust), 1
+    where = _Where(truth, data, split, missing, max_value, recursive, trust)
+    found = where.pairs_of(pred)
     left_out = _tell_missing(found, missing, tell)
+    lists, evaluations = [found], [evaluation]
+    if against is not None:
+        level = threshold if against_threshold is None else against_threshold
+        evaluations.append(Evaluation(protocol, threshold=level, pixel_ranking=curves, **options))
+        lists.append(where.pairs_of(against))
+        left_out += _tell_missing(lists[1], missing, tell)
+    workers = 1 if any(one.model for one in lists) else threads or available_cores()
+    book = CaseBook() if keep_cases else None
     warm_up(evaluation.measure, tell)
-    left_out += _score(evaluation, found.pairs, workers, progress, tell)
+    left_out += _score(evaluations, lists, book, workers, progress, tell)
     if not evaluation.records:
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")
-    against = str(truth if truth is not None else data)
-    source = {"prediction": str(pred), "truth": against, "split": split, "missing": missing}
-    computed = evaluation.compute(bootstrap=bootstrap, seed=seed)
-    if sets := _of_folders(evaluation):
-        computed["sets"] = sets
-    return EvaluationRun({**computed, "source": source, "left_out": left_out}, evaluation, found)
+    runs = []
+    for scored, members, name in zip(evaluations, lists, (pred, against), strict=False):
+        computed = scored.compute(bootstrap=bootstrap, seed=seed)
+        if sets := _of_folders(scored):
+            computed["sets"] = sets
+        source: dict[str, Any] = {
+            "prediction": str(name),
+            "truth": where.shown,
+            "split": split,
+            "missing": missing,
+        }
+        source |= {"bootstrap": bootstrap, "seed": seed}
+        computed |= {"source": source, "left_out": list(dict.fromkeys(left_out))}
+        runs.append(EvaluationRun(computed, scored, members, book if scored is evaluation else None))
+    if against is None:
+        return runs[0]
+    compared = compare_evaluations(*evaluations, bootstrap=bootstrap, seed=seed)
+    return replace(
+        runs[0], result=runs[0].result | {"against": runs[1].result, "comparison": compared}, other=runs[1]
+    )
+
+
+@dataclass(frozen=True)
+class _Where:
+    """The frames to score on, and how their files are read."""
+
+    truth: str | Path | None
+    data: str | Path | None
+    split: str | None
+    missing: Literal["leave-out", "empty"]
+    max_value: float | None
+    recursive: bool
+    trust: Collection[str] | str
+
+    @property
+    def shown(self) -> str:
+        return str(self.truth if self.truth is not None else self.data)
+
+    def pairs_of(self, pred: str | Path) -> PairList:
+        """The frames with a folder of predictions, or with what a model says."""
+        if self.data is not None and not _holds_predictions(Path(pred)):
+            return pair_engine(str(pred), Path(self.data), split=self.split, trust=self.trust)
+        return pair_files(
+            Path(pred),
+            Path(self.shown),
+            split=self.split,
+            missing=self.missing,
+            full_scale=self.max_value,
+            recursive=self.recursive,
+        )
+
+
+def _holds_predictions(place: Path) -> bool:
+    """Whether it is a folder of images or arrays, and no run folder."""
+    return place.is_dir() and not (place / "recipe.toml").exists() and bool(find_frames(place).files)
 
 
 def _of_folders(evaluation: Evaluation) -> dict[str, dict[str, float]]:
@@ -162,8 +246,14 @@ def write_evaluation(
     json_file: str | Path | None = None,
     csv_file: str | Path | None = None,
     plots: str | Path | None = None,
+    report: str | Path | None = None,
+    fps: float = 25.0,
 ) -> list[Path]:
-    """Write the scores as JSON, one CSV line an image, and a folder of plots; returns the files written."""
+    """Write the scores as JSON, one CSV line an image, a folder of plots, a report; returns the files.
+
+    The report is one HTML file; it needs a run with ``keep_cases``, and ``fps`` frames a second turn false
+    alarms a frame into false alarms an hour.
+    """
     from infraspot.report.scores import write_scores, write_table
 
     per_image = run.evaluation.per_image()
@@ -174,7 +264,18 @@ def write_evaluation(
         write_table(csv_file, per_image)
     if plots:
         written += _write_plots(run, Path(plots))
+    if report:
+        written.append(_write_report(run, Path(report), fps))
     return written
+
+
+def _write_report(run: EvaluationRun, path: Path, fps: float) -> Path:
+    from infraspot.report.evaluation_report import write_report
+
+    if run.book is None:
+        raise UsageError("a report shows every target; score with keep_cases=True")
+    other = None if run.other is None else (run.other.result, run.other.evaluation, run.other.pairs)
+    return write_report(path, run.result, run.evaluation, run.book, run.pairs, fps=fps, other=other)
 
 
 def _write_plots(run: EvaluationRun, folder: Path) -> list[Path]:
@@ -210,46 +311,70 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _score(
-    evaluation: Evaluation, pairs: Sequence[Pair], workers: int, progress: Progress, tell: Tell
+    evaluations: Sequence[Evaluation],
+    lists: Sequence[PairList],
+    book: CaseBook | None,
+    workers: int,
+    progress: Progress,
+    tell: Tell,
 ) -> list[str]:
     """Measure every pair and add it; those that cannot be measured are told of and returned."""
-    failed, faint = [], 0
-    for pair, outcome in progress(_outcomes(evaluation, pairs, workers), len(pairs), "scoring"):
+    failed, faint, evaluation = [], 0, evaluations[0]
+    known = {pair.id: pair for pair in lists[-1].pairs}
+    pairs = [(pair, known[pair.id]) for pair in lists[0].pairs if pair.id in known]
+    failed += [pair.id for pair in lists[0].pairs if pair.id not in known]
+    measure = partial(_measure, evaluations, book is not None)
+    for pair, outcome in progress(_outcomes(measure, pairs, workers), len(pairs), "scoring"):
         try:
-            measure, remarks, highest = outcome()
+            scored = outcome()
         except InfraspotError as error:
             text = str(error)
             tell(error if pair.id in text else InputError(f"{pair.id}: {text}"))
             failed.append(pair.id)
             continue
-        for remark in remarks:
+        for remark in scored.remarks:
             tell(remark)
-        faint += 0 < highest < FAINT
-        evaluation.add(measure)
+        faint += 0 < scored.highest < FAINT
+        evaluation.add(scored.measure)
+        if scored.other is not None:
+            evaluations[1].add(scored.other)
+        if book is not None and scored.view is not None:
+            book.add(scored.view)
     if faint and faint == len(evaluation.records):
         tell("no stored value exceeds 1; if the predictions are masks of 0 and 1, add --max-value 1")
     return failed
 
 
-def _outcomes(
-    evaluation: Evaluation, pairs: Sequence[Pair], workers: int
-) -> Iterator[tuple[Pair, Callable[[], Measured]]]:
-    """Pairs in their order with what measuring them gave; some are read ahead in other threads."""
-
-    def measure(pair: Pair) -> Measured:
+def _measure(evaluations: Sequence[Evaluation], keep: bool, pairs: tuple[Pair, Pair]) -> _Scored:
+    """Measure one frame of one or two detectors; where ``keep`` is set, with the report's view."""
+    answers = []
+    for pair, evaluation in zip(pairs, evaluations, strict=False):
         loaded = pair.load()
         measured = evaluation.measure(loaded.prediction, loaded.truth, id=loaded.id, image=loaded.image)
-        return measured, loaded.remarks, loaded.highest
+        answers.append(Answer(loaded, measured, evaluation))
+    first = answers[0]
+    return _Scored(
+        first.measure,
+        tuple(dict.fromkeys(remark for one in answers for remark in one.pair.remarks)),
+        first.pair.highest,
+        answers[1].measure if len(answers) > 1 else None,
+        view_frame(*answers) if keep else None,
+    )
 
+
+def _outcomes(
+    measure: Callable[[tuple[Pair, Pair]], _Scored], pairs: Sequence[tuple[Pair, Pair]], workers: int
+) -> Iterator[tuple[Pair, Callable[[], _Scored]]]:
+    """Pairs in their order with what measuring them gave; some are read ahead in other threads."""
     if workers == 1:
-        for pair in pairs:
-            yield pair, lambda pair=pair: measure(pair)  # type: ignore[misc]
+        for both in pairs:
+            yield both[0], partial(measure, both)
         return
     pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[Pair, Future[Measured]]] = deque()
+    waiting: deque[tuple[Pair, Future[_Scored]]] = deque()
     try:
-        for pair in pairs:
-            waiting.append((pair, pool.submit(measure, pair)))
+        for both in pairs:
+            waiting.append((both[0], pool.submit(measure, both)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.popleft()
                 yield first, future.result

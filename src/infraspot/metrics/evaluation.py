@@ -197,7 +197,7 @@ class Evaluation:
         precision = PrecisionTable(criteria)
         rows, errors = np.zeros((len(records), len(COLUMNS))), dict.fromkeys((*KINDS, "clutter"), 0)
         for row, record in zip(rows, records, strict=True):
-            pairs = self._pairs(record)
+            pairs = self.pairs_of(record)
             row[:] = count_row(record, self.protocol, pairs)
             precision.add(_scored(record, pairs))
             for word in classify_targets(record, self.protocol, pairs):
@@ -241,14 +241,14 @@ class Evaluation:
 
         Columns are those of :data:`infraspot.metrics.reduction.COLUMNS`.
         """
-        rows = [count_row(record, self.protocol, self._pairs(record)) for record in self.records]
+        rows = [count_row(record, self.protocol, self.pairs_of(record)) for record in self.records]
         return np.array(rows).reshape(len(rows), len(COLUMNS))
 
     def per_image(self) -> list[dict[str, Any]]:
         """One row a frame, in the order they came: counts, IoU (NaN where nothing is there), and errors."""
-        return [_frame_row(record, self.protocol, self._pairs(record)) for record in self.records]
+        return [_frame_row(record, self.protocol, self.pairs_of(record)) for record in self.records]
 
-    def _pairs(self, record: FrameRecord) -> PairTable:
+    def pairs_of(self, record: FrameRecord) -> PairTable:
         """The pairs of one frame that any number could ask for."""
         reach = max(REACH, 2 * self.protocol.radius)
         return pair_table(record.targets, record.detections, record.shared, reach)

@@ -37,6 +37,7 @@ INTERVALS = (
     "fa_area",
     "fa_pixel",
     "false_alarms_per_image",
+    "false_alarms_per_megapixel",
     "target_precision",
     "target_f1",
     "hiou",

@@ -23,12 +23,13 @@ def target_table(records: list[FrameRecord]) -> dict[str, NDArray[Any]]:
         columns["area"].append(record.targets.areas)
         columns["ratio"].append(record.ratios)
         columns["hit"].append(record.hit)
-        columns["iou"].append(_matched_ious(record))
+        columns["iou"].append(matched_ious(record))
         columns["found"].append(found)
     return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
 
 
-def _matched_ious(record: FrameRecord) -> NDArray[np.float64]:
+def matched_ious(record: FrameRecord) -> NDArray[np.float64]:
+    """(T,) float64: IoU of each target with its own detection, 0 without one; NaN without a score map."""
     if not record.by_pixel:
         return np.full(len(record.targets), np.nan)
     ious = np.zeros(len(record.targets))

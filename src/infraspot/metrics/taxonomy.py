@@ -10,7 +10,11 @@ from infraspot.metrics.protocols import PROTOCOLS, Protocol
 KINDS = ("good", "too_small", "too_large", "merge", "split", "displaced", "miss")
 """The words for targets; ``clutter`` is the word for a false detection that touches no target."""
 
+CAUSES = ("at_target", "border", "speck", "clutter")
+"""The words for false detections, by where they lie and how large they are."""
+
 SIZE_RATIO = 2.0
+BORDER, SPECK = 3, 2  # pixels
 
 
 def classify_targets(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.str_]:
@@ -57,3 +61,31 @@ def count_clutter(record: FrameRecord) -> int:
     """False detections that touch no target."""
     touching = np.bincount(record.shared[:, 1], minlength=len(record.detections)) > 0
     return int(np.count_nonzero(record.false & ~touching))
+
+
+def alarm_causes(
+    record: FrameRecord, protocol: Protocol, pairs: PairTable, shape: tuple[int, int]
+) -> NDArray[np.str_]:
+    """(P,) words out of ``CAUSES``, the first that fits; they mean something for false detections.
+
+    at_target
+        touches a target, or lies within twice the protocol's radius of one: a second or displaced piece;
+    border
+        its box lies within 3 pixels of the frame's edge;
+    speck
+        of one or two pixels, as defective pixels and noise are;
+    clutter
+        anything else.
+
+    ``pairs`` reach twice the protocol's radius, and ``shape`` is the frame's, or the protocol's grid.
+    """
+    found, (height, width) = record.detections, shape
+    words = np.full(len(found), "clutter", dtype="<U9")
+    if not len(found):
+        return words
+    x0, y0, x1, y1 = found.boxes.T
+    words[found.areas <= SPECK] = "speck"
+    words[np.minimum.reduce([x0, y0, width - x1, height - y1]) < BORDER] = "border"
+    words[pairs.columns[pairs.distances < 2 * protocol.radius]] = "at_target"
+    words[record.shared[:, 1]] = "at_target"
+    return words

@@ -1,8 +1,9 @@
 """Predictions and truth side by side: which files belong together, and how each pair is read."""
 
+import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
 from infraspot.core.prediction import Prediction
 from infraspot.data import FrameKey, Reader, open_dataset, read_image, read_mask
 from infraspot.data.decoding import decode
@@ -49,12 +50,17 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class PairList:
-    """Frames to score in natural order, what is wrong with the others, and the files taken, in words."""
+    """Frames to score in natural order, what is wrong with the others, and the files taken, in words.
+
+    Of a model also its name and the hash of its file (``model``), and the thresholds of its operating points.
+    """
 
     pairs: list[Pair]
     missing: list[str] = field(default_factory=list)
     surplus: list[str] = field(default_factory=list)
     taken: str = ""
+    model: Mapping[str, str] = field(default_factory=dict)
+    points: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +150,18 @@ def pair_engine(
 
     pairs = [Pair(name, loader(index)) for index, name in enumerate(reader.ids)]
     taken = f"{engine.name} on {len(pairs)} images of {reader.name}, layout {reader.layout}"
-    return PairList(pairs, taken=taken)
+    points = {name: float(at["threshold"]) for name, at in engine.card.get("operating_points", {}).items()}
+    return PairList(pairs, taken=taken, model={"model": engine.name, **_digest(spec)}, points=points)
+
+
+def _digest(spec: str) -> dict[str, str]:
+    """The SHA-256 of the file that a model comes from; empty where it is no file."""
+    from infraspot.inference.engines import locate
+
+    try:
+        return {"sha256": hashlib.sha256(locate(spec).read_bytes()).hexdigest()}
+    except (InfraspotError, OSError):
+        return {}
 
 
 def open_truth(place: Path, *, split: str | None = None, recursive: bool = False) -> list[Truth]:

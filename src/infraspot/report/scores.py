@@ -99,6 +99,39 @@ def error_line(result: Mapping[str, Any]) -> str:
     return ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in result["errors"].items())
 
 
+COMPARED: dict[str, tuple[str, float, str]] = {
+    "iou": ("IoU", 1, ".4f"),
+    "niou": ("nIoU", 1, ".4f"),
+    "pd": ("Pd", 1, ".4f"),
+    "fa_area": ("Fa of components, 1e-6", PER_MILLION, ".2f"),
+    "false_alarms_per_megapixel": ("false alarms a megapixel", 1, ".3f"),
+}
+
+
+def comparison_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each number of two detectors: both values, their difference, its interval and its p."""
+    rows = []
+    for name, (label, factor, style) in COMPARED.items():
+        found = comparison["numbers"][name]
+        one, other, gap, low, high = (
+            "-" if math.isnan(found[key]) else f"{found[key] * factor:{style}}"
+            for key in ("one", "other", "difference", "low", "high")
+        )
+        p = "-" if math.isnan(found["p"]) else f"{found['p']:.3f}"
+        rows.append([label, one, other, gap, "" if low == "-" else f"[{low}, {high}]", p])
+    return rows
+
+
+def target_line(comparison: Mapping[str, Any]) -> str:
+    """Which targets two detectors find, in one line."""
+    found = comparison["targets"]
+    return (
+        f"targets: {found['both']} found by both, {found['only_one']} by this one only,"
+        f" {found['only_other']} by the other only, {found['neither']} by neither;"
+        f" McNemar's exact test p = {found['p']:.3f}"
+    )
+
+
 def write_scores(path: Path | str, result: Mapping[str, Any], per_image: Sequence[Mapping[str, Any]]) -> None:
     """Write everything as JSON; a number that does not exist becomes null."""
     write_json(path, jsonable({**result, "per_image": list(per_image)}))

@@ -165,14 +165,14 @@ def _stratum_rows(
 def _frames(evaluation: Evaluation, book: CaseBook) -> dict[str, Any]:
     """Frames, those with the most errors first, and false alarms by scene."""
     shapes = {view.id: view.shape for view in book.frames}
-    rows = []
+    rows: list[list[Any]] = []
     for record in evaluation.records:
         missed, false = int((~record.hit).sum()), int(record.false.sum())
         height, width = shapes[record.id]
         rows.append([record.id, width, height, len(record.targets), missed, false, record.false_area])
     scenes: dict[str, list[float]] = {}
     for name, width, height, targets, missed, false, _ in rows:
-        entry = scenes.setdefault(_LAST_NUMBER.sub("", name) or name, [0, 0, 0, 0, 0.0])
+        entry = scenes.setdefault(_LAST_NUMBER.sub("", name) or name, [0] * 5)
         for place, value in enumerate((1, targets, missed, false, width * height / 1e6)):
             entry[place] += value
     groups = sorted(scenes.items(), key=lambda item: (-item[1][3], item[0]))[:MOST_GROUPS]

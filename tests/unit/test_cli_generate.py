@@ -163,3 +163,44 @@ def test_a_record_without_its_parts_is_a_sentence(tmp_path):
         (out / ".scenes/5.json").write_text(damage)
         with pytest.raises(DataError, match="damaged"):
             module.write_scenes(out, 1, 0, RANGES)
+
+
+def test_sequences_come_with_true_tracks_and_the_true_way_of_the_background(tmp_path, capsys):
+    out = tmp_path / "set"
+    arguments = ["generate", "--scenes", "2", "--size", "72x60", "--frames", "5", "--targets", "2"]
+    arguments += [
+        "--out",
+        str(out),
+        "--pan",
+        "1",
+        "--jitter",
+        "0.5",
+        "--hover",
+        "0.5",
+        "--blink",
+        "0.5",
+        "--cross",
+        "1",
+    ]
+    assert main([*arguments, "--parallax", "0.3", "--workers", "1"]) == 0
+    scenes = json.loads((out / "scenes.json").read_text())["scenes"]
+    for scene in scenes:
+        name = scene["frames"][0]["id"].rpartition("_")[0]
+        boxes = [line.split(",") for line in (out / "tracks" / name / "gt/gt.txt").read_text().splitlines()]
+        listed = [[int(box[0]), int(box[1])] for box in boxes]
+        assert listed == [
+            [number, track] for number, frame in enumerate(scene["frames"], 1) for track in frame["tracks"]
+        ]
+        ways = (out / "tracks" / name / "motion.csv").read_text().splitlines()
+        assert ways[:2] == ["frame,x,y", "1,0,0"]
+        assert len(ways) == 6
+    again = ["evaluate", "--tracks", str(tmp_path / "found"), str(out)]
+    assert main(["track", str(out / "images"), "--out", str(tmp_path / "found"), "--method", "tophat"]) == 0
+    assert main(again) == 0
+    assert main([*again[:-1], str(out / "tracks")]) == 0
+
+
+def test_options_of_motion_are_refused_for_single_frames(tmp_path, capsys):
+    assert main(["generate", "--scenes", "1", "--out", str(tmp_path / "set"), "--hover", "1"]) == 2
+    assert "--hover need sequences" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()

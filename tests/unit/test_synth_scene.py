@@ -119,3 +119,71 @@ def test_scenes_of_every_seed_and_number_have_ids_of_their_own():
     ranges = SceneRanges(size=(16, 16), targets=(0, 0))
     ids = [scene.frames[0].id for seed in (0, 1, 10) for scene in generate(2, seed, ranges)]
     assert ids == [f"scene_{seed}_00000{index}" for seed in (0, 1, 10) for index in range(2)]
+
+
+def sequence(frames=9, kind="sky", **options):
+    targets = options.pop("targets", (TargetSpec(4.0, 30.0, velocity=(0.5, 1.0)),))
+    spec = SceneSpec(kind=kind, height=80, width=100, targets=targets, frames=frames, **options)
+    return generate_sequence(spec, rng(5))
+
+
+def test_the_true_way_is_the_pan_and_the_shake_and_targets_share_the_shake():
+    frames = sequence(drift=(0.4, -0.2), jitter=1.0)
+    ways = np.array([frame.way for frame in frames])
+    pan = -np.arange(9)[:, None] * np.array([0.4, -0.2])
+    shake = ways - pan
+    assert np.allclose(shake[0], 0)
+    assert 0.3 < shake[1:].std() < 2
+    points = np.array([frame.points[0] for frame in frames])
+    assert np.allclose(points - points[0] - np.arange(9)[:, None] * np.array([0.5, 1.0]), shake)
+
+
+def test_the_background_moves_by_the_true_way():
+    frames = sequence(
+        kind="ground", targets=(), drift=(2.0, -3.0), sensor=Sensor(read=0.0, well=1e9, pattern=0.0)
+    )
+    first, last = frames[0].image, frames[3].image
+    assert frames[3].way == (-6.0, 9.0)
+    np.testing.assert_allclose(last[:-6, 9:], first[6:, :-9], atol=0.01)
+
+
+def test_a_target_that_hovers_goes_with_the_background():
+    ranges = SceneRanges(size=(90, 90), targets=(1, 1), frames=6, pan=1.0, hover=1.0)
+    for scene in generate(3, 2, ranges):
+        points = np.array([frame.points[0] for frame in scene.frames if len(frame.points)])
+        ways = np.array([frame.way for frame in scene.frames])[: len(points)]
+        np.testing.assert_allclose(points - points[0], ways, atol=1e-9)
+
+
+def test_two_targets_that_cross_meet_halfway_and_keep_their_numbers():
+    targets = tuple(TargetSpec(3.0, 20.0, velocity=(0.3, 0.0)) for _ in range(2))
+    frames = sequence(targets=targets, crossing=True)
+    middle = frames[4].points
+    np.testing.assert_allclose(middle[0], middle[1], atol=1e-9)
+    assert all(frame.tracks.tolist() == [1, 2] for frame in frames[:5])
+
+
+def test_a_target_that_blinks_is_gone_from_frame_and_truth_and_comes_back_with_its_number():
+    steady = sequence(frames=20, targets=(TargetSpec(4.0, 40.0),))
+    blinking = sequence(frames=20, targets=(TargetSpec(4.0, 40.0, blink=0.4),))
+    seen = [len(frame.points) for frame in blinking]
+    assert seen[0] == 1
+    assert 0 < sum(seen) < 20
+    assert {tuple(frame.tracks) for frame in blinking} == {(), (1,)}
+    y, x = np.rint(steady[0].points[0]).astype(int)
+    for number, frame in enumerate(blinking):
+        lit = frame.image[y, x] > (steady[0].image[y, x] + np.median(steady[0].image)) / 2
+        assert lit == seen[number]
+
+
+def test_parallax_moves_the_ground_further_than_the_sky():
+    frames = sequence(kind="mixed", targets=(), drift=(0.0, 1.0), parallax=1.0, frames=7)
+    assert frames[6].way == (0.0, -6.0)
+    assert 0 < frames[0].sky.mean() < 1
+    np.testing.assert_array_equal(frames[6].sky[:, :-12], frames[0].sky[:, 12:])
+
+
+@pytest.mark.parametrize("wrong", [{"hover": 1.5}, {"jitter": -1.0}, {"pan": 1e9}, {"parallax": 11.0}])
+def test_motion_that_cannot_be_is_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SceneRanges(frames=4, **wrong)

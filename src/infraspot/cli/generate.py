@@ -48,6 +48,48 @@ from infraspot.core.errors import UsageError
     help="Frames of each scene; more than 1 makes sequences.",
 )
 @click.option(
+    "--pan",
+    type=click.FloatRange(0, 50),
+    default=0.3,
+    show_default=True,
+    help="With --frames: standard deviation of the camera's steady motion, in pixels a frame.",
+)
+@click.option(
+    "--jitter",
+    type=click.FloatRange(0, 50),
+    default=0.0,
+    show_default=True,
+    help="With --frames: standard deviation of the camera's shake, in pixels.",
+)
+@click.option(
+    "--parallax",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    show_default=True,
+    help="With --frames: how much further the ground moves than the sky, such as 0.5 for half as far again.",
+)
+@click.option(
+    "--hover",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="With --frames: share of targets that stand still against the background.",
+)
+@click.option(
+    "--blink",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="With --frames: share of targets that vanish for some frames.",
+)
+@click.option(
+    "--cross",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="With --frames: share of scenes of two targets or more in which two meet.",
+)
+@click.option(
     "--dark", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of dark targets."
 )
 @click.option(
@@ -74,6 +116,12 @@ def command(
     targets: str,
     scr: str,
     frames: int,
+    pan: float,
+    jitter: float,
+    parallax: float,
+    hover: float,
+    blink: float,
+    cross: float,
     dark: float,
     clutter: str | None,
     workers: int | None,
@@ -83,7 +131,8 @@ def command(
     """Make synthetic infrared scenes with exact masks, points, boxes and sky, in the layout of NUAA-SIRST.
 
     clutter.json lists what each frame shows and is no target: buildings, trees, poles, lamps, birds, dead
-    pixels and more.
+    pixels and more. With --frames, tracks/NAME holds the true tracks of a sequence as MOT text and the true
+    motion of its background.
 
     The same options always make the same scenes. After an interruption, the same command goes on where it
     stopped; a larger --scenes adds to what is there.
@@ -96,6 +145,8 @@ def command(
     from infraspot.jobs.generate import write_scenes
     from infraspot.synth import SceneRanges
 
+    if frames == 1:
+        _refuse_motion(context)
     kinds, weights = (SceneRanges.kinds, SceneRanges.weights) if kind is None else _shares(kind)
     ranges = SceneRanges(
         size=None if size is None else _size(size),
@@ -106,6 +157,12 @@ def command(
         scr=_interval("--scr", scr),
         dark=dark,
         frames=frames,
+        pan=pan,
+        jitter=jitter,
+        parallax=parallax,
+        hover=hover,
+        blink=blink,
+        cross=cross,
         clutter=None if clutter is None else counts("--clutter", clutter),
     )
     made = write_scenes(out, scenes, seed, ranges, workers=workers or available_cores(), progress=progress)
@@ -116,6 +173,17 @@ def command(
 
 
 command.add_command(dense, "dense")
+
+_MOTION = ("pan", "jitter", "parallax", "hover", "blink", "cross")
+
+
+def _refuse_motion(context: click.Context) -> None:
+    """Options of motion would be passed over in silence where nothing moves."""
+    given = [
+        f"--{name}" for name in _MOTION if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)} need sequences; add --frames with more than 1")
 
 
 def _refuse_options(context: click.Context) -> None:

@@ -208,24 +208,25 @@ def _truths(place: Path) -> dict[str, dict[int, Points]]:
 
 
 def _scenes(path: Path) -> dict[str, dict[int, Points]]:
-    """The targets of generated scenes; each is known by its place in the first frame and its velocity."""
+    """The targets of generated scenes."""
     found = {}
     try:
         for scene in _json(path)["scenes"]:
-            frames, velocities = scene["frames"], [target["velocity"] for target in scene["spec"]["targets"]]
+            frames = scene["frames"]
             if len(frames) < 2:
                 raise UsageError(f"{path} holds single frames; expected sequences (generate --frames)")
-            starts = np.array(frames[0]["points"], np.float64).reshape(-1, 2)[:, ::-1]
-            speeds = np.array(velocities, np.float64).reshape(-1, 2)[: len(starts)]
             members = {}
-            for step, frame in enumerate(frames):
+            for number, frame in enumerate(frames, 1):
                 places = np.array(frame["points"], np.float64).reshape(-1, 2)[:, ::-1]
-                gaps = places[:, None] - (starts + step * speeds)[None]
-                ids = np.hypot(gaps[..., 0], gaps[..., 1]).argmin(axis=1) + 1 if len(places) else []
-                members[step + 1] = (np.asarray(ids, np.int64), places)
+                ids = np.array(frame["tracks"], np.int64)
+                if len(ids) != len(places):
+                    raise ValueError(f"{len(ids)} tracks for {len(places)} points")
+                members[number] = (ids, places)
             found[frames[0]["id"].rpartition("_")[0]] = members
-    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}); make the scenes again") from error
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{path} is damaged, or older than its reader ({error}); make the scenes again"
+        ) from error
     return found
 
 

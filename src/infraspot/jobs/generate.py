@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infraspot.core.contrast import signal_to_clutter
-from infraspot.core.files import write_json
+from infraspot.core.files import write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset, write_sample
@@ -35,7 +35,9 @@ def write_scenes(
     """Write scenes 0 to ``count - 1`` and return how many of them were not there yet.
 
     Each scene leaves a record when its files are complete; the records become ``scenes.json``,
-    ``points.json``, ``clutter.json`` and the splits at the end, also when the run is stopped.
+    ``points.json``, ``clutter.json`` and the splits at the end, also when the run is stopped. Of a sequence,
+    ``tracks/NAME/gt/gt.txt`` has the true tracks as MOT text and ``tracks/NAME/motion.csv`` the way that the
+    background has gone since the first frame.
 
     Parameters
     ----------
@@ -97,7 +99,19 @@ def _frame(sample: Frame) -> dict[str, Any]:
         "id": sample.id,
         "points": [[round(float(x), 3), round(float(y), 3)] for y, x in sample.points],
         "realised_scr": [round(float(ratio), 3) if ratio == ratio else None for ratio in ratios],
+        **_motion(sample),
         "clutter": [{"name": name, "box": [round(side, 2) for side in box]} for name, box in sample.clutter],
+    }
+
+
+def _motion(sample: Frame) -> dict[str, Any]:
+    """Which target is which, its box, and how far the background has moved; nothing for single frames."""
+    if sample.tracks is None or sample.boxes is None:
+        return {}
+    return {
+        "tracks": sample.tracks.tolist(),
+        "boxes": [[round(float(side), 2) for side in box] for box in sample.boxes],
+        "way": [round(sample.way[1], 4), round(sample.way[0], 4)],
     }
 
 
@@ -115,6 +129,21 @@ def _write_lists(out: Path, records: list[Record]) -> None:
     write_split_lists(out, names)
     write_json(out / "points.json", {frame["id"]: frame["points"] for _, frame in frames})
     write_json(out / "clutter.json", {frame["id"]: frame["clutter"] for _, frame in frames})
+    for record in records:
+        if len(record["frames"]) > 1:
+            _write_tracks(out / "tracks" / record["frames"][0]["id"].rpartition("_")[0], record["frames"])
+
+
+def _write_tracks(folder: Path, frames: list[dict[str, Any]]) -> None:
+    """The true tracks of a sequence as MOT text, whose pixels and frames count from 1, and its motion."""
+    boxes = [
+        f"{number},{track},{x0 + 1:g},{y0 + 1:g},{x1 - x0:g},{y1 - y0:g},1,1,1"
+        for number, frame in enumerate(frames, 1)
+        for track, (x0, y0, x1, y1) in zip(frame["tracks"], frame["boxes"], strict=True)
+    ]
+    write_text(folder / "gt" / "gt.txt", "".join(f"{line}\n" for line in boxes))
+    ways = [f"{number},{frame['way'][0]:g},{frame['way'][1]:g}\n" for number, frame in enumerate(frames, 1)]
+    write_text(folder / "motion.csv", "frame,x,y\n" + "".join(ways))
 
 
 def compare_with_real(out: Path, real: Path, split: str | None = None) -> dict[str, Any]:

@@ -50,9 +50,12 @@ class Frame(Sample):
     ----------
     clutter
         Things and spots to be seen in the whole frame; a transform keeps this list as it is.
+    way
+        (y, x) pixels by which the background has moved in the image since the first frame of a sequence.
     """
 
     clutter: tuple[Clutter, ...] = field(default=())
+    way: Place = (0.0, 0.0)
 
 
 class Perch(NamedTuple):
@@ -64,16 +67,22 @@ class Perch(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A spot of light: its kind, what it adds at its peak, its pattern, and its way a frame (y, x)."""
+    """A spot of light: its kind, what it adds at its peak, its pattern, and its way a frame (y, x).
+
+    A spot without a way of its own stands on the ground.
+    """
 
     name: str
     strength: float
     pattern: Pattern
-    velocity: Place = (0.0, 0.0)
+    velocity: Place | None = None
 
-    def after(self, t: int) -> "Spot":
-        """The spot ``t`` frames later."""
-        return self._replace(pattern=moved(self.pattern, t, self.velocity, _MASK_SHARE))
+    def after(self, t: int, ground: Place, shake: Place) -> "Spot":
+        """The spot ``t`` frames later, once the ground and a shaking camera have gone so far."""
+        way = ground
+        if self.velocity is not None:
+            way = (self.velocity[0] * t + shake[0], self.velocity[1] * t + shake[1])
+        return self._replace(pattern=moved(self.pattern, way, _MASK_SHARE))
 
     def box(self, shape: tuple[int, int]) -> Clutter | None:
         """What the frame shows of it, None where it lies outside."""

@@ -21,6 +21,7 @@ from infraspot.synth.clutter import (
     scatter,
 )
 from infraspot.synth.fractal import Field
+from infraspot.synth.motion import CameraWay, camera_way, crossed, hidden
 from infraspot.synth.sensor import Array, Gain, automatic_gain, digitise, expose, make_array, noise
 from infraspot.synth.spec import SceneRanges, SceneSpec, draw_spec
 from infraspot.synth.targets import Pattern, moved, target_pattern
@@ -74,36 +75,41 @@ def generate_sequence(spec: SceneSpec, rng: np.random.Generator, name: str = "sc
     name
         Id of the sample; frames of a sequence get ``_0000`` and so on behind it.
     """
-    wide = _wide_background(spec, rng)
+    way = camera_way(spec, rng)
+    wide = _wide_background(spec, way, rng)
     array = make_array(spec.sensor, (spec.height, spec.width), rng)
-    background = _seen(spec, wide, 0)
+    background = _seen(spec, wide, way, 0)
+    places = _places(spec, background, rng)
+    targets = crossed(spec, places)
     still = [
         target_pattern(place, target.diameter, spec.optics, rng, mask_share=spec.mask_share)
-        for place, target in zip(_places(spec, background, rng), spec.targets, strict=False)
+        for place, target in zip(places, targets, strict=True)
     ]
     spots, array = _clutter(spec, background, array, [pattern.centre for pattern in still], rng)
     first = _with_spots(background.radiance, spots)
     draws = noise(spec.sensor, first, rng)
     energies = _energies(spec, first, array, draws, still)
+    gone = hidden(targets, spec.frames, rng)
     gain: Gain | None = None
     frames = []
     for t in range(spec.frames):
         if t:
-            background = _seen(spec, wide, t)
-            spots_now = [spot.after(t) for spot in spots]
+            background = _seen(spec, wide, way, t)
+            spots_now = [spot.after(t, _pair(way.near[t]), _pair(way.shake[t])) for spot in spots]
             behind = _with_spots(background.radiance, spots_now)
             draws = noise(spec.sensor, behind, rng)
         else:
             spots_now, behind = spots, first
         patterns = [
-            moved(pattern, t, target.velocity, spec.mask_share)
-            for pattern, target in zip(still, spec.targets, strict=False)
+            moved(pattern, _pair(t * np.array(target.velocity) + way.shake[t]), spec.mask_share)
+            for pattern, target in zip(still, targets, strict=True)
         ]
-        radiance = _with_targets(behind, patterns, energies)
+        radiance = _with_targets(behind, patterns, np.where(gone[:, t], 0, energies))
         signal = expose(spec.sensor, array, radiance, draws)
         gain = gain or automatic_gain(spec.sensor, signal)
         image = digitise(spec.sensor, array, signal, gain)
-        sample = _sample(_frame_name(name, spec, t), spec, image, patterns, background.sky)
+        visible = {number: pattern for number, pattern in enumerate(patterns, 1) if not gone[number - 1, t]}
+        sample = _sample(_frame_name(name, spec, t), spec, image, visible, background.sky, _pair(way.far[t]))
         frames.append(sample.replace(clutter=_listed(background.things, spots_now, array, sample)))
     return frames
 
@@ -112,19 +118,27 @@ def _frame_name(name: str, spec: SceneSpec, t: int) -> str:
     return name if spec.frames == 1 else f"{name}_{t:04d}"
 
 
-def _wide_background(spec: SceneSpec, rng: np.random.Generator) -> Background:
-    """A background with room for the drift, through the optics."""
-    room = [int(np.ceil(abs(step) * (spec.frames - 1))) + (spec.frames > 1) for step in spec.drift]
-    made = BACKGROUNDS[spec.kind]((spec.height + room[0], spec.width + room[1]), rng)
+def _pair(way: NDArray[np.float64]) -> tuple[float, float]:
+    return float(way[0]), float(way[1])
+
+
+def _wide_background(spec: SceneSpec, way: CameraWay, rng: np.random.Generator) -> Background:
+    """A background with room for the camera's way, through the optics."""
+    rows, columns = way.room
+    made = BACKGROUNDS[spec.kind]((spec.height + rows, spec.width + columns), rng)
     return made._replace(radiance=spec.optics.soften(made.radiance))
 
 
-def _seen(spec: SceneSpec, wide: Background, t: int) -> Background:
-    """The part of a wide background that frame ``t`` shows."""
+def _seen(spec: SceneSpec, wide: Background, way: CameraWay, t: int) -> Background:
+    """The part of a wide background that frame ``t`` shows; with parallax, ground moves before the sky."""
     if spec.frames == 1:
         return wide
-    way = [step * t + (0 if step >= 0 else -step * (spec.frames - 1)) for step in spec.drift]
-    return wide.moved((-way[0], -way[1]), (spec.height, spec.width))
+    shape = (spec.height, spec.width)
+    near = wide.moved(way.cut(way.near, t), shape)
+    if not spec.parallax or near.sky.all() or not near.sky.any():
+        return near
+    far = wide.moved(way.cut(way.far, t), shape)
+    return near._replace(radiance=np.where(near.sky == 0, near.radiance, far.radiance))
 
 
 def _clutter(
@@ -139,9 +153,8 @@ def _clutter(
     kinds = kinds_of_spots(spec.clutter, background, rng)
     broken = [kind for kind in kinds if kind in FAULTS]
     spots = scatter([kind for kind in kinds if kind not in FAULTS], background, taken, spec.optics, rng)
-    still = (-spec.drift[0], -spec.drift[1])
     spots = [
-        spot._replace(velocity=(rng.normal(), rng.normal()) if spot.name == "bird" else still)
+        spot._replace(velocity=(rng.normal(), rng.normal())) if spot.name == "bird" else spot
         for spot in spots
     ]
     return spots, break_elements(broken, array, taken, rng)
@@ -231,21 +244,31 @@ def _spread(radiance: Field, patterns: list[Pattern]) -> NDArray[np.float64]:
 
 
 def _sample(
-    name: str, spec: SceneSpec, image: Field, patterns: list[Pattern], sky: NDArray[np.uint8]
+    name: str,
+    spec: SceneSpec,
+    image: Field,
+    visible: dict[int, Pattern],
+    sky: NDArray[np.uint8],
+    way: tuple[float, float],
 ) -> Frame:
+    """The truth of a frame; ``visible`` are the targets by their number from 1 on."""
     shape = (spec.height, spec.width)
-    inside = [
-        p for p in patterns if all(0 <= c < side for c, side in zip(np.rint(p.centre), shape, strict=True))
-    ]
-    boxes = [find_components(_truth(shape, [pattern])).boxes for pattern in inside]
+    inside = {
+        number: p
+        for number, p in visible.items()
+        if all(0 <= c < side for c, side in zip(np.rint(p.centre), shape, strict=True))
+    }
+    boxes = [find_components(_truth(shape, [pattern])).boxes for pattern in inside.values()]
     return Frame(
         id=name,
         image=image,
-        mask=_truth(shape, inside),
-        points=np.array([pattern.centre for pattern in inside], np.float64).reshape(-1, 2),
+        mask=_truth(shape, list(inside.values())),
+        points=np.array([pattern.centre for pattern in inside.values()], np.float64).reshape(-1, 2),
         boxes=np.array([[*box[:, :2].min(0), *box[:, 2:].max(0)] for box in boxes], np.float64).reshape(
             -1, 4
         ),
         sky=sky,
+        tracks=np.array(list(inside), np.int64) if spec.frames > 1 else None,
         bit_depth=8 if spec.sensor.bits == 8 else 16,
+        way=way,
     )

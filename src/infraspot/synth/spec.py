@@ -11,6 +11,8 @@ from infraspot.synth.sensor import Sensor
 
 DEPTHS = (8, 12, 14, 16)
 _SPOTS = (3.0, 60.0)  # to a million pixels
+_BLINKING = 0.15  # chance in a frame
+_FARTHEST = 50.0  # pixels a frame: a longer way needs a background larger than any memory
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,16 @@ class TargetSpec:
     dark
         Darker than what surrounds it.
     velocity
-        (y, x) pixels a frame.
+        (y, x) pixels a frame, in the image of a camera that does not shake.
+    blink
+        Chance in each frame that it is not to be seen for one to three frames.
     """
 
     diameter: float = 0.0
     scr: float = 8.0
     dark: bool = False
     velocity: tuple[float, float] = (0.0, 0.0)
+    blink: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,13 @@ class SceneSpec:
     frames
         Length of the sequence.
     drift
-        (y, x) motion of the background, pixels a frame.
+        (y, x) motion of the camera before the background, pixels a frame: the background goes the other way.
+    jitter
+        Standard deviation of the camera's shake in each frame and direction, pixels.
+    parallax
+        How much further what stands before the sky moves than what is far: 0.5 is half as far again.
+    crossing
+        Whether the second target meets the first one halfway.
     mask_share
         A pixel belongs to a target where its signal is at least this share of the target's peak.
     clutter
@@ -68,6 +79,9 @@ class SceneSpec:
     sensor: Sensor = field(default_factory=Sensor)
     frames: int = 1
     drift: tuple[float, float] = (0.0, 0.0)
+    jitter: float = 0.0
+    parallax: float = 0.0
+    crossing: bool = False
     mask_share: float = 1 / 3
     clutter: int = 0
 
@@ -78,6 +92,11 @@ class SceneSpec:
             raise UsageError(
                 f"a scene needs at least one row, column and frame; {self.height}, {self.width}, "
                 f"{self.frames} came"
+            )
+        if not (0 <= self.jitter <= _FARTHEST and 0 <= self.parallax <= 10):
+            raise UsageError(
+                f"a scene needs a jitter of 0 to {_FARTHEST:g} pixels and a parallax of 0 to 10;"
+                f" {self.jitter}, {self.parallax} came"
             )
         if self.clutter < 0:
             raise UsageError(f"a scene needs 0 spots of clutter or more, and {self.clutter} came")
@@ -99,6 +118,14 @@ class SceneRanges:
         Least and greatest wanted SCR, drawn evenly in its logarithm.
     dark
         Share of dark targets.
+    pan
+        Standard deviation of the camera's steady motion in each direction, pixels a frame. This and what
+        follows is for sequences.
+    jitter, parallax
+        See :class:`SceneSpec`.
+    hover, blink, cross
+        Shares of the targets that stand still against the background and that blink, and of the scenes in
+        which two targets cross.
     clutter
         Least and greatest number of spots that are no targets: lamps, exhausts, glints, litter, birds and
         faults of the detector. None draws 3 to 60 to a million pixels for the backgrounds that people built
@@ -113,6 +140,12 @@ class SceneRanges:
     scr: tuple[float, float] = (4.0, 35.0)
     dark: float = 0.0
     frames: int = 1
+    pan: float = 0.3
+    jitter: float = 0.0
+    parallax: float = 0.0
+    hover: float = 0.0
+    blink: float = 0.0
+    cross: float = 0.0
     clutter: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -131,6 +164,13 @@ class SceneRanges:
                 (not 0 < self.scr[0] <= self.scr[1], f"SCR {self.scr}"),
                 (not 0 <= self.dark <= 1, f"share of dark targets {self.dark}, not within 0 and 1"),
                 (self.frames < 1, f"{self.frames} frames"),
+                (not 0 <= self.pan <= _FARTHEST, f"pan {self.pan}, not within 0 and {_FARTHEST:g}"),
+                (not 0 <= self.jitter <= _FARTHEST, f"jitter {self.jitter}, not within 0 and {_FARTHEST:g}"),
+                (not 0 <= self.parallax <= 10, f"parallax {self.parallax}, not within 0 and 10"),
+                *(
+                    (not 0 <= share <= 1, f"a share of {name} of {share}, not within 0 and 1")
+                    for name, share in (("hover", self.hover), ("blink", self.blink), ("cross", self.cross))
+                ),
                 (
                     self.clutter is not None and not 0 <= self.clutter[0] <= self.clutter[1],
                     f"spots of clutter {self.clutter}",
@@ -163,8 +203,11 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
         optics=_optics(rng),
         sensor=_sensor(ranges.bits, rng),
         frames=ranges.frames,
-        drift=(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3))) if ranges.frames > 1 else (0.0, 0.0),
+        drift=_pan(ranges, rng) if ranges.frames > 1 else (0.0, 0.0),
+        jitter=ranges.jitter,
+        parallax=ranges.parallax,
     )
+    spec = _in_motion(spec, ranges, rng) if ranges.frames > 1 else spec
     if kind in BUILT:
         spec = _as_on_a_vehicle(spec, rng)
     if ranges.clutter is not None:
@@ -172,6 +215,23 @@ def draw_spec(ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
         return replace(spec, clutter=int(rng.integers(least, most + 1))) if most else spec
     density = float(np.exp(rng.uniform(*np.log(_SPOTS)))) if kind in BUILT else 0.0
     return replace(spec, clutter=round(density * width * height / 1e6))
+
+
+def _pan(ranges: SceneRanges, rng: np.random.Generator) -> tuple[float, float]:
+    return float(rng.normal(0, ranges.pan)), float(rng.normal(0, ranges.pan))
+
+
+def _in_motion(spec: SceneSpec, ranges: SceneRanges, rng: np.random.Generator) -> SceneSpec:
+    """Let some targets hover, blink and cross; nothing is drawn for what no scene shall have."""
+    targets = list(spec.targets)
+    for place, target in enumerate(targets):
+        if ranges.hover and rng.random() < ranges.hover:
+            target = replace(target, velocity=(-spec.drift[0], -spec.drift[1]))
+        if ranges.blink and rng.random() < ranges.blink:
+            target = replace(target, blink=_BLINKING)
+        targets[place] = target
+    crossing = bool(ranges.cross) and bool(rng.random() < ranges.cross)
+    return replace(spec, targets=tuple(targets), crossing=crossing)
 
 
 def _as_on_a_vehicle(spec: SceneSpec, rng: np.random.Generator) -> SceneSpec:

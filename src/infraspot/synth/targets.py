@@ -75,11 +75,10 @@ def target_pattern(
     return Pattern(signal, whole[0] - size // 2, whole[1] - size // 2, signal >= mask_share, centre)
 
 
-def moved(pattern: Pattern, t: int, velocity: tuple[float, float], mask_share: float) -> Pattern:
-    """The pattern after ``t`` frames: whole pixels by place, the rest by interpolation."""
-    if not t:
+def moved(pattern: Pattern, way: tuple[float, float], mask_share: float) -> Pattern:
+    """The pattern moved by (y, x) pixels: whole ones by place, the rest by interpolation."""
+    if way == (0.0, 0.0):
         return pattern
-    way = [step * t for step in velocity]
     whole = [int(np.floor(w + 0.5)) for w in way]
     rest = [w - n for w, n in zip(way, whole, strict=True)]
     signal = ndimage.shift(pattern.signal, rest, order=1, mode="constant")

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from infraspot.core.errors import InfraspotError
-from infraspot.inference.engines import OnnxEngine
 from infraspot.inference.export import export_onnx
+from infraspot.inference.onnx_engines import OnnxEngine
 from infraspot.inference.prepared import prepare_for_inference
 from infraspot.networks import NETWORKS, SegmentationNetwork, SegOutput
 from infraspot.weights.cost import SIDE, cost, measure, peak_bytes

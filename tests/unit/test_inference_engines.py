@@ -7,8 +7,9 @@ from infraspot import detect
 from infraspot.core.errors import InfraspotError, InputError, UsageError
 from infraspot.data import Frame
 from infraspot.inference import DEFAULT_MODEL, packaged_models
-from infraspot.inference.engines import ClassicalEngine, OnnxEngine, TorchEngine, open_engine
+from infraspot.inference.engines import ClassicalEngine, TorchEngine, open_engine
 from infraspot.inference.export import export_onnx
+from infraspot.inference.onnx_engines import OnnxEngine
 from infraspot.networks import SegmentationNetwork, SegOutput
 from infraspot.weights.files import load_network, read_card, save_weights
 

@@ -9,8 +9,9 @@ from infraspot.cli.main import main
 from infraspot.core.errors import InfraspotError
 from infraspot.core.sample import Sample
 from infraspot.inference import int8
-from infraspot.inference.engines import OnnxEngine, locate
+from infraspot.inference.engines import locate
 from infraspot.inference.frames import segment_frame
+from infraspot.inference.onnx_engines import OnnxEngine
 from infraspot.inference.onnx_file import read_onnx
 
 
@@ -33,8 +34,8 @@ def test_scores_stay_near_those_in_float_and_the_card_says_what_was_measured(sam
     gaps = [np.abs(segment_frame(exact, one.image) - segment_frame(coarse, one.image)) for one in samples]
     assert 1e-6 < np.mean(gaps) < 0.02
     assert path.stat().st_size < source.stat().st_size
-    assert coarse.card["int8"] == told
-    assert (told["frames"], coarse.card["false_alarms"]["data"]) == (6, "made up")
+    assert coarse.card["int8"] == told.card()
+    assert (told.frames, coarse.card["false_alarms"]["data"]) == (6, "made up")
     assert "operating_points" not in coarse.card
     assert read_onnx(path).second_look == read_onnx(source).second_look
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from infraspot.cli.main import main
 from infraspot.core.errors import DataError, InputError
-from infraspot.inference.engines import OnnxEngine
 from infraspot.inference.export import export_onnx
+from infraspot.inference.onnx_engines import OnnxEngine
 from infraspot.networks import NETWORKS
 from infraspot.networks.acm import ACM
 from infraspot.networks.alcnet import patch_contrast

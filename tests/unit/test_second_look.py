@@ -11,8 +11,9 @@ from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.data import write_dataset
 from infraspot.inference import onnx_file, predict, score_frame
-from infraspot.inference.engines import OnnxEngine, TorchEngine, locate, open_engine
+from infraspot.inference.engines import TorchEngine, locate, open_engine
 from infraspot.inference.export import export_onnx
+from infraspot.inference.onnx_engines import OnnxEngine
 from infraspot.inference.operating_points import (
     choose_points,
     compare_asked,

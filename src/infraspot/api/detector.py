@@ -31,6 +31,8 @@ def load(
     trust: Collection[str] | str = (),
     polarity: str = "bright",
     calibrate_on: str | Path | None = None,
+    device: str | None = None,
+    precision: str | None = None,
 ) -> "Detector":
     """Load a detector once, to call it on many frames.
 
@@ -65,6 +67,10 @@ def load(
         Folder or image of this camera without any target: the threshold that gives ``fa_per_mpx``, or the
         rate of the operating point, in these frames. ``card["calibrated_on"]`` says what came of it, with the
         rate that is not exceeded with 95 % confidence.
+    device
+        ``"cpu"``, ``"cuda"``, ``"tensorrt"`` or ``"openvino"``; what cannot be had is refused.
+    precision
+        ``"float32"``, or ``"bfloat16"`` by OpenVINO.
 
     Raises
     ------
@@ -85,6 +91,8 @@ def load(
         trust=trust,
         polarity=polarity,
         calibrate_on=calibrate_on,
+        device=device,
+        precision=precision,
     )
     return Detector(chosen, level)
 

@@ -42,6 +42,16 @@ _OPTIONS = (
         help="What runs the model; auto takes ONNX Runtime where there is an ONNX file.",
     ),
     click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda", "tensorrt", "openvino"]),
+        help="Where the model runs, the CPU by default; refused where it cannot be had.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        help="Of --device openvino; float32 by default.",
+    ),
+    click.option(
         "--threads", type=click.IntRange(0), default=0, help="CPU threads for each frame; 0 takes every core."
     ),
     trust_option,

@@ -68,7 +68,7 @@ def command(
         app = make_app(server, token, loopback_hosts(port) if local else None)
         if not local:
             warn(f"other machines reach {host}, and requests are not encrypted")
-        say(f"{engine.name} at the threshold {threshold:g}")
+        say(f"{engine.name} at the threshold {threshold:g}, on {getattr(engine, 'runs_on', 'the CPU')}")
         say(f"token {f'as in {TOKEN_VARIABLE}' if TOKEN_VARIABLE in os.environ else token}")
         shown = f"[{host}]" if ":" in host else host
         say(f"detect at http://{shown}:{port}/detect   (Ctrl-C stops)")

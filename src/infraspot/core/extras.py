@@ -13,6 +13,8 @@ EXTRAS = {
     "report": ("matplotlib", "jinja2"),
     "video": ("av",),
     "archive": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
+    "openvino": ("openvino",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
     "sam": ("torch", "transformers"),

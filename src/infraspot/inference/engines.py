@@ -1,6 +1,5 @@
 """Engines: whatever turns one frame into a score map, behind one small interface."""
 
-import json
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -10,115 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.catalog import find
-from infraspot.core.cores import available_cores
-from infraspot.core.errors import InputError, UsageError, unknown_name
-from infraspot.inference.scores import Engine, first_line
+from infraspot.core.errors import UsageError, unknown_name
+from infraspot.inference.onnx_engines import WEIGHTS, open_onnx
+from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.run_times import check_device
+from infraspot.inference.scores import Engine
 from infraspot.inference.second_look import SecondLook
 
 if TYPE_CHECKING:
-    from infraspot.inference.onnx_file import OnnxTexts
     from infraspot.networks import SegmentationNetwork
     from infraspot.weights.second_look import SecondLookNetwork
 
-WEIGHTS = Path(__file__).parent.parent / "weights" / "packaged"
 DEFAULT_MODEL = "compact-sirst1"
 USUAL_SIGMAS = 5.0
 ENGINES = ("auto", "onnx", "torch")
-
-
-class OnnxEngine:
-    """ONNX Runtime on the CPU; the graph takes (1, 1, H, W) and holds the sigmoid.
-
-    Parameters
-    ----------
-    path
-        A file written by :func:`infraspot.inference.export.export_onnx`. Files from elsewhere are checked
-        before they run (:mod:`infraspot.inference.onnx_file`).
-    threads
-        Threads of one frame; 0 takes every core.
-    trust
-        Names ``"module:attribute"`` of code outside infraspot that the card may name.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, was not written by infraspot, or answers with something else than scores.
-    """
-
-    def __init__(self, path: Path | str, *, threads: int = 0, trust: Collection[str] | str = ()) -> None:
-        from infraspot.inference.onnx_file import read_onnx
-
-        path = Path(path)
-        self.name = path.stem
-        texts = read_onnx(path)
-        self.card = _onnx_card(path, texts, trust)
-        self._stride = int(self.card["stride"])
-        self._session = _onnx_session(path, threads)
-        self.second_look = _onnx_second_look(path, texts, self.card, threads)
-
-    def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        frames = image.reshape(-1, *image.shape[-2:])
-        height, width = image.shape[-2:]
-        down, right = -height % self._stride, -width % self._stride
-        padded = np.pad(frames, ((0, 0), (0, down), (0, right)), mode="edge")
-        (scores,) = self._session.run(None, {"image": padded[None]})
-        result: NDArray[np.float32] = scores[0, 0, :height, :width]
-        return result
-
-
-def _onnx_card(path: Path, texts: "OnnxTexts", trust: Collection[str] | str) -> dict[str, Any]:
-    """The card of an ONNX file; what did not come with the package is checked and tried out."""
-    if path.parent == WEIGHTS:
-        packaged: dict[str, Any] = json.loads(texts.card)
-        return packaged
-    from infraspot.inference.onnx_file import try_out
-    from infraspot.weights.card import parse_card
-
-    card = parse_card(texts.card, path, trust)
-    if card.get("stride") is None:
-        raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
-    try_out(path, card["stride"])
-    return card
-
-
-def _onnx_second_look(
-    path: Path, texts: "OnnxTexts", card: dict[str, Any], threads: int
-) -> SecondLook | None:
-    """The second look of an ONNX file whose card names one; its graph lies in the metadata."""
-    if not card.get("second_look"):
-        return None
-    from infraspot.inference.onnx_file import second_look_graph, try_out_second_look
-
-    graph = second_look_graph(path, texts)
-    if path.parent != WEIGHTS:
-        try_out_second_look(path, graph)
-    session = _onnx_session(path, threads, graph)
-
-    def classify(near: NDArray[np.float32], wide: NDArray[np.float32]) -> NDArray[np.float32]:
-        (logits,) = session.run(None, {"near": near, "wide": wide})
-        result: NDArray[np.float32] = logits
-        return result
-
-    return SecondLook(card["second_look"], classify, path.stem)
-
-
-def _onnx_session(path: Path, threads: int, graph: bytes | None = None) -> Any:
-    """A session for the graph of a file, or for another one that came inside it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or available_cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # Frames of one run often differ in size, and a memory pattern serves one size only.
-    options.enable_mem_pattern = False
-    # Waiting threads that spin stall each other where cores are shared.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(graph or str(path), options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base class
-        reason = first_line(error)
-        raise InputError(f"{path}: expected an ONNX model, and loading it failed: {reason}") from error
 
 
 class TorchEngine:
@@ -130,11 +34,15 @@ class TorchEngine:
         card: dict[str, Any],
         name: str,
         second_look: "SecondLookNetwork | None" = None,
+        device: str = "cpu",
     ) -> None:
+        import torch
+
         from infraspot.inference.prepared import prepare_for_inference
 
         self.name, self.card = name, card
-        self._network = prepare_for_inference(network)
+        self._network = prepare_for_inference(network).to(device)
+        self.runs_on = f"torch {torch.__version__}, {device}"
         self.second_look = None if second_look is None else torch_look(card["second_look"], second_look, name)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -199,7 +107,9 @@ def open_engine(
     engine: str = "auto",
     threads: int = 0,
     trust: Collection[str] | str = (),
-) -> Engine:
+    device: str = "cpu",
+    precision: str = "float32",
+) -> Engine | TargetEngine:
     """Open a packaged model by name, an ``.onnx`` or ``.safetensors`` file, or a run folder.
 
     Parameters
@@ -214,11 +124,14 @@ def open_engine(
     trust
         Names ``"module:attribute"`` of code outside infraspot that the file may import. Without them, a file
         never imports anything.
+    device, precision
+        See :func:`infraspot.inference.run_times.open_graph`; torch runs on ``cpu`` and ``cuda``. The engine's
+        ``runs_on`` says what runs it.
 
     Raises
     ------
     UsageError
-        If nothing has that name.
+        If nothing has that name, or the device cannot be had.
     InputError
         If the file is damaged, was not written by infraspot, or names code that is not trusted.
     """
@@ -228,7 +141,8 @@ def open_engine(
     if path.suffix == ".onnx":
         if engine == "torch":
             raise UsageError(f"{path}: an ONNX file cannot run in torch; give the .safetensors file")
-        return OnnxEngine(path, threads=threads, trust=trust)
+        return open_onnx(path, threads=threads, trust=trust, device=device, precision=precision)
+    _check_torch_device(path, device, precision)
     import torch
 
     from infraspot.weights.files import load_network, load_second_look
@@ -237,7 +151,20 @@ def open_engine(
         torch.set_num_threads(threads)
     network, card = load_network(path, trust=trust)
     name = path.parent.name if path.stem in ("best", "last") else path.stem
-    return TorchEngine(network, card, name, load_second_look(path, card))
+    return TorchEngine(network, card, name, load_second_look(path, card), device)
+
+
+def _check_torch_device(path: Path, device: str, precision: str) -> None:
+    check_device(device if device not in ("cuda", "tensorrt", "openvino") else "cpu", precision)
+    if device in ("tensorrt", "openvino"):
+        raise UsageError(
+            f"{path} runs in torch, on cpu or cuda; the device {device} takes an exported .onnx file"
+        )
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("the device cuda was asked for, and this torch finds none; leave it out")
 
 
 def packaged_models() -> list[str]:

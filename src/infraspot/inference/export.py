@@ -3,31 +3,45 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from infraspot.core.catalog import imported_names
-from infraspot.core.errors import InfraspotError
+from infraspot.core.errors import InfraspotError, InputError
 from infraspot.core.files import replacing
 from infraspot.core.sample import Sample
 from infraspot.data import Frame
-from infraspot.inference.engines import OnnxEngine, TorchEngine
+from infraspot.inference.engines import TorchEngine
 from infraspot.inference.frames import prepare_frame, segment_frame
-from infraspot.inference.onnx_file import read_onnx
+from infraspot.inference.onnx_engines import OnnxEngine, PixelEngine
+from infraspot.inference.onnx_file import read_onnx, texts_for
 from infraspot.inference.scores import first_line
 from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, encode_graph
+from infraspot.inference.self_contained import FromPixels, take_pixels
+from infraspot.inference.self_test import make_self_test
 from infraspot.networks import SegmentationNetwork
-from infraspot.weights import CARD, PREPROCESSING, SECOND_LOOK
+from infraspot.weights import CARD, PREPROCESSING, SELF_TEST
 from infraspot.weights.second_look import SecondLookNetwork
 
 TOLERANCE = 1e-4
 CHECKED_PLACES = 20
+NOISE_SHAPES = ((97, 131), (64, 50))
+FREE = {2: "height", 3: "width"}
+# What a card says about scores after the second look, which a self-contained file does not have.
+OF_SECOND_LOOK = (
+    "second_look",
+    "second_look_trained",
+    "calibration",
+    "operating_points",
+    "asked_against_given",
+)
 
 
 class _Scores(nn.Module):
@@ -75,38 +89,113 @@ def export_onnx(
         than 1e-4.
     """
     network = network.eval()
+    look = None if second_look is None else encode_graph(_second_look_graph(second_look))
+    texts = texts_for(_full(card, network), look)
     with replacing(path) as temporary:
-        try:
-            full = {**card, "stride": network.stride, "preprocessing": PREPROCESSING}
-            _write(network, full, temporary, second_look)
-            difference = _difference(network, temporary, frames, second_look)
-        except Exception as error:  # neither the exporter's nor the runtime's errors share a public base
-            raise InfraspotError(
-                f"{path}: this network could not be exported for frames of any size; its weights run in torch"
-                f" ({type(error).__name__}: {first_line(error)})"
-            ) from error
-        if difference > TOLERANCE:
-            raise InfraspotError(
-                f"{path}: the exported model differs from torch by {difference:.1e}, more than"
-                f" {TOLERANCE:.0e}; it was not written"
-            )
+        example = torch.rand(1, 1, *_example_sides(network))
+        model = _graph(
+            _Scores(network.deployed()), {"image": example}, "scores", {"image": FREE, "scores": FREE}, path
+        )
+        save_model(model, temporary, texts)
+        difference = _gap_of(path, _difference, network, temporary, frames, second_look)
+        keep_self_test(temporary, model, texts, "uint8")
     return difference
 
 
-def _write(
-    network: SegmentationNetwork, card: dict[str, Any], path: Path, second_look: SecondLookNetwork | None
-) -> None:
+def export_self_contained(
+    network: SegmentationNetwork,
+    card: dict[str, Any],
+    path: Path | str,
+    pixels: str,
+    *,
+    frames: Iterable[Sample | Frame] = (),
+) -> float:
+    """Write a network as ONNX that takes a camera's pixels (:mod:`infraspot.inference.self_contained`).
+
+    Parameters
+    ----------
+    network
+        As for :func:`export_onnx`.
+    card
+        Goes into the file with ``pixels``, without the second look and what was measured with it; so its
+        ``threshold`` and ``false_alarms`` have to be those of the segmentation alone.
+    path
+        The ``.onnx`` file; written only if the check passes.
+    pixels
+        ``"uint8"`` or ``"uint16"``.
+    frames
+        Frames for the check; they are brought to the depth of ``pixels``. Noisy ones of odd sizes are checked
+        always, alone and two at a time.
+
+    Returns
+    -------
+    The largest difference of a score that was seen.
+
+    Raises
+    ------
+    InfraspotError
+        As :func:`export_onnx` does.
+    """
+    network = network.eval()
+    kept = {name: value for name, value in card.items() if name not in OF_SECOND_LOOK}
+    texts = texts_for({**_full(kept, network), "pixels": pixels})
+    height, width = _example_sides(network)
+    example = torch.randint(0, 255, (2, 1, height - 3, width - 1)).float()
+    ends = {name: {0: "frames", **FREE} for name in ("frame", "scores")}
+    with replacing(path) as temporary:
+        module = FromPixels(network.deployed(), pixels)
+        model = _graph(module, {"frame": example}, "scores", ends, path)
+        take_pixels(model, pixels)
+        save_model(model, temporary, texts)
+        difference = _gap_of(path, _difference_of_pixels, network, temporary, pixels, frames)
+        keep_self_test(temporary, model, texts, pixels)
+    return difference
+
+
+def _full(card: dict[str, Any], network: SegmentationNetwork) -> dict[str, Any]:
+    return {**card, "stride": network.stride, "preprocessing": PREPROCESSING}
+
+
+def _example_sides(network: SegmentationNetwork) -> tuple[int, int]:
+    side = max(64, 4 * network.stride)
+    return side, side + network.stride
+
+
+def save_model(model: Any, path: Path, texts: dict[str, str]) -> None:
+    """Write a model with these texts as its only metadata."""
     import onnx
 
-    side = max(64, 4 * network.stride)
-    example = torch.rand(1, 1, side, side + network.stride)
-    free = {2: "height", 3: "width"}
-    model = _graph(_Scores(network), {"image": example}, "scores", {"image": free, "scores": free})
-    texts = {CARD: json.dumps(card)}
-    if second_look is not None:
-        texts[SECOND_LOOK] = encode_graph(_second_look_graph(second_look))
+    del model.metadata_props[:]
     onnx.helper.set_model_props(model, texts)
     onnx.save(model, path)
+
+
+def keep_self_test(path: Path, model: Any, texts: dict[str, str], pixels: str) -> None:
+    """Put a frame and the file's own scores into the file."""
+    trusted = imported_names(json.loads(texts[CARD])["network"])
+    kind = PixelEngine if "frame" in (end.name for end in model.graph.input) else OnnxEngine
+    save_model(model, path, {**texts, SELF_TEST: make_self_test(pixels, kind(path, trust=[*trusted]).answer)})
+
+
+def _gap_of(path: Path | str, measure: Any, *arguments: Any) -> float:
+    """The difference that was measured, if it is small."""
+    try:
+        difference: float = measure(*arguments)
+    except InputError as error:  # the file does not load, or fails on a frame
+        raise _cannot(path, error) from error
+    if difference > TOLERANCE:
+        raise InfraspotError(
+            f"{path}: the exported model differs from torch by {difference:.1e}, more than"
+            f" {TOLERANCE:.0e}; it was not written"
+        )
+    return difference
+
+
+def _cannot(path: Path | str, error: Exception) -> InfraspotError:
+    return InfraspotError(
+        f"{path}: this network could not be exported for frames of any size; its weights run in torch"
+        f" ({type(error).__name__}: {first_line(error)})"
+    )
 
 
 def _second_look_graph(network: SecondLookNetwork) -> bytes:
@@ -115,7 +204,7 @@ def _second_look_graph(network: SecondLookNetwork) -> bytes:
 
     windows = {"near": torch.rand(2, 1, NEAR, NEAR), "wide": torch.rand(2, 1, *[WIDE // SHRINKING] * 2)}
     ends = {name: {0: "candidates"} for name in (*windows, "logits")}
-    model = _graph(network, windows, "logits", ends)
+    model = _graph(network, windows, "logits", ends, "the second look")
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
@@ -126,25 +215,45 @@ def _second_look_graph(network: SecondLookNetwork) -> bytes:
     return graph
 
 
-def _graph(module: nn.Module, inputs: dict[str, Tensor], output: str, free: dict[str, dict[int, str]]) -> Any:
-    """A module in evaluation as an ONNX model; ``free`` names the axes of any length."""
+def _graph(
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    output: str,
+    free: dict[str, dict[int, str]],
+    path: Path | str,
+) -> Any:
+    """A module in evaluation as an ONNX model; ``free`` names the axes of any length.
+
+    Raises
+    ------
+    InfraspotError
+        If the exporter cannot write it; ``path`` is for the message.
+    """
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        path = Path(folder) / "graph.onnx"
+        file = Path(folder) / "graph.onnx"
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            str(path),
-            input_names=list(inputs),
-            output_names=[output],
-            dynamic_axes=free,
-            opset_version=17,
-            dynamo=False,
-        )
-        return onnx.load(path)
+        try:
+            torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                str(file),
+                input_names=list(inputs),
+                output_names=[output],
+                dynamic_axes=free,
+                opset_version=17,
+                dynamo=False,
+            )
+        except RuntimeError as error:  # of tracing, and the base of the exporter's own
+            raise _cannot(path, error) from error
+        return onnx.load(file)
+
+
+def _noise() -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [Frame(rng.random(shape, np.float32), 8) for shape in NOISE_SHAPES]
 
 
 def _difference(
@@ -159,14 +268,13 @@ def _difference(
     after the second look may jump where a pixel lies on an outline.
     """
     rng = np.random.default_rng(0)
-    noise = [Frame(rng.random(shape, np.float32), 8) for shape in ((97, 131), (64, 50))]
     card = json.loads(read_onnx(path).card)
     engines = (
         TorchEngine(network, card, "torch", second_look),
         OnnxEngine(path, trust=[*imported_names(card["network"])]),
     )
     gaps = []
-    for frame in (*noise, *frames):
+    for frame in (*_noise(), *frames):
         image = prepare_frame(frame.image, frame.bit_depth)
         reference, exported = (segment_frame(engine, image) for engine in engines)
         gaps.append(np.abs(reference - exported).max())
@@ -176,4 +284,24 @@ def _difference(
             peaks = np.full(len(places), 0.9, np.float32)
             judged, again = (look.probabilities(look.logits(image, places), peaks) for look in looks if look)
             gaps.append(np.abs(judged - again).max())
+    return float(max(gaps))
+
+
+def _difference_of_pixels(
+    network: SegmentationNetwork, path: Path, pixels: str, frames: Iterable[Sample | Frame]
+) -> float:
+    """The largest difference between torch and a self-contained file, frame by frame and two at a time."""
+    card = json.loads(read_onnx(path).card)
+    reference = TorchEngine(network, card, "torch")
+    exported = PixelEngine(path, trust=[*imported_names(card["network"])])
+    most = np.iinfo(pixels).max
+    depth = 8 * np.dtype(pixels).itemsize
+    gaps = []
+    for frame in (*_noise(), *frames):
+        whole = np.rint(frame.image * most).astype(pixels)
+        image = (whole / np.float32(most)).astype(np.float32)
+        wanted = segment_frame(reference, image, depth, tile=max(image.shape))
+        pair: Sequence[NDArray[Any]] = (whole, whole[:, ::-1])
+        alone, turned = (exported.answer(one) for one in pair)
+        gaps += [np.abs(wanted - alone).max(), *np.abs(exported.answers(pair) - (alone, turned)).max((1, 2))]
     return float(max(gaps))

@@ -5,35 +5,63 @@ and standard deviations span decades, which 256 even steps cannot hold, and a ta
 the pixels, which any clipping cuts off. The second look stays in float.
 """
 
-import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InfraspotError
 from infraspot.core.files import replacing
 from infraspot.core.sample import Sample
-from infraspot.inference.engines import OnnxEngine
+from infraspot.inference.export import keep_self_test, save_model
 from infraspot.inference.false_alarms import measure_false_alarms
-from infraspot.inference.frames import prepare_frame
-from infraspot.inference.onnx_file import read_onnx
+from infraspot.inference.onnx_engines import OnnxEngine, PixelEngine, check_onnx, open_onnx
+from infraspot.inference.onnx_file import texts_for
 from infraspot.inference.predictor import predict
 from infraspot.metrics import Evaluation
-from infraspot.weights import CARD, SECOND_LOOK
 
 CALIBRATION_FRAMES = 64
 MOST_IOU_LOST = 0.005
 MOST_FALSE_ADDED = 0.1  # of the false targets that there were; one more is always borne
 
+Exported = OnnxEngine | PixelEngine
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a file in float and one in integers find on the same frames.
+
+    Attributes
+    ----------
+    data, frames
+        Name and number of the frames.
+    iou, false
+        Pixels' intersection over union, and false targets: in float, and in integers.
+    """
+
+    data: str
+    frames: int
+    iou: tuple[float, float]
+    false: tuple[int, int]
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether integers lose more than is borne."""
+        (iou, new_iou), (false, new_false) = self.iou, self.false
+        return iou - new_iou > MOST_IOU_LOST or new_false - false > max(1, MOST_FALSE_ADDED * false)
+
+    def card(self) -> dict[str, Any]:
+        """For the card of the file."""
+        return {"data": self.data, "frames": self.frames, "iou": list(self.iou), "false": list(self.false)}
+
 
 def export_int8(
     source: Path, path: Path, samples: Sequence[Sample], data: str, trust: Collection[str] = ()
-) -> dict[str, Any]:
-    """Quantise an ONNX file of :func:`infraspot.inference.export.export_onnx`, and compare the two.
+) -> Compared:
+    """Quantise an ONNX file of :mod:`infraspot.inference.export`, and compare the two.
 
     Parameters
     ----------
@@ -46,12 +74,12 @@ def export_int8(
     data
         Name of these frames in the card.
     trust
-        See :class:`infraspot.inference.engines.OnnxEngine`.
+        See :class:`infraspot.inference.onnx_engines.OnnxEngine`.
 
     Returns
     -------
-    What the card says under ``int8``: ``data``, ``frames``, and ``iou`` and ``false`` of both files, that in
-    float first. The card's ``false_alarms`` are those of the new file, and named thresholds are left out.
+    What the card says under ``int8``. The card's ``false_alarms`` are those of the new file, and named
+    thresholds are left out.
 
     Raises
     ------
@@ -60,42 +88,46 @@ def export_int8(
     InfraspotError
         If IoU falls by more than .005, or false targets rise by more than a tenth and more than one.
     """
+    import onnx
+
     masked = [sample for sample in samples if sample.mask is not None]
     if not masked:
         raise DataError(f"{data}: expected frames with masks to compare on, and there are none")
-    texts = read_onnx(source)
-    card = json.loads(texts.card)
+    texts, card = check_onnx(source, trust)
+    before: Exported = open_onnx(source, trust=trust)
+    card = {name: value for name, value in card.items() if name != "operating_points"}
     with TemporaryDirectory() as folder, replacing(path) as temporary:
         trial = Path(folder) / "int8.onnx"
-        _quantise(source, trial, masked[:: -(-len(masked) // CALIBRATION_FRAMES)], int(card["stride"]))
-        card.pop("operating_points", None)
-        _write_with(trial, {CARD: json.dumps(card), SECOND_LOOK: texts.second_look})
-        before, after = OnnxEngine(source, trust=trust), OnnxEngine(trial, trust=trust)
-        (iou, false), (new_iou, new_false) = (_scores(engine, masked) for engine in (before, after))
-        if iou - new_iou > MOST_IOU_LOST or new_false - false > max(1, MOST_FALSE_ADDED * false):
+        _quantise(source, trial, before, masked[:: -(-len(masked) // CALIBRATION_FRAMES)])
+        model = onnx.load(trial)
+        save_model(model, trial, texts_for(card, texts.second_look))
+        after: Exported = open_onnx(trial, trust=trust)
+        scored = [_scores(engine, masked) for engine in (before, after)]
+        (iou, new_iou), (false, new_false) = zip(*scored, strict=True)
+        found = Compared(data, len(masked), (iou, new_iou), (false, new_false))
+        if found.is_worse:
             raise InfraspotError(
                 f"{path}: in 8 bits the IoU on {data} goes from {iou:.4f} to {new_iou:.4f}, and the false"
                 f" targets from {false} to {new_false}; at most {MOST_IOU_LOST} may be lost and a tenth"
                 " added, so that it was not written: use the file in float"
             )
-        told = {"data": data, "frames": len(masked), "iou": [iou, new_iou], "false": [false, new_false]}
         curve = measure_false_alarms(after, masked, data)
-        full = {**card, "int8": told, "false_alarms": curve}
-        _write_with(trial, {CARD: json.dumps(full), SECOND_LOOK: texts.second_look})
+        full = {**card, "int8": found.card(), "false_alarms": curve}
+        save_model(model, trial, texts_for(full, texts.second_look))
+        keep_self_test(trial, model, texts_for(full, texts.second_look), card.get("pixels") or "uint8")
         temporary.write_bytes(trial.read_bytes())
-    return told
+    return found
 
 
-def _quantise(source: Path, path: Path, samples: Sequence[Sample], stride: int) -> None:
+def _quantise(source: Path, path: Path, engine: Exported, samples: Sequence[Sample]) -> None:
     from onnxruntime import quantization
 
     class Frames(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            self._frames: Iterator[NDArray[np.float32]] = (_padded(one, stride) for one in samples)
+            self._frames: Iterator[dict[str, NDArray[Any]]] = (engine.inputs_of(one) for one in samples)
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            frame = next(self._frames, None)
-            return None if frame is None else {"image": frame}
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(self._frames, None)
 
     ready = path.with_name("ready.onnx")
     quantization.quant_pre_process(source, ready, skip_symbolic_shape=True)
@@ -112,24 +144,10 @@ def _quantise(source: Path, path: Path, samples: Sequence[Sample], stride: int) 
     )
 
 
-def _padded(sample: Sample, stride: int) -> NDArray[np.float32]:
-    image = prepare_frame(sample.image, sample.bit_depth)
-    height, width = image.shape
-    return np.pad(image, ((0, -height % stride), (0, -width % stride)), mode="edge")[None, None]
-
-
-def _scores(engine: OnnxEngine, samples: Sequence[Sample]) -> tuple[float, int]:
+def _scores(engine: Exported, samples: Sequence[Sample]) -> tuple[float, int]:
     """IoU and the number of false targets at the threshold of the card."""
     evaluation = Evaluation(threshold=float(engine.card.get("threshold", 0.5)), thresholds=None)
     for sample in samples:
         evaluation.update(predict(engine, sample), sample)
     found = evaluation.compute()
     return round(found["iou"], 4), int(found["n_false_detections"])
-
-
-def _write_with(path: Path, texts: dict[str, str | None]) -> None:
-    import onnx
-
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {name: text for name, text in texts.items() if text is not None})
-    onnx.save(model, path)

@@ -5,6 +5,7 @@ libraries, and all weights inside the file. Anything else is refused. What is le
 memory or time, so that it runs on a small frame first, in a session of its own with a bound on both.
 """
 
+import json
 import mmap
 from collections.abc import Iterator
 from functools import lru_cache
@@ -17,7 +18,7 @@ import numpy as np
 from infraspot.core.errors import InputError
 from infraspot.inference.scores import check_scores, first_line
 from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, decode_graph
-from infraspot.weights import CARD, SECOND_LOOK
+from infraspot.weights import CARD, SECOND_LOOK, SELF_TEST, THRESHOLD
 
 LARGEST_FILE = 300_000_000  # bytes
 MOST_NODES = 15_000
@@ -26,8 +27,10 @@ MOST_MEMORY = 512 << 20  # bytes, of the trial
 LONGEST_TRIAL = 5.0  # seconds
 TRIED_SIDE = 32
 
+_TENSORS = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "uint16": "tensor(uint16)"}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 OWN_DOMAINS = ("", "ai.onnx")
+_KEYS = [key.encode() for key in (CARD, SECOND_LOOK, SELF_TEST)]
 
 
 class Span(NamedTuple):
@@ -46,10 +49,19 @@ class OnnxTexts(NamedTuple):
         JSON, as it stands there.
     second_look
         The graph of the second look in base64, or None.
+    self_test
+        A frame and its scores (:mod:`infraspot.inference.self_test`), or None.
     """
 
     card: str
     second_look: str | None
+    self_test: str | None = None
+
+
+def texts_for(card: dict[str, Any], second_look: str | None = None) -> dict[str, str]:
+    """The texts of a file that is to be written, by their keys; a self-test is added to the finished file."""
+    texts = {CARD: json.dumps(card), THRESHOLD: str(card.get("threshold", 0.5))}
+    return texts if second_look is None else {**texts, SECOND_LOOK: second_look}
 
 
 def read_onnx(path: Path) -> OnnxTexts:
@@ -68,7 +80,7 @@ def read_onnx(path: Path) -> OnnxTexts:
         texts = _check(path, data, size)
     if CARD not in texts:
         raise InputError(f"{path}: this ONNX model has no infraspot card; export it with infraspot")
-    return OnnxTexts(texts[CARD], texts.get(SECOND_LOOK))
+    return OnnxTexts(texts[CARD], texts.get(SECOND_LOOK), texts.get(SELF_TEST))
 
 
 def second_look_graph(path: Path, texts: OnnxTexts) -> bytes:
@@ -119,7 +131,7 @@ class _Reader:
                 self._check_graph(_span(value))
             elif number == 14:
                 key, text = self._strings(_span(value), 1, 2)
-                if key in (CARD.encode(), SECOND_LOOK.encode()):
+                if key in _KEYS:
                     texts[key.decode()] = text.decode()
             elif number in (20, 25):
                 raise _RefusedError("it holds functions or training information")
@@ -214,8 +226,15 @@ def _span(value: int | Span) -> Span:
     return value
 
 
-def try_out(path: Path, stride: int) -> None:
+def try_out(path: Path, stride: int, pixels: str | None = None) -> None:
     """Run the model once on a small frame, with a bound on memory and time.
+
+    Parameters
+    ----------
+    stride
+        The sides of the frame are multiples of it.
+    pixels
+        The type of a camera's pixels, where the graph takes those in place of prepared frames.
 
     Raises
     ------
@@ -224,8 +243,9 @@ def try_out(path: Path, stride: int) -> None:
         shape or with values outside [0, 1], or asks for too much.
     """
     side = TRIED_SIDE + -TRIED_SIDE % stride
-    frame = np.full((1, 1, side, side), 0.5, np.float32)
-    scores = _run_once(path, str(path), {"image": frame}, {"scores": 4}, f"a frame of {side}x{side}")
+    name, value = ("image", np.float32(0.5)) if pixels is None else ("frame", np.dtype(pixels).type(100))
+    frame = np.full((1, 1, side, side), value)
+    scores = _run_once(path, str(path), {name: frame}, {"scores": 4}, f"a frame of {side}x{side}")
     if scores.shape != (1, 1, side, side):
         raise InputError(
             f"{path}: expected scores of the shape {(1, 1, side, side)} for a frame of {side}x{side}, and the"
@@ -269,7 +289,9 @@ def _run_once(
     alarm.daemon = True
     try:
         session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
-        _check_ends(source, session, {**{name: value.ndim for name, value in inputs.items()}, **outputs})
+        kinds = {name: (_TENSORS[value.dtype.name], value.ndim) for name, value in inputs.items()}
+        kinds |= {name: (_TENSORS["float32"], rank) for name, rank in outputs.items()}
+        _check_ends(source, session, kinds)
         alarm.start()
         (answer,) = session.run(None, inputs, limits)
     except InputError:
@@ -284,13 +306,13 @@ def _run_once(
     return answer
 
 
-def _check_ends(source: object, session: Any, wanted: dict[str, int]) -> None:
+def _check_ends(source: object, session: Any, wanted: dict[str, tuple[str, int]]) -> None:
     """The inputs and outputs by their names, types and numbers of axes."""
     ends = [(end.name, end.type, len(end.shape)) for end in (*session.get_inputs(), *session.get_outputs())]
-    if ends != [(name, "tensor(float)", rank) for name, rank in wanted.items()]:
-        expected = ", ".join(f"{name} ({rank} axes)" for name, rank in wanted.items())
+    if ends != [(name, *end) for name, end in wanted.items()]:
+        expected = ", ".join(f"{name} ({kind}, {rank} axes)" for name, (kind, rank) in wanted.items())
         came = ", ".join(f"{name[:50]} ({kind}, {rank} axes)" for name, kind, rank in ends)
-        raise InputError(f"{source}: expected an ONNX model of {expected}, all float, and it has {came}")
+        raise InputError(f"{source}: expected an ONNX model of {expected}, and it has {came}")
 
 
 @lru_cache(maxsize=1)

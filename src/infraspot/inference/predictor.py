@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class TargetEngine(Protocol):
-    """An engine that answers with targets: a detector of boxes. It prepares and tiles frames itself."""
+    """An engine that prepares and tiles frames itself, and answers with targets: a detector of boxes.
+
+    One with ``maps`` answers with a score map.
+    """
 
     name: str
     card: dict[str, Any]
@@ -23,6 +28,11 @@ class TargetEngine(Protocol):
     def predict(self, frame: Frame | Sample, id: str) -> Prediction:
         """Every target that the engine proposes, with its score."""
         ...
+
+
+def gives_maps(engine: "Engine | TargetEngine") -> bool:
+    """Whether an engine answers with score maps, from which targets are read."""
+    return not isinstance(engine, TargetEngine) or bool(getattr(engine, "maps", False))
 
 
 def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = "") -> Prediction:
@@ -49,5 +59,8 @@ def _united(predictions: Sequence[Prediction]) -> Prediction:
     """The targets of one frame, seen once or twice."""
     if len(predictions) == 1:
         return predictions[0]
+    if predictions[0].score_map is not None:
+        maps = [one.score_map for one in predictions if one.score_map is not None]
+        return Prediction(predictions[0].id, np.maximum(*maps))
     candidates = tuple(target for one in predictions for target in one.candidates or ())
     return replace(predictions[0], candidates=candidates)

@@ -32,6 +32,8 @@ def choose_engine(
     trust: Collection[str] | str = (),
     polarity: str = "bright",
     calibrate_on: str | Path | Iterable[str | Path] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
     reading: Reading | None = None,
     tell: Tell = tell_nobody,
 ) -> tuple[Engine | TargetEngine, float]:
@@ -58,8 +60,10 @@ def choose_engine(
     calibrate_on
         Images of this camera without any target: the threshold is that which gives ``fa_per_mpx`` in them, or
         the rate of the operating point. The engine's card says under ``calibrated_on`` what came of it.
+    device, precision
+        See :func:`infraspot.inference.open_engine`; the CPU and float32 by default.
     reading, tell
-        How these images are read, and who hears of the calibration.
+        How these images are read, and who hears of the calibration and of the device.
 
     Raises
     ------
@@ -85,7 +89,10 @@ def choose_engine(
         engine=engine,
         threads=threads,
         trust=trust,
+        **_given(device=device, precision=precision),
     )
+    if device is not None or precision is not None:
+        tell(f"{opened.name} runs on {getattr(opened, 'runs_on', 'the CPU')}")
     if polarity != "bright":
         opened = copy(opened)
         opened.polarity = polarity  # type: ignore[union-attr]
@@ -133,6 +140,7 @@ def _open_at(
     engine: str,
     threads: int,
     trust: Collection[str] | str,
+    **where: str,
 ) -> tuple[Engine | TargetEngine, float]:
     """The engine at a threshold that its card or the caller knows; see :func:`choose_engine`."""
     from infraspot.inference.engines import ClassicalEngine
@@ -161,14 +169,18 @@ def _open_at(
             raise UsageError(
                 "a classical method has no operating points; give threshold, fa-per-mpx or sigmas"
             )
+        if where:
+            raise UsageError("a classical method runs on the CPU alone; leave out device and precision")
         chosen = ClassicalEngine(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
     elif sigmas is not None:
         raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
     else:
         model = model or DEFAULT_MODEL
         if isinstance(model, str):
-            chosen = open_engine(model, engine=engine, threads=threads, trust=trust)
+            chosen = open_engine(model, engine=engine, threads=threads, trust=trust, **where)
         elif hasattr(model, "card") and (hasattr(model, "score") or hasattr(model, "predict")):
+            if where:
+                raise UsageError("an engine of your own runs where it runs; leave out device and precision")
             chosen = model
         else:
             raise UsageError(

@@ -13,7 +13,7 @@ from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw, write_grey
 from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine, predict
 from infraspot.inference.frames import as_displayed
-from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.predictor import TargetEngine, gives_maps
 from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.choosing import choose_engine
 from infraspot.jobs.naming import name_results, refuse_overwriting
@@ -228,7 +228,7 @@ def make_demo(folder: Path, seed: int) -> Path:
 def _check_map_formats(engine: Engine | TargetEngine, formats: Sequence[str]) -> None:
     """Refuse formats of score maps where the engine gives targets only."""
     wrong = [name for name in formats if name in FRAME_FORMATS and FRAME_FORMATS[name].needs_map]
-    if wrong and isinstance(engine, TargetEngine):
+    if wrong and not gives_maps(engine):
         raise UsageError(f"{engine.name} gives targets without score maps; leave out {' and '.join(wrong)}")
 
 

@@ -13,7 +13,7 @@ from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine
 from infraspot.inference.candidates import Candidates, candidates_of
 from infraspot.inference.engines import ClassicalEngine
-from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.predictor import TargetEngine, gives_maps
 from infraspot.inference.stream import StreamedFrame, one_ahead
 from infraspot.jobs.sequences import FileSequence, NumberedFrame, numbered_frames
 from infraspot.jobs.track_files import STATE, Tables, track_rows
@@ -50,7 +50,7 @@ class Detector:
         threshold: float = 0.5,
     ) -> None:
         usual = (_LOW, _START)
-        if isinstance(engine, TargetEngine):
+        if not gives_maps(engine):
             usual = (_BOX_LOW, _BOX_START)
         elif isinstance(engine, ClassicalEngine):
             usual = (_CLASSICAL_LOW, _CLASSICAL_START)

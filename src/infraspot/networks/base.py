@@ -69,6 +69,10 @@ class SegmentationNetwork(nn.Module):
         """Logits for (N, 1, H, W) images whose sides are multiples of ``stride``."""
         raise NotImplementedError
 
+    def deployed(self) -> "SegmentationNetwork":
+        """The same function for prediction alone, laid out for the run times of exported files."""
+        return self
+
     def scaled(self, image: Tensor) -> Tensor:
         """The image as :meth:`segment` takes it."""
         mean, deviation = self.input_scaling

@@ -73,7 +73,8 @@ class Compact(SegmentationNetwork):
 
     def segment(self, image: Tensor) -> SegOutput:
         image = self.contrast(image)
-        x = self.stem(F.pixel_unshuffle(image, 2))
+        phases = F.pixel_unshuffle(image, 2)
+        x = self.stem(phases)
         levels = []
         for level in self.encoder:
             x = level(x)
@@ -83,9 +84,28 @@ class Compact(SegmentationNetwork):
         for k in reversed(range(len(levels))):
             x = self.decoder[k](levels[k] + F.interpolate(self.lateral[k](x), scale_factor=2.0))
             aux.append(self.aux_heads[k](x))
-        fine = F.relu(F.pixel_shuffle(self.subpixel(x), 2) + self.detail(image))
         coarse = F.interpolate(aux[-1], scale_factor=2.0, mode="bilinear", align_corners=False)
-        return SegOutput(coarse + self.head(self.refine(fine)), tuple(reversed(aux)))
+        return SegOutput(coarse + self.fine(image, phases, x), tuple(reversed(aux)))
+
+    def fine(self, image: Tensor, phases: Tensor, x: Tensor) -> Tensor:
+        """What the last layers add to the coarse map.
+
+        Parameters
+        ----------
+        image
+            (N, 2, H, W), the image and its contrast.
+        phases
+            (N, 8, H/2, W/2), the four phases of its pixels.
+        x
+            (N, C, H/2, W/2), of the decoder.
+        """
+        seen = F.relu(F.pixel_shuffle(self.subpixel(x), 2) + self.detail(image))
+        return self.head(self.refine(seen))
+
+    def deployed(self) -> SegmentationNetwork:
+        from infraspot.networks.compact_half import CompactAtHalf
+
+        return CompactAtHalf(self)
 
 
 class RingContrast(nn.Module):

@@ -83,6 +83,7 @@ class DetectionServer:
             "model": engine.name,
             "version": VERSION,
             "threshold": threshold,
+            "runs_on": getattr(engine, "runs_on", "the CPU"),
             "polarity": getattr(engine, "polarity", "bright"),
             "limits": asdict(limits),
             "card": engine.card,

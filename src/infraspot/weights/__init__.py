@@ -8,3 +8,9 @@ PREPROCESSING = "stretch"
 
 SECOND_LOOK = "infraspot.second_look"
 """Key of the graph of the second look, in base64, among the metadata of an ONNX file."""
+
+THRESHOLD = "infraspot.threshold"
+"""Key of the card's threshold alone, as a number, for programs that do not read JSON."""
+
+SELF_TEST = "infraspot.self_test"
+"""Key of a small frame and its scores (:mod:`infraspot.inference.self_test`) among those metadata."""

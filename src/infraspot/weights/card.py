@@ -5,9 +5,9 @@ A card is JSON inside a safetensors or ONNX file::
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
 
 A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one that scales
-its image has ``input`` with ``mean`` and ``std``. A model that looks twice has ``second_look``, and
-``operating_points`` are thresholds with names. Keys that are not in
-:class:`Card` are notes for the reader.
+its image has ``input`` with ``mean`` and ``std``. A file whose graph takes a camera's pixels says in
+``pixels`` of which type. A model that looks twice has ``second_look``, and ``operating_points`` are
+thresholds with names. Keys that are not in :class:`Card` are notes for the reader.
 """
 
 import json
@@ -125,6 +125,7 @@ class Card(_Part):
     threshold: Share = 0.5
     stride: int | None = Field(default=None, ge=1, le=1024)
     preprocessing: Literal["stretch"] = "stretch"
+    pixels: Literal["uint8", "uint16"] | None = None
     false_alarms: FalseAlarms | None = None
     second_look: SecondLookCard | None = None
     operating_points: dict[Annotated[str, Field(max_length=50)], OperatingPoint] = Field(

@@ -1,9 +1,12 @@
 """What the compact network promises beyond the laws of all networks."""
 
+import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from infraspot.networks.compact import Compact, RingContrast
+from infraspot.networks.compact_half import at_half
 
 
 def frame(height: int = 224, width: int = 224) -> torch.Tensor:
@@ -43,3 +46,30 @@ def test_at_first_the_fine_answer_is_the_coarse_one_interpolated():
 
 def test_it_keeps_to_its_budget():
     assert sum(parameter.numel() for parameter in Compact().parameters()) <= 500_000
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_at_half_resolution_does_the_same_to_the_phases_of_its_pixels(bias):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, 5, 3, padding=1, bias=bias)
+    x = torch.randn(2, 3, 10, 14)
+    found = F.pixel_shuffle(at_half(convolution)(F.pixel_unshuffle(x, 2)), 2)
+    torch.testing.assert_close(found, convolution(x), atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_as_it_is_deployed_answers_as_it_was_trained():
+    torch.manual_seed(0)
+    network = Compact().eval()
+    for parameter in network.head.parameters():
+        torch.nn.init.normal_(parameter)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    image = torch.rand(2, 1, 32, 48)
+    with torch.no_grad():
+        wanted = network.segment(image).logits
+        found = network.deployed().segment(image).logits
+        again = network.segment(image).logits
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(again, wanted)

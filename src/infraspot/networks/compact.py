@@ -103,9 +103,9 @@ class Compact(SegmentationNetwork):
         return self.head(self.refine(seen))
 
     def deployed(self) -> SegmentationNetwork:
-        from infraspot.networks.compact_half import CompactAtHalf
+        from infraspot.networks.compact_half import with_half
 
-        return CompactAtHalf(self)
+        return with_half(self)
 
 
 class RingContrast(nn.Module):

@@ -17,27 +17,24 @@ from infraspot.networks.compact import Compact
 
 
 class CompactAtHalf(Compact):
-    """For prediction alone.
-
-    Parameters
-    ----------
-    network
-        The one whose function this is; it keeps its own weights.
-    """
-
-    def __init__(self, network: Compact) -> None:
-        nn.Module.__init__(self)
-        plain = copy.deepcopy(network).eval().requires_grad_(False)
-        self.__dict__.update({name: value for name, value in vars(plain).items() if name != "_modules"})
-        self._modules = plain._modules
-        convolution, norm, *_ = plain.refine
-        self.detail = at_half(plain.detail)
-        self.refine = nn.Sequential(at_half(fuse_conv_bn_eval(convolution, norm)), nn.ReLU())
-        self.head = at_half(plain.head)
+    """For prediction alone; made by :func:`with_half`."""
 
     def fine(self, image: Tensor, phases: Tensor, x: Tensor) -> Tensor:
         seen = F.relu(self.subpixel(x) + self.detail(phases))
         return F.pixel_shuffle(self.head(self.refine(seen)), 2)
+
+
+def with_half(network: Compact) -> CompactAtHalf:
+    """The function of ``network``, which stays as it is."""
+    made = copy.deepcopy(network).eval().requires_grad_(False)
+    convolution, norm, *_ = made.refine
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    made.detail, made.head = at_half(made.detail), at_half(made.head)
+    made.refine[0], made.refine[1] = at_half(fuse_conv_bn_eval(convolution, norm)), nn.Identity()
+    made.__class__ = CompactAtHalf
+    assert isinstance(made, CompactAtHalf)
+    return made
 
 
 def at_half(convolution: nn.Conv2d) -> nn.Conv2d:

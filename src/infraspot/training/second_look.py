@@ -28,6 +28,7 @@ from infraspot.inference.operating_points import (
     in_halves,
     measure_at,
 )
+from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.second_look import evidence_of, windows_of
 from infraspot.training.calibration import calibrate, calibration_of_strangers, describe_calibration
 from infraspot.training.candidates import (
@@ -154,7 +155,10 @@ def look_twice(run: Run, progress: Progress[Any]) -> dict[str, Any]:
     # Weights that were not trained here keep their card, and run in their fastest engine.
     source = start if start is not None and run.epochs == 0 else str(file)
     network, card = load_network(locate(source, "torch"), trust=trust)
-    engine = Remembering(open_engine(source, threads=run.recipe.train.threads, trust=trust), part.level)
+    opened = open_engine(source, threads=run.recipe.train.threads, trust=trust)
+    if isinstance(opened, TargetEngine):
+        raise UsageError(f"{source} takes a camera's pixels; a second look is trained on plain weights")
+    engine = Remembering(opened, part.level)
     learnt_from, held_out = _open_sets(run, part)
     learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part)
     held = find_examples(engine, _stream(held_out, progress, "held out"), part)

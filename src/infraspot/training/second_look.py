@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from infraspot.core.catalog import imported_names
+from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
 from infraspot.inference import Engine

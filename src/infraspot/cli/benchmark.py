@@ -35,9 +35,11 @@ INTERRUPTED = 130
 @click.option(
     "--table", "only_table", is_flag=True, help="Write the tables of what is finished; train nothing."
 )
+@click.option("--report", type=click.Path(path_type=Path), help="HTML file of the tables, offline.")
 def command(
     grid: str,
     out: Path | None,
+    report: Path | None,
     jobs: int,
     only: Sequence[str],
     split: str | None,
@@ -64,7 +66,7 @@ def command(
         with Screen() as screen:
             outcome = run_grid(loaded, folder, jobs=jobs, watch=screen.show, tell=hear)
         failed, stopped = bool(outcome.failed), outcome.stopped
-    written = _finish(loaded, folder)
+    written = _finish(loaded, folder, report)
     if stopped:
         say("stopped; the same command goes on")
         return INTERRUPTED
@@ -84,9 +86,10 @@ def _wanted(only: Sequence[str]) -> dict[str, list[str]]:
     return wanted
 
 
-def _finish(grid: "Grid", folder: Path) -> bool:
+def _finish(grid: "Grid", folder: Path, report: Path | None) -> bool:
     """Print and write the tables of what is finished; False if nothing is."""
     from infraspot.benchmark import tables_of, write_tables
+    from infraspot.report.benchmark_report import write_benchmark_report
 
     tables = tables_of(grid, folder)
     for one in tables:
@@ -94,6 +97,8 @@ def _finish(grid: "Grid", folder: Path) -> bool:
     if tables:
         for path in write_tables(folder, tables, grid.part.about.title):
             say(f"-> {path}")
+    if tables and report is not None:
+        say(f"-> {write_benchmark_report(report, tables, grid.part.about.title)}")
     return bool(tables)
 
 

@@ -96,7 +96,7 @@ def command(
             "--plots": plots,
             **{f"--{name}": options[name] for name in ("data", "split", "against")},
         }
-        return _score_tracks(pred, truth, given, json_file, fps, options["threshold"])
+        return _score_tracks(pred, truth, given, json_file, report, fps, options["threshold"])
     if plots:
         require("report", "--plots")
     from infraspot.jobs.evaluate import evaluate, write_evaluation
@@ -129,6 +129,7 @@ def _score_tracks(
     truth: str | None,
     given: dict[str, str | None],
     json_file: str | None,
+    report: str | None,
     fps: float,
     threshold: float | None,
 ) -> int:
@@ -138,17 +139,21 @@ def _score_tracks(
         raise UsageError(f"--tracks scores a folder of `infraspot track` against TRUTH, and {reason}")
     from infraspot.core.files import write_json
     from infraspot.jobs.evaluate_tracks import evaluate_tracks
+    from infraspot.report.track_report import TrackBook, write_track_report
     from infraspot.report.track_scores import point_rows, track_rows
 
-    scores = evaluate_tracks(pred, truth, threshold=threshold, fps=fps, tell=hear)
+    book = None if report is None else TrackBook()
+    scores = evaluate_tracks(pred, truth, threshold=threshold, fps=fps, book=book, tell=hear)
     if json_file is not None:
         write_json(json_file, scores)
+    if report is not None and book is not None:
+        write_track_report(report, scores, book, pred=pred, truth=truth)
     say(f"{scores['sequences']} sequences, {scores['after']['true_tracks']} true tracks, {scores['output']}")
     table(["points", "Pd", "false a Mpx"], point_rows(scores))
     say()
     table(["tracks", "all", "without still"], track_rows(scores))
-    if json_file is not None:
-        say(f"-> {json_file}")
+    for path in filter(None, (json_file, report)):
+        say(f"-> {path}")
     return 1 if scores["left_out"] else 0
 
 

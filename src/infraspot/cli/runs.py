@@ -9,7 +9,7 @@ import click
 
 from infraspot.cli.console import fail, say, table
 from infraspot.cli.groups import CommandGroup
-from infraspot.core.errors import DataError, InfraspotError
+from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.extras import require
 from infraspot.core.files import write_json
 from infraspot.report.runs import RunRecord, find_runs, jsonable_run, read_run
@@ -17,15 +17,43 @@ from infraspot.report.runs import RunRecord, find_runs, jsonable_run, read_run
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group(cls=CommandGroup)
-def command() -> None:
-    """List, compare and delete what `infraspot train` wrote."""
+REPORT = click.option("--report", type=FOLDER, help="HTML file of the runs and their curves, offline.")
+
+
+@click.group(cls=CommandGroup, invoke_without_command=True)
+@REPORT
+@click.pass_context
+def command(context: click.Context, report: Path | None) -> int:
+    """List, compare and delete what `infraspot train` wrote.
+
+    With --report and without a command, the runs at or below the folder 'runs' are reported.
+    """
+    if context.invoked_subcommand is not None:
+        if report is not None:
+            raise UsageError(
+                f"--report stands behind the command: runs {context.invoked_subcommand} --report"
+            )
+        return 0
+    if report is None:
+        raise click.exceptions.NoArgsIsHelpError(context)
+    records, failed = _read(find_runs(Path("runs")))
+    if not records:
+        raise DataError("no run at or below runs; name their folder: infraspot runs list FOLDER --report")
+    _report(report, records)
+    return 1 if failed else 0
+
+
+def _report(path: Path, records: Sequence[RunRecord]) -> None:
+    from infraspot.report.run_report import write_run_report
+
+    say(f"-> {write_run_report(path, records, _short_names([record.folder for record in records]))}")
 
 
 @command.command("list")
 @click.argument("folder", type=FOLDER, default="runs")
 @click.option("--json", "json_file", type=FOLDER, help="File for every run with its recipe.")
-def list_runs(folder: Path, json_file: Path | None) -> int:
+@REPORT
+def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
     """Show a line for each run at or below FOLDER ('runs' if not given): how far it is, and how good.
 
     The figures are those of the best epoch on val, by the recipe's own rule.
@@ -54,13 +82,16 @@ def list_runs(folder: Path, json_file: Path | None) -> int:
     if json_file:
         write_json(json_file, [jsonable_run(record) for record in records])
         say(f"-> {json_file}")
+    if report and records:
+        _report(report, records)
     return 1 if failed else 0
 
 
 @command.command()
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 @click.option("--plots", type=FOLDER, help="Folder for the curves and a page with all of it.")
-def compare(folders: Sequence[Path], plots: Path | None) -> int:
+@REPORT
+def compare(folders: Sequence[Path], plots: Path | None, report: Path | None) -> int:
     """Show what runs differ in and how good each is. FOLDERS are run folders, or hold some."""
     from infraspot.report.run_curves import HEAD, figure_rows, option_rows, write_comparison
 
@@ -78,6 +109,8 @@ def compare(folders: Sequence[Path], plots: Path | None) -> int:
     if plots:
         for path in write_comparison(plots, records, names):
             say(f"-> {path}")
+    if report:
+        _report(report, records)
     return 1 if failed else 0
 
 

@@ -15,6 +15,7 @@ from infraspot.data.opening import read_text
 from infraspot.jobs.track_files import SUMMARY, read_table
 from infraspot.jobs.watching import Tell, tell_nobody
 from infraspot.metrics.tracks import GATE, NOTHING, Points, TrackedSequence, count_points, score_tracks
+from infraspot.report.track_report import TrackBook
 
 _SCENES = "scenes.json"
 _MOT_PLACES = ("gt/gt.txt", "gt.txt", "mot.txt")
@@ -28,6 +29,7 @@ def evaluate_tracks(
     threshold: float | None = None,
     gate: float = GATE,
     fps: float = 25.0,
+    book: TrackBook | None = None,
     tell: Tell = tell_nobody,
 ) -> dict[str, Any]:
     """Score the tracks of a run against true tracks, and its detections before any tracking.
@@ -46,6 +48,8 @@ def evaluate_tracks(
         Distance of a hit, pixels.
     fps
         Frames a second, for false tracks an hour.
+    book
+        Takes the tracks of each sequence, for a report.
 
     Returns
     -------
@@ -87,6 +91,8 @@ def evaluate_tracks(
         sequences["after"].append(_tracks(folder, true, lambda row: True))
         sequences["moving"].append(_tracks(folder, true, lambda row: row["motion"] not in _STANDING))
         output = about["output"]
+        if book is not None:
+            book.add(about["sequence"], about["shape"], sequences["after"][-1])
     return {
         "sequences": len(pairs),
         "left_out": left_out,

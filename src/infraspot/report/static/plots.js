@@ -2,7 +2,7 @@
 
 // Lines and bars as SVG and plain elements, so that they follow the theme and print sharply.
 
-const MARGIN = { left: 52, right: 14, top: 12, bottom: 42 };
+const MARGIN = { right: 14, top: 12, bottom: 42 };
 
 // A scale from values to 0..1. A logarithmic one has a place for 0 at its left end.
 function scaleOf(values, logarithmic, low, high) {
@@ -34,7 +34,7 @@ function niceStep(step) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= step * 0.999);
 }
 
-// Lines in axes. spec: {lines: [{x, y, low, high, kind, name}], marks: [{x, y, kind, label}], xName, yName, logX,
+// Lines in axes. spec: {lines: [{x, y, low, high, kind, name}], marks: [{x, y, kind, label}], xName, yName (or name), logX,
 // yLow, yHigh, pick(line, place)}. Returns the host with `redraw()`; it is drawn anew whenever its width changes.
 function plot(host, spec) {
   host.classList.add("plot");
@@ -55,10 +55,11 @@ function drawn(host, spec) {
   const lines = spec.lines.filter((line) => line.y.some(known));
   const xs = scaleOf(lines.flatMap((line) => line.x.filter(known)), spec.logX, spec.xLow, spec.xHigh);
   const ys = scaleOf(lines.flatMap((line) => line.y.filter(known)), spec.logY, spec.yLow, spec.yHigh);
-  const across = (value) => MARGIN.left + xs.at(value) * (width - MARGIN.left - MARGIN.right);
+  const left = (spec.yName ? 26 : 10) + 7 * Math.max(...ys.ticks.map((tick) => ys.show(tick).length), 3);
+  const across = (value) => left + xs.at(value) * (width - left - MARGIN.right);
   const down = (value) => height - MARGIN.bottom - ys.at(value) * (height - MARGIN.top - MARGIN.bottom);
   const picture = svg("svg", {
-    viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${spec.yName} against ${spec.xName}`,
+    viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${spec.yName || spec.name} against ${spec.xName}`,
   });
   for (const tick of xs.ticks) {
     picture.append(
@@ -68,13 +69,13 @@ function drawn(host, spec) {
   }
   for (const tick of ys.ticks) {
     picture.append(
-      svg("path", { class: "grid", d: `M${MARGIN.left} ${down(tick)}H${width - MARGIN.right}` }),
-      svg("text", { x: MARGIN.left - 7, y: down(tick) + 4, "text-anchor": "end" }, ys.show(tick)),
+      svg("path", { class: "grid", d: `M${left} ${down(tick)}H${width - MARGIN.right}` }),
+      svg("text", { x: left - 7, y: down(tick) + 4, "text-anchor": "end" }, ys.show(tick)),
     );
   }
   picture.append(
-    svg("text", { class: "axis", x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 6, "text-anchor": "middle" }, spec.xName),
-    svg("text", { class: "axis", x: 13, y: height / 2 - 14, "text-anchor": "middle", transform: `rotate(-90 13 ${height / 2 - 14})` }, spec.yName),
+    svg("text", { class: "axis", x: (left + width - MARGIN.right) / 2, y: height - 6, "text-anchor": "middle" }, spec.xName),
+    svg("text", { class: "axis", x: 13, y: height / 2 - 14, "text-anchor": "middle", transform: `rotate(-90 13 ${height / 2 - 14})` }, spec.yName ?? ""),
   );
   for (const line of lines) picture.append(...drawnLine(line, across, down));
   picture.append(...drawnMarks(spec.marks?.() ?? [], across, down, width));
@@ -108,6 +109,7 @@ function drawnLine(line, across, down) {
     const lower = banded.map((k) => `${across(line.x[k])} ${down(line.low[k])}`).reverse();
     if (banded.length) parts.push(svg("path", { class: `band ${line.kind}`, d: `M${[...upper, ...lower].join("L")}Z` }));
   }
+  if (places.length === 1) parts.push(svg("circle", { class: `line ${line.kind}`, cx: across(line.x[places[0]]), cy: down(line.y[places[0]]), r: 2.5 }));
   parts.push(svg("path", { class: `line ${line.kind}`, d: `M${places.map((k) => `${across(line.x[k])} ${down(line.y[k])}`).join("L")}` }));
   return parts;
 }

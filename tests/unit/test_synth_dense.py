@@ -5,8 +5,9 @@ import pytest
 from scipy import ndimage
 
 from infraspot.core.errors import DataError, UsageError
+from infraspot.core.pasting import gaussian_weights
 from infraspot.core.sample import Sample
-from infraspot.synth.dense import DenseOptions, add_clusters, gaussian_weights
+from infraspot.synth.dense import DenseOptions, add_clusters
 from infraspot.synth.library import build_library, cut_patches
 
 FLAT = np.full((1, 5, 5), 0.5, np.float32)
@@ -90,7 +91,7 @@ def test_targets_that_were_there_stay_and_keep_their_distance():
 def test_weights_are_a_turned_gaussian_between_0_and_1():
     rng = np.random.default_rng(0)
     for _ in range(100):
-        weights = gaussian_weights(DenseOptions(), rng)
+        weights = gaussian_weights((5, 5), rng)
         assert (weights.min(), weights.max()) == (0, 1)
         # Centres lie between the middle and a tenth of the patch towards the upper left corner.
         y, x = np.unravel_index(weights.argmax(), weights.shape)
@@ -98,10 +99,10 @@ def test_weights_are_a_turned_gaussian_between_0_and_1():
 
 
 def test_weights_without_offset_and_spread_are_those_of_the_equation():
-    options = DenseOptions(offset=0.0, spread=(0.5, 0.5), side=3)
     corner, edge = np.exp(-(1 + 1) / 0.5), np.exp(-1 / 0.5)
     expected = np.array([[0, (edge - corner) / (1 - corner), 0]])
-    np.testing.assert_allclose(gaussian_weights(options, np.random.default_rng(0))[:1], expected, atol=1e-12)
+    weights = gaussian_weights((3, 3), np.random.default_rng(0), offset=0.0, spread=(0.5, 0.5))
+    np.testing.assert_allclose(weights[:1], expected, atol=1e-12)
 
 
 def test_patches_of_targets_are_their_boxes_resized():

@@ -216,7 +216,7 @@ def _add_target(
         if patch is not None:
             image = sample.image.copy()
             image[place] = np.clip(patch, 0.0, 1.0)
-            return _annotated(sample.replace(image=image), cut.shape, y, x)
+            return annotated(sample.replace(image=image), cut.shape, y, x)
     return sample
 
 
@@ -248,7 +248,7 @@ def _drowns(peak: float, ground: FloatArray, deviations: float) -> bool:
     return bool(peak <= 0 or peak < deviations * ground.std())
 
 
-def _annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:
+def annotated(sample: Sample, shape: BoolArray, y: int, x: int) -> Sample:
     """The sample with the targets of ``shape`` at (y, x) in each annotation that it has.
 
     A rectangle with surroundings may hold more than one.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
+from infraspot.augment.bag_cp import BagCP
 from infraspot.augment.copy_paste import CopyPaste
 from infraspot.augment.flecks import Flecks
 from infraspot.augment.geometric import Crop, Flip, Rot90, Scale, Transpose
@@ -44,6 +45,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "noise": Noise,
     "blur": Blur,
     "copy-paste": CopyPaste,
+    "bag-cp": BagCP,
     "rotate-target": RotateTarget,
     "flecks": Flecks,
     "noise-library": NoiseLibrary,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from infraspot.weights.pruning import Group
 
 # What was measured with all channels does not hold for fewer.
-OUTDATED = ("false_alarms", "validation", "second_look", "operating_points")
+OUTDATED = ("false_alarms", "validation", "second_look", "peaks", "operating_points")
 SHOWN_SCORES = ("iou", "niou", "pd", "fa_area")
 ROUNDS = 5
 

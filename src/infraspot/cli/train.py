@@ -190,9 +190,22 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
     if run.recipe.second_look is not None:
         _look_twice(run)
+    if run.recipe.peaks is not None:
+        _part_clusters(run)
     written = [name for name in RESULTS if (run.folder / name).is_file()]
     say(f"-> {run.folder}/{', '.join(written)}")
     return 0
+
+
+def _part_clusters(run: "Run") -> None:
+    """The stage after the run that fits the scores of parted targets; --resume does it again."""
+    from infraspot.training import part_clusters
+
+    found = part_clusters(run, progress)["parted"]
+    say(
+        f"peaks  AP {found['ap']:.3f}, recall {found['recall']:.3f}, centres within 3 px: AP"
+        f" {found['centre_ap']:.3f}; calibration error {found['error']:.3f}"
+    )
 
 
 def _look_twice(run: "Run") -> None:

@@ -10,6 +10,8 @@ from infraspot.core.contrast import box_contrasts, signal_to_clutter
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
 
+LEAST_PROPOSED = 0.01  # score below which a target is not worth a line in a list
+
 
 @dataclass(frozen=True)
 class Target:
@@ -61,12 +63,16 @@ class Prediction:
         ``candidates`` is given.
     frame_shape
         Height and width of the frame in pixels; needed beside ``candidates``.
+    parted
+        Whether the map holds one score for each target, so that a threshold chooses between targets and never
+        changes their shapes.
     """
 
     id: str
     score_map: NDArray[np.float32] | None = None
     candidates: tuple[Target, ...] | None = None
     frame_shape: tuple[int, int] | None = None
+    parted: bool = False
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -160,6 +166,15 @@ class Prediction:
                     for target, ratio in zip(found, ratios, strict=True)
                 ]
         return sorted(found, key=lambda target: -target.score)
+
+    def proposed(self) -> list[Target] | None:
+        """Every target with a score of at least 0.01, the highest first: what average precision ranks.
+
+        None of a map whose targets change with the threshold.
+        """
+        if self.candidates is None and not self.parted:
+            return None
+        return self.find_targets(np.nextafter(LEAST_PROPOSED, 0, dtype=np.float32))
 
     def _components(self, threshold: float, image: NDArray[Any] | None) -> list[Target]:
         scores = self.require_map("a list of components")

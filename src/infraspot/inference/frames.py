@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import unknown_name
 from infraspot.data import Frame
+from infraspot.inference.peaks import parting_of
 from infraspot.inference.scores import scores_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def score_frame(
 
     Where the engine has a ``polarity``, targets of that polarity are sought (see :func:`seen_as`), and bright
     ones otherwise. Where it has a ``second_look``, that judges every candidate of the whole frame, and its
-    scores are those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`). This is the
-    one way to scores: detection, evaluation, the annotation page and calibration all take it.
+    scores are those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`); where its
+    card has ``peaks``, the targets of the whole frame are parted (:mod:`infraspot.inference.peaks`). This is the one
+    way to scores: detection, evaluation, the annotation page and calibration all take it.
 
     Parameters and errors are those of :func:`segment_frame`.
 
@@ -67,7 +69,10 @@ def seen_as(image: NDArray[np.float32], polarity: str) -> tuple[NDArray[np.float
 def _score_view(engine: "Engine", image: NDArray[np.float32], tile: int, overlap: int) -> NDArray[np.float32]:
     scores = segment_frame(engine, image, tile=tile, overlap=overlap)
     look: SecondLook | None = getattr(engine, "second_look", None)
-    return scores if look is None else look.rescore(image, scores)
+    if look is not None:
+        return look.rescore(image, scores)
+    peaks = parting_of(engine.card)
+    return scores if peaks is None else peaks.rescore(scores)
 
 
 def segment_frame(

@@ -10,6 +10,7 @@ from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
 from infraspot.inference.frames import score_frame, seen_as
+from infraspot.inference.peaks import parting_of
 
 if TYPE_CHECKING:
     from infraspot.inference.engines import Engine
@@ -52,7 +53,8 @@ def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = ""
         views = seen_as(frame.image, getattr(engine, "polarity", "bright"))
         return _united([engine.predict(replace(frame, image=view), name) for view in views])
     image = frame.stack if isinstance(frame, Clip) else frame.image
-    return Prediction(name, score_frame(engine, image, frame.bit_depth))
+    parted = parting_of(engine.card) is not None
+    return Prediction(name, score_frame(engine, image, frame.bit_depth), parted=parted)
 
 
 def _united(predictions: Sequence[Prediction]) -> Prediction:

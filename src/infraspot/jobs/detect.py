@@ -203,7 +203,7 @@ def run_engine(
                 if written is not None:
                     written.result()
                 written = writer.submit(write_frame, detection, out, formats)
-                whole.records.append(detection.record())
+                whole.add(detection)
                 if show is not None:
                     show(detection, total)
             if written is not None:

@@ -115,6 +115,8 @@ def train(
         complete = training.fit(run, *watchers)
         if complete and run.leads and chosen.second_look is not None:
             training.look_twice(run, progress)
+        if complete and run.leads and chosen.peaks is not None:
+            training.part_clusters(run, progress)
     return TrainingRun(folder, complete, run.at.rows, run.at.best)
 
 

@@ -1,7 +1,7 @@
 """The accumulator: frames in, every number out."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from infraspot.core.catalog import find
 from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
-from infraspot.core.prediction import Prediction
+from infraspot.core.prediction import LEAST_PROPOSED, Prediction
 from infraspot.core.sample import Sample
 from infraspot.metrics.average_precision import (
     BOX_CRITERIA,
@@ -140,13 +140,17 @@ class Evaluation:
         ``prediction`` and ``ignore`` are those of :meth:`update`; ``truth`` is a mask, and ``image`` (H, W)
         gives the signal-to-clutter ratios.
         """
+        parted = False
         if isinstance(prediction, Prediction):
             if prediction.score_map is None:
                 return self._measure_targets(prediction, truth, id, image, ignore)
-            prediction = prediction.score_map
+            parted, prediction = prediction.parted, prediction.score_map
         scores, mask, pixels = prepare(prediction, truth, self.protocol, name=id, ignore=ignore)
         contrast = self._contrast(image, mask)
         record = count_frame(scores, mask, pixels, self.protocol, id=id, ratios=contrast)
+        if parted and self.protocol.grid is None:
+            ranked = count_frame(scores, mask, pixels, self.protocol.at(LEAST_PROPOSED), id=id)
+            record = replace(record, ranked=ranked)
         sweep = None
         if self.thresholds is not None:
             sweep = sweep_frame(scores, mask, pixels, self.protocol, self.thresholds)
@@ -199,7 +203,8 @@ class Evaluation:
         for row, record in zip(rows, records, strict=True):
             pairs = self.pairs_of(record)
             row[:] = count_row(record, self.protocol, pairs)
-            precision.add(_scored(record, pairs))
+            ranked = record.ranked
+            precision.add(_scored(record, pairs) if ranked is None else _scored(ranked, self._pairs(ranked)))
             for word in classify_targets(record, self.protocol, pairs):
                 errors[str(word)] += 1
             errors["clutter"] += count_clutter(record)
@@ -290,7 +295,7 @@ def _scored(record: FrameRecord, pairs: PairTable) -> ScoredFrame:
     """The frame for average precision; the score of a detection is the highest score inside it.
 
     Targets are compared by the centroids and the overlap of their masks, boxes by their own. Of a list of
-    targets all are ranked, of a score map the components above the threshold.
+    targets all are ranked, of a score map the components above the threshold (see ``FrameRecord.ranked``).
     """
     found, targets = record.detections, record.targets
     if record.candidates is not None:

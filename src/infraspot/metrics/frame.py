@@ -42,6 +42,9 @@ class FrameRecord:
     candidates
         Of a prediction that is a list of targets: all of them, with the scores below the threshold too. None
         for a score map.
+    ranked
+        Of a score map that holds one score for each target: the same frame at the least score that is ranked
+        for average precision. None for other maps, of which the detections are ranked.
     """
 
     id: str
@@ -55,6 +58,7 @@ class FrameRecord:
     false_area: int
     ratios: NDArray[np.float64]
     candidates: Regions | None = None
+    ranked: "FrameRecord | None" = None
 
     @property
     def by_pixel(self) -> bool:

@@ -112,6 +112,12 @@ class Detection(Sequence[Target]):
             "targets": [_target_record(number, target) for number, target in enumerate(self.targets, 1)],
         }
 
+    def proposed_records(self) -> list[dict[str, Any]]:
+        """The targets as :meth:`record` gives them, and those below the threshold that are proposed."""
+        proposed = self.prediction.proposed()
+        found = self.targets if proposed is None else proposed
+        return [_target_record(number, target) for number, target in enumerate(found, 1)]
+
     def overlay(self) -> "Image":
         """The frame as a Pillow picture, with a bracket and the score at each target."""
         return draw_targets(self.image, self.targets)

@@ -99,6 +99,12 @@ class RunFiles:
     """The files of a whole run: ``detections.csv`` and ``coco.json``, from the records of its frames."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
+    _proposed: list[list[dict[str, Any]]] = field(default_factory=list)
+
+    def add(self, found: Detection) -> None:
+        """Add the next frame."""
+        self.records.append(found.record())
+        self._proposed.append(found.proposed_records())
 
     def write_csv(self, folder: Path) -> None:
         """``detections.csv``: one row a target."""
@@ -111,10 +117,14 @@ class RunFiles:
                 RUN_FORMATS[name](self, folder)
 
     def write_coco(self, folder: Path) -> None:
-        """COCO: one category, boxes as (x, y, width, height), a score beside each annotation."""
+        """COCO: one category, boxes as (x, y, width, height), a score beside each annotation.
+
+        Of a detector that proposes targets below its threshold too, all down to a score of 0.01 are listed,
+        as average precision needs them.
+        """
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for image_id, record in enumerate(self.records, 1):
+        for image_id, (record, proposed) in enumerate(zip(self.records, self._proposed, strict=True), 1):
             images.append(
                 {
                     "id": image_id,
@@ -124,7 +134,7 @@ class RunFiles:
                     "height": record["height"],
                 }
             )
-            for target in record["targets"]:
+            for target in proposed:
                 x0, y0, x1, y1 = target["box"]
                 annotations.append(
                     {

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from infraspot.core.errors import UsageError
 from infraspot.core.geometry import find_components
+from infraspot.core.pasting import (
+    OFFSET,
+    SHOWN_LEVEL,
+    SPREAD,
+    draw_corner,
+    gaussian_weights,
+    grown,
+    open_corners,
+)
 from infraspot.core.sample import BoolArray, FloatArray, Sample
 from infraspot.synth.library import Patches
 
@@ -54,9 +61,9 @@ class DenseOptions:
     side: int = 5
     gap: int = 1
     strength: tuple[float, float] = (0.5, 1.0)
-    offset: float = 0.2
-    spread: tuple[float, float] = (0.3, 0.6)
-    cut: float = 25 / 255
+    offset: float = OFFSET
+    spread: tuple[float, float] = SPREAD
+    cut: float = SHOWN_LEVEL
 
     def __post_init__(self) -> None:
         for name in ("areas", "targets"):
@@ -97,13 +104,14 @@ def add_clusters(sample: Sample, library: Patches, options: DenseOptions, rng: G
     assert sample.mask is not None
     assert sample.sky is not None
     image, mask = sample.image.copy(), sample.mask.copy()
-    taken = _grown(mask, options.gap)
-    room = np.flatnonzero(_open_corners(sample.sky == 0, options.area))
+    taken = grown(mask, options.gap)
+    room = open_corners(sample.sky == 0, (options.area, options.area))
     areas, pasted = [], 0
-    if len(room):
-        columns = image.shape[1] - options.area + 1
+    if room.any():
         for _ in range(int(rng.integers(options.areas[0], options.areas[1], endpoint=True))):
-            y, x = divmod(int(room[rng.integers(len(room))]), columns)
+            corner = draw_corner(room, rng)
+            assert corner is not None
+            y, x = corner
             pasted += _fill_area(image, mask, taken, (y, x), library, options, rng)
             areas.append((x, y))
     parts = find_components(mask)
@@ -117,23 +125,6 @@ def add_clusters(sample: Sample, library: Patches, options: DenseOptions, rng: G
         bit_depth=sample.bit_depth,
     )
     return Clustered(made, tuple(areas), pasted)
-
-
-def gaussian_weights(options: DenseOptions, rng: Generator) -> NDArray[np.float64]:
-    """(side, side) weights of Eq. 2, turned by Eq. 3 and stretched to [0, 1].
-
-    The paper's offsets and sigmas are fractions without a unit. The released masks fit coordinates from -1 to
-    1 over the patch.
-    """
-    line = np.linspace(-1, 1, options.side)
-    centre = -rng.uniform(0, options.offset, 2)
-    sigma = rng.uniform(*options.spread, 2)
-    angle = np.deg2rad(rng.integers(-90, 90))
-    y, x = line[:, None] - centre[0], line[None, :] - centre[1]
-    along, across = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
-    weights = np.exp(-((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2) / 2)
-    low = weights.min()
-    return np.asarray((weights - low) / (weights.max() - low))
 
 
 def _fill_area(
@@ -150,11 +141,10 @@ def _fill_area(
     wanted = int(rng.integers(options.targets[0], options.targets[1], endpoint=True))
     area = tuple(slice(start, start + options.area) for start in corner)
     for done in range(wanted):
-        places = np.flatnonzero(_open_corners(taken[area], side))
-        if not len(places):
+        place_within = draw_corner(open_corners(taken[area], (side, side)), rng)
+        if place_within is None:
             return done
-        row, column = divmod(int(places[rng.integers(len(places))]), options.area - side + 1)
-        y, x = corner[0] + row, corner[1] + column
+        y, x = corner[0] + place_within[0], corner[1] + place_within[1]
         place = slice(y, y + side), slice(x, x + side)
         if not _paste(image, mask, place, library, options, rng):
             return done  # the sky there is white
@@ -173,7 +163,9 @@ def _paste(
     """Eq. 1: add a weighted patch, in place; False where none of a few patches would be seen."""
     back = image[place]
     for _ in range(_PATCHES_TRIED):
-        weights = rng.uniform(*options.strength) * gaussian_weights(options, rng)
+        weights = rng.uniform(*options.strength) * gaussian_weights(
+            (options.side, options.side), rng, offset=options.offset, spread=options.spread
+        )
         patch = library[int(rng.integers(len(library)))]
         new = np.minimum(back + patch * weights, 1)
         if (new - back).max() >= LEAST_SHOWN:
@@ -181,19 +173,3 @@ def _paste(
             image[place] = new
             return True
     return False
-
-
-def _open_corners(blocked: BoolArray, side: int) -> BoolArray:
-    """(H - side + 1, W - side + 1): upper left corners of the squares that hold no blocked pixel."""
-    height, width = blocked.shape
-    if min(height, width) < side:
-        return np.zeros((0, 0), np.bool_)
-    sums = np.zeros((height + 1, width + 1), np.int32)
-    np.cumsum(np.cumsum(blocked, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
-    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return np.asarray(inside == 0)
-
-
-def _grown(mask: BoolArray, reach: int) -> BoolArray:
-    """The pixels within ``reach`` rows and columns of the mask."""
-    return np.asarray(ndimage.maximum_filter(mask, 2 * reach + 1)) if mask.any() else mask.copy()

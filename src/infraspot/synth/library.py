@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
 from infraspot.core.geometry import find_components
+from infraspot.core.pasting import resized_patch
 from infraspot.core.sample import Sample
 
 Patches = NDArray[np.float32]
@@ -40,7 +41,7 @@ def cut_patches(sample: Sample, source: PatchSource, side: int, rng: Generator) 
     boxes = find_components(sample.mask).boxes
     if source == "background":
         boxes = np.array([_elsewhere(box, sample.mask, rng) for box in boxes], np.int64).reshape(-1, 4)
-    patches = [_resized(sample.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in boxes]
+    patches = [resized_patch(sample.image[y0:y1, x0:x1], (side, side)) for x0, y0, x1, y1 in boxes]
     return np.array(patches, np.float32).reshape(-1, side, side)
 
 
@@ -72,13 +73,3 @@ def _elsewhere(box: NDArray[np.int64], mask: NDArray[np.bool_], rng: Generator) 
         if not mask[y : y + height, x : x + width].any():
             break
     return np.array([x, y, x + width, y + height])
-
-
-def _resized(crop: NDArray[np.floating], side: int) -> NDArray[np.floating]:
-    return _weights(side, crop.shape[0]) @ crop @ _weights(side, crop.shape[1]).T
-
-
-def _weights(side: int, length: int) -> NDArray[np.float64]:
-    """(side, length): what each sample of a line takes from its two neighbours, centres to centres."""
-    place = ((np.arange(side) + 0.5) * length / side - 0.5).clip(0, length - 1)
-    return np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0)

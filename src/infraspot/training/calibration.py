@@ -19,37 +19,40 @@ from infraspot.inference.second_look import EVIDENCE
 
 BINS = 10
 FOLDS = 5
+Bounds = tuple[float | None, float | None]
+OF_LOOKS: dict[str, Bounds] = dict(zip(EVIDENCE, ((0, None), (0, None), (None, 0)), strict=True))
 PRICE = 2.0  # of a standardised weight of 1, in candidates
 
 
-def calibrate(evidence: NDArray[np.float64], true: NDArray[np.bool_]) -> dict[str, float]:
-    """Weights of the evidence (N, 3) and an ``offset``, whose sum is the logit of a probability.
+def calibrate(
+    evidence: NDArray[np.float64], true: NDArray[np.bool_], bounds: Mapping[str, Bounds] = OF_LOOKS
+) -> dict[str, float]:
+    """Weights of the evidence (N, K) and an ``offset``, whose sum is the logit of a probability.
 
-    Fitted by the log likelihood. More sureness never lowers a probability, and more candidates in the frame
-    never raise it. The truth is drawn in a little as in Platt (1999), and weights of standardised columns
-    have a price, so that evidence that splits true from false perfectly does not make them endless.
+    Fitted by the log likelihood, each weight within the bounds of its name. In a second look, more sureness
+    never lowers a probability, and more candidates in the frame never raise it. The truth is drawn in a
+    little as in Platt (1999), and weights of standardised columns have a price, so that evidence that splits
+    true from false perfectly does not make them endless.
 
     Returns
     -------
-    The weight of each name of :data:`infraspot.inference.second_look.EVIDENCE`, and ``offset``.
+    The weight of each name, and ``offset``.
     """
     count = true.sum()
     wanted = np.where(true, (count + 1) / (count + 2), 1 / (len(true) - count + 2))
     middle, spread = evidence.mean(0), np.maximum(evidence.std(0), 1e-6)
     columns = np.column_stack([(evidence - middle) / spread, np.ones(len(true))])
-    prices = np.array([PRICE] * len(EVIDENCE) + [0.0]) / len(true)
+    prices = np.array([PRICE] * len(bounds) + [0.0]) / len(true)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         logits = columns @ weights
         value = (np.logaddexp(0, logits) - wanted * logits).mean() + prices @ weights**2 / 2
         return float(value), columns.T @ (expit(logits) - wanted) / len(true) + prices * weights
 
-    bounds = [(0, None), (0, None), (None, 0), (None, None)]
-    found = minimize(loss, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds).x
+    limits = [*bounds.values(), (None, None)]
+    found = minimize(loss, np.zeros(len(limits)), jac=True, method="L-BFGS-B", bounds=limits).x
     weights = found[:-1] / spread
-    return dict(zip(EVIDENCE, weights.tolist(), strict=True)) | {
-        "offset": float(found[-1] - weights @ middle)
-    }
+    return dict(zip(bounds, weights.tolist(), strict=True)) | {"offset": float(found[-1] - weights @ middle)}
 
 
 def chances(evidence: NDArray[np.float64], card: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -28,6 +28,7 @@ IMPORTS_NOTHING: Any = {
     "negatives": {"path", "set"},
     "unlabelled": {"path", "set"},
     "second_look": True,
+    "peaks": True,
     "scheme": {"teacher"},
 }
 

@@ -181,6 +181,19 @@ class SecondLookPart(Part):
     left_out: list[str] = []
 
 
+class PeaksPart(Part):
+    """``[peaks]``: score maps are parted into one region a target (:mod:`infraspot.inference.peaks`).
+
+    Pixels above ``level`` climb to their peaks. A target is its pixels above ``share`` of its highest score.
+    Peaks are one target where the way between them keeps above ``saddle`` of the lower one. Their scores, and
+    the threshold, are fitted to the validation frames after the last epoch.
+    """
+
+    level: float = Field(default=0.02, gt=0, lt=1)
+    share: float = Field(default=0.5, gt=0, lt=1)
+    saddle: float = Field(default=0.85, gt=0, lt=1)
+
+
 class OptimiserPart(Named):
     """``[optimiser]``: a name, the learning rate, and the optimiser's own options.
 
@@ -221,7 +234,8 @@ class SchedulePart(Part):
 class TrainPart(Part):
     """``[train]``: how long, on what, and what is kept.
 
-    No epochs leave the weights as they began, which is of use before ``[second_look]``.
+    No epochs leave the weights as they began, which is of use before ``[second_look]`` and
+    ``[peaks]``.
     ``select`` is the number of the validation that the best epoch maximises, or a sum of numbers by weight.
     ``patience`` ends the run when the best epoch lies so many epochs back.
     ``select_on`` is ``"val"``, the masks of the validation frames, or ``"clicks"``, the masks that
@@ -266,6 +280,7 @@ class Recipe(Part):
     loss: LossPart = LossPart()
     prune: PrunePart | None = None
     second_look: SecondLookPart | None = None
+    peaks: PeaksPart | None = None
     optimiser: OptimiserPart = OptimiserPart()
     schedule: SchedulePart = SchedulePart()
     scheme: Named = Named(name="full")

@@ -6,8 +6,9 @@ A card is JSON inside a safetensors or ONNX file::
 
 A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one that scales
 its image has ``input`` with ``mean`` and ``std``. A file whose graph takes a camera's pixels says in
-``pixels`` of which type. A model that looks twice has ``second_look``, and ``operating_points`` are
-thresholds with names. Keys that are not in :class:`Card` are notes for the reader.
+``pixels`` of which type. A model that looks twice has ``second_look``, and one that parts clusters has
+``peaks``. ``operating_points`` are thresholds with names. Keys that are not in :class:`Card` are notes for
+the reader.
 """
 
 import json
@@ -15,7 +16,15 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from infraspot.core.catalog import require_trust
 from infraspot.core.errors import InputError
@@ -96,6 +105,18 @@ class SecondLookCard(_Part):
     offset: Coefficient
 
 
+class PeaksCard(_Part):
+    """How touching targets are parted and scored (see :mod:`infraspot.inference.peaks`)."""
+
+    level: float = Field(gt=0, lt=1)
+    share: float = Field(gt=0, lt=1)
+    saddle: float = Field(gt=0, lt=1)
+    peak: Coefficient
+    mean: Coefficient
+    size: Coefficient
+    offset: Coefficient
+
+
 class Measured(_Part):
     """What an operating point gave; ``clean`` is the share of frames without a false target."""
 
@@ -128,9 +149,16 @@ class Card(_Part):
     pixels: Literal["uint8", "uint16"] | None = None
     false_alarms: FalseAlarms | None = None
     second_look: SecondLookCard | None = None
+    peaks: PeaksCard | None = None
     operating_points: dict[Annotated[str, Field(max_length=50)], OperatingPoint] = Field(
         default={}, max_length=MOST_ITEMS
     )
+
+    @model_validator(mode="after")
+    def _judged_once(self) -> "Card":
+        if self.second_look is not None and self.peaks is not None:
+            raise ValueError("a model has second_look or peaks, and this one has both")
+        return self
 
 
 def parse_card(text: str, source: object, trust: Collection[str] | str = ()) -> dict[str, Any]:

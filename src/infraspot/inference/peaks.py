@@ -1,0 +1,178 @@
+"""Peaks: a score map that is parted into one region for each target, so that clusters come apart.
+
+Targets of a cluster lie a pixel apart, and their scores run together. Each pixel therefore climbs to the
+peak that it belongs to. Two peaks are one target where the way between them does not dip below a share of the
+lower one. A target is the pixels of a peak above another share of its height, and where two targets still
+touch, the lower pixels of the seam belong to neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infraspot.core.geometry import find_components
+
+EVIDENCE = ("peak", "mean", "size")
+"""What judges a target: the logits of its highest and of its mean score, and the logarithm of its area."""
+SUREST = 12.0  # logit beyond which scores differ by rounding alone
+_NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+_AHEAD = _NEIGHBOURS[4:]  # each pair of neighbours once
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """The targets of a score map.
+
+    Attributes
+    ----------
+    labels
+        (H, W) int32: 0 outside, k + 1 inside target k; no two targets touch.
+    evidence
+        (N, 3) float64; :data:`EVIDENCE` names the columns.
+    boxes
+        (N, 4) int64, (x0, y0, x1, y1) half-open.
+    """
+
+    labels: NDArray[np.int32]
+    boxes: NDArray[np.int64]
+    evidence: NDArray[np.float64]
+
+
+class Peaks:
+    """Parts score maps, and gives each target one score.
+
+    Parameters
+    ----------
+    card
+        ``level``, ``share`` and ``saddle`` of :func:`part`, a weight for each of :data:`EVIDENCE` and
+        ``offset``: the ``peaks`` of a weight file's card.
+    """
+
+    def __init__(self, card: Mapping[str, Any]) -> None:
+        self._limits = {name: float(card[name]) for name in ("level", "share", "saddle")}
+        self._weights = np.array([card[name] for name in EVIDENCE], np.float64)
+        self._offset = float(card["offset"])
+
+    def rescore(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W) in [0, 1]: each target's score in all of its pixels, and 0 elsewhere.
+
+        A threshold thus chooses between targets and never changes their shapes.
+        """
+        found = self.part(scores)
+        logits = np.clip(found.evidence @ self._weights + self._offset, -50, 50)
+        table = np.concatenate([[0.0], 1 / (1 + np.exp(-logits))]).astype(np.float32)
+        return table[found.labels]
+
+    def part(self, scores: NDArray[np.float32]) -> Parted:
+        """The targets of a score map (H, W), before they are judged."""
+        return part(scores, **self._limits)
+
+
+def parting_of(card: Mapping[str, Any]) -> Peaks | None:
+    """What parts the score maps of a model whose card says how; None for other models."""
+    return Peaks(card["peaks"]) if card.get("peaks") else None
+
+
+def part(scores: NDArray[np.float32], *, level: float, share: float, saddle: float) -> Parted:
+    """Part a score map into targets.
+
+    Parameters
+    ----------
+    scores
+        (H, W) in [0, 1].
+    level
+        Pixels at or below it belong to no target.
+    share
+        A target is its pixels above this share of its highest score.
+    saddle
+        Peaks are one target where the highest way between them keeps above this share of the lower peak.
+    """
+    height, width = scores.shape
+    rows, columns = np.nonzero(scores > level)
+    values = scores[rows, columns]
+    # Pixels are known by their rank: no two are equal, and the highest of a plateau is its peak.
+    order = np.argsort(values, kind="stable")
+    rows, columns, values = rows[order], columns[order], values[order]
+    ranks = np.full((height + 2, width + 2), -1, np.int64)
+    ranks[rows + 1, columns + 1] = own = np.arange(len(rows))
+    around = [ranks[rows + 1 + y, columns + 1 + x] for y, x in _NEIGHBOURS]
+    top = _joined(_climbed(np.maximum.reduce([own, *around])), around[4:], values, saddle)
+    kept = values > share * values[top]
+    for other in around[4:]:
+        here = np.flatnonzero((other >= 0) & kept)
+        there = other[here]
+        seam = kept[there] & (top[here] != top[there])
+        kept[np.minimum(here, there)[seam]] = False
+    return _described(scores, rows[kept], columns[kept], (top == own)[kept])
+
+
+def _climbed(up: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The peak of each pixel, where ``up`` is the highest pixel around it."""
+    while ((further := up[up]) != up).any():
+        up = further
+    return up
+
+
+def _joined(
+    top: NDArray[np.int64], ahead: list[NDArray[np.int64]], values: NDArray[np.float32], saddle: float
+) -> NDArray[np.int64]:
+    """The peak of each pixel, once peaks without a dip between them are joined, the least dips first."""
+    pairs = []
+    for other in ahead:
+        here = np.flatnonzero(other >= 0)
+        there = other[here]
+        apart = top[here] != top[there]
+        here, there = here[apart], there[apart]
+        pairs.append(np.stack([np.minimum(here, there), top[here], top[there]]))
+    ways = np.concatenate(pairs, axis=1)
+    # A way that is lower than the share of both its peaks' pixels joins nothing, whatever came before.
+    ways = ways[:, values[ways[0]] > saddle * values[ways[1:]].min(axis=0, initial=1.0)]
+    parent: dict[int, int] = {}
+
+    def peak_of(pixel: int) -> int:
+        while pixel in parent:
+            pixel = parent[pixel]
+        return pixel
+
+    for way, one, other in ways[:, np.argsort(-ways[0])].T.tolist():
+        low, high = sorted((peak_of(one), peak_of(other)))
+        if low != high and values[way] > saddle * values[low]:
+            parent[low] = high
+    if not parent:
+        return top
+    joined = np.arange(len(top))
+    for low in parent:
+        joined[low] = peak_of(low)
+    return joined[top]
+
+
+def _described(
+    scores: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    is_top: NDArray[np.bool_],
+) -> Parted:
+    """The targets of the kept pixels; what a seam cut off from its peak is no target."""
+    kept = np.zeros(scores.shape, np.bool_)
+    kept[rows, columns] = True
+    pieces = find_components(kept)
+    own = np.sort(pieces.labels[rows[is_top], columns[is_top]])
+    whole = np.zeros(len(pieces) + 1, np.int32)
+    whole[own] = np.arange(1, len(own) + 1)
+    labels, areas = whole[pieces.labels], pieces.areas[own - 1]
+    inside = labels > 0
+    index, values = labels[inside] - 1, scores[inside]
+    peaks = np.zeros(len(own), np.float32)
+    np.maximum.at(peaks, index, values)
+    means = np.bincount(index, weights=values, minlength=len(own)) / areas
+    evidence = np.stack([_logit(peaks), _logit(means), np.log(areas)], axis=1)
+    return Parted(labels, pieces.boxes[own - 1], evidence)
+
+
+def _logit(scores: NDArray[Any]) -> NDArray[np.float64]:
+    least = 1 / (1 + np.exp(SUREST))
+    bounded = np.clip(scores.astype(np.float64), least, 1 - least)
+    return np.log(bounded / (1 - bounded))

@@ -254,7 +254,7 @@ def test_each_kind_of_error_is_named():
         "good": 1,
         "too_small": 1,
         "too_large": 1,
-        "merge": 2,
+        "merged_cluster": 2,
         "split": 1,
         "displaced": 1,
         "miss": 1,

@@ -47,6 +47,11 @@ from infraspot.core.extras import require
     type=click.FloatRange(0, min_open=True),
     help="Stored value that means a score of 1; default: the largest of the bit depth.",
 )
+@click.option(
+    "--boxes",
+    is_flag=True,
+    help="Show average precision and recall of boxes; by itself where the predictions are boxes.",
+)
 @click.option("--no-curves", is_flag=True, help="Score at one threshold only, without curves.")
 @click.option("--recursive", is_flag=True, help="Read the subfolders of PRED and TRUTH as well.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="Frames read at once; 0 takes every core.")
@@ -88,6 +93,7 @@ def command(
 
     PRED holds masks or score maps (PNG, BMP, TIFF, .npy) with the names of the truth, also with the endings
     .mask, _mask, .prob or _pixels0. Page 3 of a stack film.tif is the frame film-0003, on both sides.
+    PRED may be a COCO file of scored boxes too, as `infraspot detect --format coco` writes it.
     Exit status: 0 all done, 1 some images could not be scored and the others are, 2 wrong usage.
     """
     if tracks:
@@ -170,6 +176,7 @@ def _list_protocols(context: click.Context, option: click.Parameter, wanted: boo
 def _show(result: dict[str, Any]) -> None:
     """The tables on the screen."""
     from infraspot.report.scores import (
+        box_rows,
         comparison_rows,
         error_line,
         folder_rows,
@@ -186,6 +193,9 @@ def _show(result: dict[str, Any]) -> None:
     if "sets" in result:
         say()
         table(["folder", "images", "IoU", "nIoU", "Pd", "Fa (10^-6)"], folder_rows(result))
+    if result["boxes"]:
+        say()
+        table(["boxes", "AP", "95 % interval", "recall"], box_rows(result))
     if rows := point_rows(result):
         say()
         table(["best Pd", "Pd", "threshold"], rows)

@@ -17,7 +17,7 @@ from infraspot.metrics import Evaluation, FrameMeasure
 from infraspot.metrics.kernel_loader import warm_up
 from infraspot.metrics.reduction import add_rows, ratios
 from infraspot.report.cases import Answer, CaseBook, FrameView, view_frame
-from infraspot.report.pairs import Pair, PairList, pair_engine, pair_files
+from infraspot.report.pairs import Pair, PairList, pair_boxes, pair_engine, pair_files
 
 NAMED = 5
 TOLD = 20
@@ -91,6 +91,7 @@ def evaluate(
     against: str | Path | None = None,
     against_threshold: float | None = None,
     keep_cases: bool = False,
+    boxes: bool = False,
     trust: Collection[str] | str = (),
     progress: Progress = no_progress,
     tell: Tell = tell_nobody,
@@ -100,8 +101,8 @@ def evaluate(
     Parameters
     ----------
     pred
-        Folder of masks or score maps with the names of the truth; or, with ``data``, a packaged model, a
-        weight file or a run folder.
+        Folder of masks or score maps with the names of the truth, or a COCO file of scored boxes; or, with
+        ``data``, a packaged model, a weight file or a run folder.
     truth
         Folder of masks, or a data set.
     data
@@ -132,6 +133,9 @@ def evaluate(
         Its threshold, where it is not that of the first.
     keep_cases
         Whether to keep every target and false alarm with its picture, for a report.
+    boxes
+        Whether the average precisions of boxes get intervals; they do wherever every proposed target has a
+        score, as in boxes and in the answers of a model that parts clusters.
     trust
         See :func:`infraspot.inference.open_engine`.
     progress, tell
@@ -169,7 +173,8 @@ def evaluate(
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")
     runs = []
     for scored, members, name in zip(evaluations, lists, (pred, against), strict=False):
-        computed = scored.compute(bootstrap=bootstrap, seed=seed)
+        ranked = boxes or all(record.ranks_boxes for record in scored.records)
+        computed = scored.compute(bootstrap=bootstrap, seed=seed, boxes=ranked) | {"boxes": ranked}
         if sets := _of_folders(scored):
             computed["sets"] = sets
         source: dict[str, Any] = {
@@ -207,6 +212,8 @@ class _Where:
 
     def pairs_of(self, pred: str | Path) -> PairList:
         """The frames with a folder of predictions, or with what a model says."""
+        if Path(pred).suffix.lower() == ".json":
+            return pair_boxes(Path(pred), Path(self.shown), split=self.split, missing=self.missing)
         if self.data is not None and not _holds_predictions(Path(pred)):
             return pair_engine(str(pred), Path(self.data), split=self.split, trust=self.trust)
         return pair_files(

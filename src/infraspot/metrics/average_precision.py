@@ -210,17 +210,20 @@ class PrecisionTable:
 
     def __init__(self, criteria: Iterable[Criterion]) -> None:
         self.targets = 0
+        self._counts: list[int] = []
         self._accepted: dict[Criterion, list[tuple[FloatArray, BoolArray]]] = {one: [] for one in criteria}
 
     def add(self, frame: ScoredFrame) -> None:
         """Add one frame."""
         self.targets += frame.targets
+        self._counts.append(frame.targets)
         for criterion, accepted in self._accepted.items():
             accepted.append(accept(frame, criterion))
 
     def merge(self, other: "PrecisionTable") -> None:
         """Add the frames of a table of the same criteria."""
         self.targets += other.targets
+        self._counts += other._counts
         for criterion, accepted in self._accepted.items():
             accepted += other._accepted[criterion]
 
@@ -229,6 +232,25 @@ class PrecisionTable:
         accepted = [(np.zeros(0), np.zeros(0, np.bool_)), *self._accepted[criterion]]
         scores, true = (np.concatenate(parts) for parts in zip(*accepted, strict=True))
         return average_precision(scores, true, self.targets, criterion.interpolation)
+
+    def interval(self, criterion: Criterion, *, draws: int, seed: int = 0) -> tuple[float, float]:
+        """95 % interval of the average precision, from sets of resampled frames; NaN without targets."""
+        accepted, counts = self._accepted[criterion], np.array(self._counts)
+        rng, found = np.random.default_rng(seed), []
+        for _ in range(draws if self.targets else 0):
+            drawn = rng.integers(len(counts), size=len(counts))
+            parts = [accepted[k] for k in drawn.tolist()]
+            scores, true = (np.concatenate(part) for part in zip(*parts, strict=True))
+            found.append(average_precision(scores, true, int(counts[drawn].sum()), criterion.interpolation))
+        if not found:
+            return float("nan"), float("nan")
+        low, high = np.nanpercentile(found, [2.5, 97.5])
+        return float(low), float(high)
+
+    def recall(self, criterion: Criterion) -> float:
+        """Share of the targets that some detection takes under a criterion; NaN without targets."""
+        hits = sum(int(true.sum()) for _, true in self._accepted[criterion])
+        return hits / self.targets if self.targets else float("nan")
 
     def boxes(self) -> dict[str, float]:
         """``BOX_CRITERIA`` and ``coco`` (mean over IoU 0.5 ... 0.95); NaN without targets."""

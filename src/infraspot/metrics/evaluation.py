@@ -48,6 +48,8 @@ from infraspot.metrics.taxonomy import KINDS, classify_targets, count_clutter
 NO_SCORES = "the predictions are masks without scores"
 NOT_ASKED = "no curve was asked for"
 
+MOST_DRAWS_OF_BOXES = 300  # each ranks every detection anew
+
 ALL_LEVELS = "all_thresholds"
 
 ScoreCounts = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -190,10 +192,15 @@ class Evaluation:
         if self.ranking is not None and other.ranking is not None:
             self.ranking.merge(other.ranking)
 
-    def compute(self, *, bootstrap: int = 0, seed: int = 0) -> dict[str, Any]:
+    def compute(self, *, bootstrap: int = 0, seed: int = 0, boxes: bool = False) -> dict[str, Any]:
         """All numbers; fractions, NaN where a number does not exist, with the reason under ``reasons``.
 
-        ``bootstrap`` is the number of resampled sets for the intervals; 0 leaves them out.
+        Parameters
+        ----------
+        bootstrap, seed
+            Resampled sets for the intervals, none with 0, and the seed of the resampling.
+        boxes
+            Whether the average precisions of boxes get intervals too; their sets are at most 300.
         """
         records = sorted(self.records, key=lambda record: record.id)
         headline = criteria_of(self.protocol.boxes)
@@ -204,7 +211,9 @@ class Evaluation:
             pairs = self.pairs_of(record)
             row[:] = count_row(record, self.protocol, pairs)
             ranked = record.ranked
-            precision.add(_scored(record, pairs) if ranked is None else _scored(ranked, self._pairs(ranked)))
+            precision.add(
+                _scored(record, pairs) if ranked is None else _scored(ranked, self.pairs_of(ranked))
+            )
             for word in classify_targets(record, self.protocol, pairs):
                 errors[str(word)] += 1
             errors["clutter"] += count_clutter(record)
@@ -228,6 +237,7 @@ class Evaluation:
             if np.isnan(value) and (name in REASONS or (name in OF_PIXELS and not by_pixel))
         }
         result["box_ap"] = precision.boxes()
+        result["box_recall"] = {name: precision.recall(one) for name, one in BOX_CRITERIA.items()}
         result["target_ap"] = {name: precision.at(one) for name, one in TARGET_CRITERIA.items()}
         if not by_pixel:
             result["target_ap"]["overlap"] = math.nan
@@ -239,6 +249,12 @@ class Evaluation:
         result["target_ap"][ALL_LEVELS] = math.nan if sweep is None else average_precision_of(sweep)
         if bootstrap:
             result["intervals"] = bootstrap_intervals(rows, draws=bootstrap, seed=seed)
+        if bootstrap and boxes:
+            draws = min(bootstrap, MOST_DRAWS_OF_BOXES)
+            result["intervals"] |= {
+                f"box_ap.{name}": precision.interval(one, draws=draws, seed=seed)
+                for name, one in BOX_CRITERIA.items()
+            }
         return result
 
     def count_rows(self) -> NDArray[np.float64]:

@@ -66,6 +66,11 @@ class FrameRecord:
         return self.candidates is None
 
     @property
+    def ranks_boxes(self) -> bool:
+        """Whether every proposed target is ranked, also those below the threshold."""
+        return self.candidates is not None or self.ranked is not None
+
+    @property
     def true_pixels(self) -> int:
         """Pixels of targets."""
         return int(self.targets.areas.sum())

@@ -7,7 +7,7 @@ from infraspot.metrics.frame import FrameRecord
 from infraspot.metrics.pairing import PairTable, match_regions
 from infraspot.metrics.protocols import PROTOCOLS, Protocol
 
-KINDS = ("good", "too_small", "too_large", "merge", "split", "displaced", "miss")
+KINDS = ("good", "too_small", "too_large", "merged_cluster", "split", "displaced", "miss")
 """The words for targets; ``clutter`` is the word for a false detection that touches no target."""
 
 CAUSES = ("at_target", "border", "speck", "clutter")
@@ -20,7 +20,7 @@ BORDER, SPECK = 3, 2  # pixels
 def classify_targets(record: FrameRecord, protocol: Protocol, pairs: PairTable) -> NDArray[np.str_]:
     """(T,) words out of ``KINDS``, the first that fits; ``pairs`` reach twice the protocol's radius.
 
-    merge
+    merged_cluster
         a detection that touches the target touches another target too;
     split
         several detections touch the target;
@@ -34,7 +34,7 @@ def classify_targets(record: FrameRecord, protocol: Protocol, pairs: PairTable) 
         matched otherwise.
     """
     targets, found = record.targets, record.detections
-    words = np.full(len(targets), "miss", dtype="<U9")
+    words = np.full(len(targets), "miss", dtype="<U14")
     if not len(targets) or not len(found):
         return words
     match = record.match
@@ -53,7 +53,7 @@ def classify_targets(record: FrameRecord, protocol: Protocol, pairs: PairTable) 
     words[matched & (ratio < 1 / SIZE_RATIO)] = "too_small"
     words[matched & (ratio > SIZE_RATIO)] = "too_large"
     words[touching > 1] = "split"
-    words[merged] = "merge"
+    words[merged] = "merged_cluster"
     return words
 
 

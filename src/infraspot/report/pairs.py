@@ -15,6 +15,7 @@ from infraspot.core.errors import DataError, InfraspotError, InputError, UsageEr
 from infraspot.core.prediction import Prediction
 from infraspot.data import FrameKey, Reader, open_dataset, read_image, read_mask
 from infraspot.data.decoding import decode
+from infraspot.data.detections import StoredBoxes, read_coco_boxes
 from infraspot.data.images import read_stored_mask
 from infraspot.data.listing import is_frame_name
 from infraspot.report.stored import Predictions, stem_of, stored_frames
@@ -116,6 +117,49 @@ def pair_files(
     masks = _kinds([one.mask for one in known if one.mask is not None])
     taken = f"{_kinds(used)} of {predictions} against {masks or 'the annotation'} of {truth}"
     return PairList(pairs, absent, found.surplus, taken)
+
+
+def pair_boxes(
+    predictions: Path,
+    truth: Path,
+    *,
+    split: str | None = None,
+    missing: Literal["leave-out", "empty"] = "leave-out",
+) -> PairList:
+    """Pair the images of a COCO file of detections with a folder of masks or with a data set.
+
+    ``truth``, ``split`` and ``missing`` are those of :func:`pair_files`. An image of the file without a box
+    is a prediction: nothing was found there.
+    """
+    known, found = open_truth(truth, split=split), read_coco_boxes(predictions)
+    # Data sets of several folders put the folder's name before the id: night_0001.
+    named = {name.replace("/", "_"): name for name in found} | {name: name for name in found}
+    pairs, absent, used = [], [], set()
+    for one in known:
+        name = named.get(one.id) or named.get(stem_of(Path(one.id + ".png")))
+        if name is not None:
+            used.add(name)
+        else:
+            absent.append(one.id)
+        if name is not None or missing == "empty":
+            pairs.append(Pair(one.id, _box_loader(one, None if name is None else found[name])))
+    if len(absent) == len(known):
+        raise DataError(
+            f"no image of {predictions} has the name of one of the {len(known)} truth masks of {truth};"
+            f" expected {known[0].id}.png or the like"
+        )
+    surplus = [name for name in found if name not in used]
+    return PairList(pairs, absent, surplus, f"boxes of {len(used)} images of {predictions} against {truth}")
+
+
+def _box_loader(truth: Truth, stored: StoredBoxes | None) -> Callable[[], LoadedPair]:
+    def load() -> LoadedPair:
+        mask, image = truth.read()
+        boxes, scores = (np.zeros((0, 4)), np.zeros(0)) if stored is None else stored.read(mask.shape)
+        prediction = Prediction.from_boxes(truth.id, boxes, scores, mask.shape)
+        return LoadedPair(truth.id, prediction, mask, image, tuple(_remarks(truth.mask)))
+
+    return load
 
 
 def _kinds(keys: Sequence[FrameKey]) -> str:

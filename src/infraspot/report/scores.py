@@ -52,6 +52,30 @@ def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+BOX_ROWS = (
+    ("IoU .5, 11-point, sides + 1", "ap07_legacy"),
+    ("IoU .5, area, sides + 1", "ap12_legacy"),
+    ("IoU .5, 11-point", "ap07"),
+    ("IoU .5, area", "ap12"),
+    ("IoU .25, area", "ap25"),
+    ("IoU .75, area", "ap75"),
+    ("centres within 1.5 px", "centre_1.5"),
+    ("centres within 3 px", "centre_3"),
+)
+
+
+def box_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of a criterion for boxes: average precision, its 95 % interval, recall."""
+    rows = []
+    for label, name in BOX_ROWS:
+        low, high = result.get("intervals", {}).get(f"box_ap.{name}", (math.nan, math.nan))
+        interval = "" if math.isnan(low) else f"[{low:.3f}, {high:.3f}]"
+        numbers = (result["box_ap"][name], result["box_recall"][name])
+        ap, recall = ("-" if math.isnan(number) else f"{number:.3f}" for number in numbers)
+        rows.append([label, ap, interval, recall])
+    return rows
+
+
 def strata_rows(result: Mapping[str, Any]) -> list[list[str]]:
     """Rows of range, targets, Pd, mean IoU and pixel recall, by area and by signal-to-clutter ratio."""
     rows = []

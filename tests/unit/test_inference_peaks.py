@@ -91,8 +91,8 @@ class Engine:
 
     name = "two"
 
-    def __init__(self, peaks: Peaks | None) -> None:
-        self.card, self.peaks = {"threshold": 0.92}, peaks
+    def __init__(self, peaks: dict[str, float] | None) -> None:
+        self.card = {"threshold": 0.92, "peaks": peaks}
 
     def score(self, image: np.ndarray) -> np.ndarray:
         scores = np.zeros(image.shape, np.float32)
@@ -102,7 +102,7 @@ class Engine:
 
 def test_engines_with_peaks_part_frames_and_propose_targets_below_the_threshold():
     sample = Sample("a", np.zeros((20, 24), np.float32))
-    prediction = predict(Engine(Peaks(PLAIN)), sample)
+    prediction = predict(Engine(PLAIN), sample)
     assert [round(target.score, 4) for target in prediction.proposed()] == [0.95, 0.9]
     assert len(prediction.find_targets(0.92)) == 1
     assert predict(Engine(None), sample).proposed() is None

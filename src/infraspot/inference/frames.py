@@ -34,8 +34,8 @@ def score_frame(
     Where the engine has a ``polarity``, targets of that polarity are sought (see :func:`seen_as`), and bright
     ones otherwise. Where it has a ``second_look``, that judges every candidate of the whole frame, and its
     scores are those of the map (see :meth:`infraspot.inference.second_look.SecondLook.rescore`); where its
-    card has ``peaks``, the targets of the whole frame are parted (:mod:`infraspot.inference.peaks`). This is the one
-    way to scores: detection, evaluation, the annotation page and calibration all take it.
+    card has ``peaks``, the targets of the whole frame are parted (:mod:`infraspot.inference.peaks`). This is
+    the one way to scores: detection, evaluation, the annotation page and calibration all take it.
 
     Parameters and errors are those of :func:`segment_frame`.
 

@@ -20,6 +20,7 @@ from infraspot.inference.onnx_file import (
     try_out,
     try_out_second_look,
 )
+from infraspot.inference.peaks import parting_of
 from infraspot.inference.run_times import open_graph
 from infraspot.inference.scores import check_scores, first_line
 from infraspot.inference.second_look import SecondLook
@@ -135,7 +136,8 @@ class PixelEngine(_ExportedFile):
         InputError
             If the frame is deeper or less deep than the file takes, or larger than 4 million pixels.
         """
-        return Prediction(id, self.answer(self.inputs_of(frame)["frame"][0, 0]))
+        scores, peaks = self.answer(self.inputs_of(frame)["frame"][0, 0]), parting_of(self.card)
+        return Prediction(id, scores) if peaks is None else Prediction(id, peaks.rescore(scores), parted=True)
 
     def inputs_of(self, frame: Frame | Sample) -> dict[str, NDArray[Any]]:
         """What the graph takes for a frame."""

@@ -32,10 +32,26 @@ from infraspot.weights import PREPROCESSING
     show_default="nothing",
     help="Data that the weights were trained on; a note in the card.",
 )
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of --network sam: tune=adapter, prompter=true, tile=128 and so on.",
+)
 def command(
-    file: Path, name: str, out: Path, input_mean: float | None, input_std: float | None, trained_on: str
+    file: Path,
+    name: str,
+    out: Path,
+    options: tuple[str, ...],
+    input_mean: float | None,
+    input_std: float | None,
+    trained_on: str,
 ) -> int:
     """Convert FILE, weights of the authors' program (PyTorch or MXNet), for `infraspot detect --model`.
+
+    With --network sam, FILE is a folder of SAM or SAM 2 weights (config.json, model.safetensors), and the
+    result is to be trained: `infraspot train RECIPE --start OUT`.
 
     Programs that take three channels are assumed to scale them by ImageNet's means and deviations, and
     programs that take one channel are assumed not to scale it; --input-mean and --input-std replace that.
@@ -51,8 +67,16 @@ def command(
         raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
     if (input_mean is None) != (input_std is None):
         raise UsageError("--input-mean and --input-std belong together; give both or neither")
-    options = dict(KEY_MAPS[name].options) if name in KEY_MAPS else {}
-    spec: dict[str, Any] = {"name": name, "options": options}
+    if name == "sam":
+        if input_mean is not None:
+            raise UsageError(
+                "--network sam scales its input as SAM does; leave --input-mean and --input-std out"
+            )
+        return _from_folder(file, out, options, trained_on)
+    if options:
+        raise UsageError("--option belongs to --network sam")
+    fixed = dict(KEY_MAPS[name].options) if name in KEY_MAPS else {}
+    spec: dict[str, Any] = {"name": name, "options": fixed}
     if input_mean is not None:
         spec["input"] = {"mean": input_mean, "std": input_std}
     torch.manual_seed(0)  # parts that the file does not hold begin alike
@@ -72,6 +96,28 @@ def command(
     if begun:
         parts = sorted({key.partition(".")[0] for key in begun})
         say(f"not in {file.name}, and at their start: {', '.join(parts)}; train before use")
+    return 0
+
+
+def _from_folder(folder: Path, out: Path, options: tuple[str, ...], trained_on: str) -> int:
+    """A folder of SAM's weights as a network to tune."""
+    from infraspot.training.recipe import changed_table
+    from infraspot.weights.files import save_weights
+    from infraspot.weights.foundation import tuned_from_folder
+
+    table = changed_table({"network": {}}, [f"network.{option}" for option in options])
+    network, spec = tuned_from_folder(folder, table["network"])
+    card = {
+        "network": spec,
+        "threshold": 0.5,
+        "preprocessing": PREPROCESSING,
+        "trained_on": trained_on,
+        "converted_from": folder.resolve().name,
+    }
+    save_weights(out, network.state_dict(), card)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    every = sum(p.numel() for p in network.parameters())
+    say(f"{out}: {every:,} parameters, of which {trained:,} are trained with `infraspot train --start`")
     return 0
 
 

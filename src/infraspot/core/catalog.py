@@ -15,8 +15,10 @@ from infraspot.core.errors import InputError, UsageError, unknown_name
 T = TypeVar("T")
 
 
-def find(kind: str, name: str, family: Mapping[str, T]) -> T:
+def find(kind: str, name: str, family: Mapping[str, T | str]) -> T:
     """Look ``name`` up in ``family``, or import it when it has the form ``"module:attribute"``.
+
+    A member that the family holds as such a string is imported as well.
 
     Raises
     ------
@@ -26,7 +28,10 @@ def find(kind: str, name: str, family: Mapping[str, T]) -> T:
     if ":" not in name:
         if name not in family:
             raise unknown_name(kind, name, family)
-        return family[name]
+        member = family[name]
+        if not isinstance(member, str):
+            return member
+        name = member
     module, _, attribute = name.partition(":")
     try:
         found: T = getattr(import_module(module), attribute)

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from infraspot.annotators.inputs import pixel_of
 from infraspot.annotators.region import Region
-from infraspot.core.errors import InputError, UsageError
+from infraspot.core.errors import UsageError
 from infraspot.core.geometry import find_components
+from infraspot.weights.pretrained import open_pretrained
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the photographs that both models were trained on, by channel."""
@@ -86,33 +87,8 @@ def _annotate(
 @lru_cache(maxsize=2)
 def load_model(kind: str, weights: str) -> Any:
     """The model in a folder, in evaluation mode, on the graphics card where there is one."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise UsageError(
-            f"{kind} needs the library transformers; install it with: pip install 'infraspot[sam]'"
-        ) from error
-    folder = Path(weights)
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            f"{weights} is not a folder with a config.json; {kind} reads what save_pretrained writes"
-        )
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        if config.model_type not in _WRITTEN_AS[kind]:
-            raise InputError(
-                f"{weights} holds a model of kind {config.model_type!r}, and {kind} was asked for"
-            )
-        family = getattr(transformers, _MODELS[kind])
-        model, report = family.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"cannot read the weights of {kind} in {weights}: {reason}") from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise InputError(f"{weights} lacks {len(missing)} weights of {kind}, {missing[0]} among them")
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    model = open_pretrained(weights, kind, _MODELS[kind], _WRITTEN_AS[kind], extra="sam")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _fit_longer_side(shape: tuple[int, int], side: int) -> tuple[int, int]:

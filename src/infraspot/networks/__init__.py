@@ -52,4 +52,9 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "unet": UNet,
 }
 
-ALL_NETWORKS = NETWORKS | SEQUENCE_NETWORKS
+# Networks over packages of an extra stand here by the place that they are imported from when they are asked for.
+ALL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {
+    **NETWORKS,
+    **SEQUENCE_NETWORKS,
+    "sam": "infraspot.networks.sam:TunedSAM",
+}

@@ -39,7 +39,7 @@ def build_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
     TypeError, ValueError
         If its class does not take the options, or has no layers of these widths.
     """
-    make = find("network", spec["name"], ALL_NETWORKS)
+    make: Any = find("network", spec["name"], ALL_NETWORKS)
     if not (inspect.isclass(make) and issubclass(make, SegmentationNetwork)):
         raise UsageError(f"{spec['name']!r} is not a network: expected a subclass of SegmentationNetwork")
     network = narrow(make(**spec.get("options", {})), spec.get("widths", {}))
@@ -74,7 +74,7 @@ def sketch_network(spec: Mapping[str, Any]) -> SegmentationNetwork:
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
     """Compare options with the signature of the network's class."""
-    signature = inspect.signature(ALL_NETWORKS[name], eval_str=True)
+    signature = inspect.signature(find("network", name, ALL_NETWORKS), eval_str=True)
     known = {
         parameter.name: (parameter.annotation, parameter.default)
         for parameter in signature.parameters.values()

@@ -32,6 +32,12 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 def save_weights(path: Path | str, state: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
     """Write weights and their card in one step; ``card["network"]`` says how to build the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    first = {tensor.data_ptr(): name for name, tensor in reversed(tensors.items())}
+    # A tensor that stands under two names is written twice.
+    tensors = {
+        name: tensor if first[tensor.data_ptr()] == name else tensor.clone()
+        for name, tensor in tensors.items()
+    }
     # Written from memory, because safetensors answers to a full disk with an error of its own.
     content = save(tensors, metadata={CARD: json.dumps(card)})
     with replacing(path) as temporary:

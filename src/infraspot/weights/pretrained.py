@@ -1,0 +1,67 @@
+"""Models of the library transformers from a folder on this machine; nothing is ever downloaded."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from infraspot.core.errors import InputError, UsageError
+
+
+def open_pretrained(
+    folder: str | Path, purpose: str, family: str, written_as: Collection[str], *, extra: str
+) -> Any:
+    """The model in a folder as ``save_pretrained`` writes it, in evaluation mode.
+
+    Parameters
+    ----------
+    purpose
+        What needs it; the first word of every error.
+    family
+        Name of the model's class in transformers.
+    written_as
+        Kinds that ``config.json`` may name.
+    extra
+        The extra of this package that brings transformers.
+
+    Raises
+    ------
+    UsageError
+        If transformers is not installed.
+    InputError
+        If the folder does not hold such a model, or lacks weights.
+    """
+    transformers = _library(purpose, extra)
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"{folder} is not a folder with a config.json; {purpose} reads what save_pretrained writes"
+        )
+    transformers.utils.logging.disable_progress_bar()
+    here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, **here)
+        if config.model_type not in written_as:
+            raise InputError(
+                f"{folder} holds a model of kind {config.model_type!r}, and {purpose} was asked for"
+            )
+        # Named here, because a config could name kernels that would be fetched.
+        model, report = getattr(transformers, family).from_pretrained(
+            path, **here, attn_implementation="eager", output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"cannot read the weights of {purpose} in {folder}: {reason}") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise InputError(f"{folder} lacks {len(missing)} weights of {purpose}, {missing[0]} among them")
+    return model.eval()
+
+
+def _library(purpose: str, extra: str) -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise UsageError(
+            f"{purpose} needs the library transformers; install it with: pip install 'infraspot[{extra}]'"
+        ) from error
+    return transformers

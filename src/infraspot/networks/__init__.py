@@ -1,5 +1,9 @@
 """One file per network; :data:`NETWORKS` lists them, and :data:`SEQUENCE_NETWORKS` those that take clips."""
 
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any
+
 from infraspot.networks.acm import ACM, ACMPort
 from infraspot.networks.agpcnet import AGPCNet
 from infraspot.networks.alclnet import ALCLNet
@@ -52,9 +56,8 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "unet": UNet,
 }
 
-# Networks over packages of an extra stand here by the place that they are imported from when they are asked for.
-ALL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {
-    **NETWORKS,
-    **SEQUENCE_NETWORKS,
-    "sam": "infraspot.networks.sam:TunedSAM",
-}
+# A network over packages of an extra stands here by its place, and is imported when it is asked for.
+OPTIONAL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {"sam": "infraspot.networks.sam:TunedSAM"}
+
+# What joins one of these later is seen here as well.
+ALL_NETWORKS: Mapping[str, Any] = ChainMap[str, Any](NETWORKS, SEQUENCE_NETWORKS, OPTIONAL_NETWORKS)

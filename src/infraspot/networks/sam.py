@@ -46,6 +46,9 @@ KINDS = {"sam": "SamModel", "sam2": "Sam2Model"}
 CONFIGS = {"sam": "SamConfig", "sam2": "Sam2Config"}
 TUNES = ("decoder", "adapter", "lora", "full", "prompts")
 
+# Channels of the compact network at a quarter of the frame.
+QUARTER_WIDTH = 32
+
 # Of the photographs that the models were trained on, by channel.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -123,16 +126,15 @@ class TunedSAM(SegmentationNetwork):
         self._choose(tune, rank)
         width = self.model.prompt_encoder.no_mask_embed.weight.shape[1]
         self.prompter = Compact() if prompter else None
-        self.prompts = nn.Conv2d(self.prompter.lateral[0][0].in_channels, width, 1) if self.prompter else None
-        if self.prompts is not None:
-            nn.init.zeros_(self.prompts.weight)
-            nn.init.zeros_(self.prompts.bias)
+        self.prompts = nn.Conv2d(QUARTER_WIDTH, width, 1) if prompter else None
+        for parameter in self.prompts.parameters() if self.prompts is not None else ():
+            nn.init.zeros_(parameter)
         self._kept = _Kept(cache_gb * 2**30)
 
     def segment(self, image: Tensor) -> SegOutput:
         tiles = to_windows(image, self.stride)
         dense = self.model.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
-        maps, aux = self._encoded(tiles), ()
+        maps, aux = self._encoded(tiles), tuple[Tensor, ...]()
         if self.prompter is not None and self.prompts is not None:
             features, answer = self._prompted(self.prompter, tiles)
             prompts = F.interpolate(self.prompts(features), maps[-1].shape[-2:], mode="bilinear")
@@ -156,9 +158,9 @@ class TunedSAM(SegmentationNetwork):
                 block.attn.qkv = _LowRank(block.attn.qkv, rank)
                 block.attn.proj = _LowRank(block.attn.proj, rank)
 
-    def _blocks(self) -> nn.ModuleList:
+    def _blocks(self) -> list[Any]:
         encoder = self.model.vision_encoder
-        return encoder.layers if self.kind == "sam" else encoder.backbone.blocks
+        return list(encoder.layers if self.kind == "sam" else encoder.backbone.blocks)
 
     def _encoded(self, tiles: Tensor) -> list[Tensor]:
         """Feature maps of each tile, the coarsest last.

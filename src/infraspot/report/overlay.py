@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from infraspot.core.extras import require
 from infraspot.core.prediction import Target
+from infraspot.report.insets import find_clusters, with_insets
 
 FOUND = (80, 255, 120)
 INK = 255
@@ -22,7 +23,9 @@ def draw_targets(
 ) -> Image.Image:
     """A palette picture with a thin bracket around each target and its score beside it.
 
-    Grey takes 255 levels of the palette and ``colour`` the last one: a third of the bytes of an RGB picture.
+    Targets that stand a few pixels apart get a numbered frame together, and are shown enlarged below the
+    picture, each with its own box. Grey takes 255 levels of the palette and ``colour`` the last one: a third
+    of the bytes of an RGB picture.
 
     Parameters
     ----------
@@ -37,16 +40,32 @@ def draw_targets(
     picture = Image.fromarray(levels.repeat(scale, axis=1).repeat(scale, axis=0))
     picture.putpalette([*np.linspace(0, 255, INK).round().astype(int).repeat(3).tolist(), *colour])
     pen = ImageDraw.Draw(picture)
-    for target in targets:
-        x0, y0, x1, y1 = (round(side * scale) for side in target.box)
-        box = (x0 - MARGIN - 1, y0 - MARGIN - 1, x1 + MARGIN, y1 + MARGIN)
+    clusters, alone = find_clusters(list(targets))
+    for target in alone:
+        box = _around(target.box, scale)
         _bracket(pen, box)
-        label = f"{target.score:.2f}"
-        text_width, text_height = pen.textbbox((0, 0), label)[2:]
-        left = min(max(box[0], 0), picture.width - text_width)
-        above = box[1] - text_height - 2
-        pen.text((left, above if above >= 0 else box[3] + 2), label, fill=INK)
-    return picture
+        _label(pen, picture, box, f"{target.score:.2f}")
+    for number, cluster in enumerate(clusters, 1):
+        box = _around(cluster.box, scale)
+        pen.rectangle(box, outline=INK)
+        _label(pen, picture, box, f"{number}: {len(cluster.targets)}")
+    return with_insets(picture, image, clusters, INK)
+
+
+def _around(box: tuple[float, float, float, float], scale: int) -> tuple[int, int, int, int]:
+    """A box of the frame as a frame of the picture that covers none of its pixels."""
+    x0, y0, x1, y1 = (round(side * scale) for side in box)
+    return x0 - MARGIN - 1, y0 - MARGIN - 1, x1 + MARGIN, y1 + MARGIN
+
+
+def _label(
+    pen: ImageDraw.ImageDraw, picture: Image.Image, box: tuple[int, int, int, int], label: str
+) -> None:
+    """A word above a box, or below it where there is no room."""
+    text_width, text_height = pen.textbbox((0, 0), label)[2:]
+    left = min(max(box[0], 0), picture.width - text_width)
+    above = box[1] - text_height - 2
+    pen.text((left, above if above >= 0 else box[3] + 2), label, fill=INK)
 
 
 def _bracket(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:

@@ -39,9 +39,12 @@ def find_clusters(targets: Sequence[Target]) -> tuple[list[Cluster], list[Target
     boxes = np.array([target.box for target in targets], np.float64).reshape(-1, 4)
     gaps = np.maximum(boxes[:, None, :2] - boxes[None, :, 2:], boxes[None, :, :2] - boxes[:, None, 2:])
     near = gaps.max(axis=2, initial=-np.inf) <= NEAR
-    left, clusters, alone = set(range(len(targets))), [], []
+    left = set(range(len(targets)))
+    clusters: list[Cluster] = []
+    alone: list[Target] = []
     while left:
-        group = frontier = {left.pop()}
+        group = frontier = {min(left)}
+        left -= group
         while frontier:
             frontier = {k for k in left if near[k, list(frontier)].any()}
             left, group = left - frontier, group | frontier
@@ -50,8 +53,8 @@ def find_clusters(targets: Sequence[Target]) -> tuple[list[Cluster], list[Target
             alone += members
             continue
         own = boxes[sorted(group)]
-        x0, y0, x1, y1 = (*own[:, :2].min(axis=0).tolist(), *own[:, 2:].max(axis=0).tolist())
-        clusters.append(Cluster(members, (x0, y0, x1, y1)))
+        (left_edge, top), (right, bottom) = own[:, :2].min(axis=0).tolist(), own[:, 2:].max(axis=0).tolist()
+        clusters.append(Cluster(members, (left_edge, top, right, bottom)))
     return sorted(clusters, key=lambda one: (-len(one.targets), one.box)), alone
 
 

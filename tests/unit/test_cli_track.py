@@ -296,3 +296,15 @@ def test_the_packaged_model_tracks_a_generated_scene(tmp_path) -> None:
     infraspot.write_scenes(tmp_path / "set", 1, 5, ranges)
     found = infraspot.track(tmp_path / "set", tmp_path / "out")
     assert sum(one["motion"] == "moving" for one in found.sequences["scene_5_000000"]["tracks"]) == 1
+
+
+def test_a_detector_of_sequences_tracks_and_detects_what_moves(tmp_path) -> None:
+    folder = save(tmp_path / "in", scene(12))
+    options = ["--method", "temporal-z", "--fa-per-mpx", "20"]
+    assert main(["detect", str(folder), "--out", str(tmp_path / "found"), *options, "--format", "json"]) == 0
+    last = json.loads((tmp_path / "found/night_0012.json").read_text())["targets"]
+    assert any(abs(target["x"] - (20 + 1.3 * 11)) < 2 for target in last)
+    first = json.loads((tmp_path / "found/night_0001.json").read_text())["targets"]
+    assert first == []  # nothing is known of the past yet
+    assert main(["track", str(folder), "--out", str(tmp_path / "out"), "--method", "temporal-z"]) == 0
+    assert len({row["id"] for row in table(tmp_path / "out/tracks.csv")}) == 1

@@ -39,9 +39,20 @@ def respond(
     UsageError
         If ``polarity`` is none of the three.
     """
-    if not isinstance(polarity, str) or polarity not in ("bright", "dark", "both"):
-        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {shown(polarity)} came")
+    check_polarity(polarity)
     frame = as_grey(image)
     frames = {"bright": (frame,), "dark": (1 - frame,), "both": (frame, 1 - frame)}[polarity]
     response = np.maximum.reduce([bright(one) for one in frames])
     return np.maximum(response, 0).astype(np.float32, copy=False)
+
+
+def check_polarity(polarity: object) -> None:
+    """Refuse what is none of the three.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if not isinstance(polarity, str) or polarity not in ("bright", "dark", "both"):
+        raise UsageError(f"polarity must be 'bright', 'dark' or 'both', and {shown(polarity)} came")

@@ -237,10 +237,12 @@ def _methods(with_torch: bool) -> Iterator[Entry]:
     """What needs no training here: classical detectors and annotators."""
     from infraspot.annotators import ADAPTERS, ANNOTATORS, find_annotator
     from infraspot.classical import CLASSICAL
+    from infraspot.classical.sequences import SEQUENCES
 
     adapters = {name: find_annotator(name) for name in ADAPTERS} if with_torch else {}
     for family, members, note in (
         ("classical detector", CLASSICAL, ""),
+        ("detector of sequences", SEQUENCES, ""),
         ("annotator", ANNOTATORS, ""),
         ("annotator", adapters, SAM_NOTE),
     ):

@@ -58,7 +58,11 @@ def candidates_of(engine: Engine | TargetEngine, frame: Frame, low: float, outli
         If the engine fails.
     """
     if isinstance(engine, TargetEngine):
-        found = predict(engine, frame).find_targets(low)
+        prediction = predict(engine, frame)
+        if prediction.score_map is not None:
+            parts = find_candidates(prediction.score_map, low, outline)
+            return _described(parts, prediction.score_map, frame.image)
+        found = prediction.find_targets(low)
         places = np.array([(target.y, target.x) for target in found], np.float64).reshape(-1, 2)
         scores = np.array([target.score for target in found], np.float64)
         return Candidates(places, scores, scores, _stand_alone(frame.image, places))
@@ -77,11 +81,16 @@ def _in_view(
     """The candidates of ``image``; ``stored`` is the same frame before it was stretched, and clipped."""
     scores = segment_frame(engine, image)
     found = find_candidates(scores, low, outline)
+    look: SecondLook | None = getattr(engine, "second_look", None)
+    plain = _described(found, scores, stored)
+    return plain if look is None else plain._replace(chances=_judged(look, image, scores, found))
+
+
+def _described(found: Components, scores: NDArray[np.float32], stored: NDArray[np.float32]) -> Candidates:
+    """The candidates of a score map, their chances being their scores."""
     places = np.asarray(found.centroids, np.float64).reshape(-1, 2)
     peaks = peaks_of(scores, found).astype(np.float64)
-    look: SecondLook | None = getattr(engine, "second_look", None)
-    chances = peaks if look is None else _judged(look, image, scores, found)
-    return Candidates(places, peaks, chances, _stand_alone(stored, places))
+    return Candidates(places, peaks, peaks, _stand_alone(stored, places))
 
 
 def _stand_alone(image: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.bool_]:

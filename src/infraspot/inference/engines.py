@@ -40,7 +40,7 @@ class TorchEngine:
 
         from infraspot.inference.prepared import prepare_for_inference
 
-        self.name, self.card = name, card
+        self.name, self.card, self.frames = name, card, network.frames
         self._network = prepare_for_inference(network).to(device)
         self.runs_on = f"torch {torch.__version__}, {device}"
         self.second_look = None if second_look is None else torch_look(card["second_look"], second_look, name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from infraspot.core.catalog import imported_names
-from infraspot.core.errors import InfraspotError, InputError
+from infraspot.core.errors import InfraspotError, InputError, UsageError
 from infraspot.core.files import replacing
 from infraspot.core.sample import Sample
 from infraspot.data import Frame
@@ -92,7 +92,7 @@ def export_onnx(
     look = None if second_look is None else encode_graph(_second_look_graph(second_look))
     texts = texts_for(_full(card, network), look)
     with replacing(path) as temporary:
-        example = torch.rand(1, 1, *_example_sides(network))
+        example = torch.rand(1, network.frames, *_example_sides(network))
         model = _graph(
             _Scores(network.deployed()), {"image": example}, "scores", {"image": FREE, "scores": FREE}, path
         )
@@ -136,6 +136,8 @@ def export_self_contained(
     InfraspotError
         As :func:`export_onnx` does.
     """
+    if network.frames > 1:
+        raise UsageError(f"{path}: a self-contained file takes one frame, and this network {network.frames}")
     network = network.eval()
     kept = {name: value for name, value in card.items() if name not in OF_SECOND_LOOK}
     texts = texts_for({**_full(kept, network), "pixels": pixels})
@@ -153,7 +155,8 @@ def export_self_contained(
 
 
 def _full(card: dict[str, Any], network: SegmentationNetwork) -> dict[str, Any]:
-    return {**card, "stride": network.stride, "preprocessing": PREPROCESSING}
+    full = {**card, "stride": network.stride, "preprocessing": PREPROCESSING}
+    return full | {"frames": network.frames} if network.frames > 1 else full
 
 
 def _example_sides(network: SegmentationNetwork) -> tuple[int, int]:
@@ -276,7 +279,11 @@ def _difference(
     gaps = []
     for frame in (*_noise(), *frames):
         image = prepare_frame(frame.image, frame.bit_depth)
-        reference, exported = (segment_frame(engine, image) for engine in engines)
+        stack = image
+        if network.frames > 1:
+            past = rng.normal(0, 0.02, (network.frames, *image.shape))
+            stack = np.clip(image + past, 0, 1).astype(np.float32)
+        reference, exported = (segment_frame(engine, stack) for engine in engines)
         gaps.append(np.abs(reference - exported).max())
         if second_look is not None:
             places = rng.random((CHECKED_PLACES, 2)) * (np.array(image.shape) - 1)

@@ -108,8 +108,8 @@ def segment_frame(
         If the engine fails or answers with something else than scores.
     """
     height, width = image.shape[-2:]
-    image = prepare_frame(image, bit_depth)
-    if max(height, width) <= tile:
+    image = with_past(engine, prepare_frame(image, bit_depth))
+    if max(height, width) <= tile or getattr(engine, "whole", False):
         return scores_of(engine, image)
     scores = np.empty((height, width), np.float32)
     for rows, kept_rows in _cuts(height, tile, overlap):
@@ -120,6 +120,12 @@ def segment_frame(
                 kept_columns.start - columns.start : kept_columns.stop - columns.start,
             ]
     return scores
+
+
+def with_past(engine: "Engine", image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an engine of sequences is shown of a frame without a past: that frame, as often as it takes."""
+    frames: int = getattr(engine, "frames", 1)
+    return np.repeat(image[None], frames, axis=0) if frames > 1 and image.ndim == 2 else image
 
 
 def prepare_frame(image: NDArray[np.float32], bit_depth: int) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from infraspot.core.errors import InputError
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
-from infraspot.inference.frames import prepare_frame
+from infraspot.inference.frames import prepare_frame, with_past
 from infraspot.inference.onnx_file import (
     OnnxTexts,
     read_onnx,
@@ -95,7 +95,7 @@ class OnnxEngine(_ExportedFile):
     """
 
     def _look_by(self, path: Path, texts: OnnxTexts, **options: Any) -> None:
-        self._stride = int(self.card["stride"])
+        self._stride, self.frames = int(self.card["stride"]), int(self.card.get("frames") or 1)
         self.second_look = _second_look(path, texts, self.card, options)
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,7 +116,7 @@ class OnnxEngine(_ExportedFile):
     def answer(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         depth = 8 * pixels.itemsize
         image = (pixels / np.float32(2**depth - 1)).astype(np.float32)
-        return self.score(prepare_frame(image, depth))
+        return self.score(with_past(self, prepare_frame(image, depth)))
 
 
 class PixelEngine(_ExportedFile):
@@ -202,7 +202,7 @@ def check_onnx(path: Path, trust: Collection[str] | str) -> CheckedFile:
     card = parse_card(texts.card, path, trust)
     if card.get("stride") is None:
         raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
-    try_out(path, card["stride"], card.get("pixels"))
+    try_out(path, card["stride"], card.get("pixels"), int(card.get("frames") or 1))
     return CheckedFile(texts, card)
 
 

@@ -226,7 +226,7 @@ def _span(value: int | Span) -> Span:
     return value
 
 
-def try_out(path: Path, stride: int, pixels: str | None = None) -> None:
+def try_out(path: Path, stride: int, pixels: str | None = None, frames: int = 1) -> None:
     """Run the model once on a small frame, with a bound on memory and time.
 
     Parameters
@@ -244,7 +244,7 @@ def try_out(path: Path, stride: int, pixels: str | None = None) -> None:
     """
     side = TRIED_SIDE + -TRIED_SIDE % stride
     name, value = ("image", np.float32(0.5)) if pixels is None else ("frame", np.dtype(pixels).type(100))
-    frame = np.full((1, 1, side, side), value)
+    frame = np.full((1, frames, side, side), value)
     scores = _run_once(path, str(path), {name: frame}, {"scores": 4}, f"a frame of {side}x{side}")
     if scores.shape != (1, 1, side, side):
         raise InputError(

@@ -12,6 +12,7 @@ from infraspot.data import Frame, Reading
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine
 from infraspot.inference.frames import POLARITIES, as_displayed
 from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.sequences import ClassicalSequence, streaming
 from infraspot.inference.stream import NamedFile, stream_frames
 from infraspot.jobs.places import frames_at
 from infraspot.jobs.watching import Tell, tell_nobody
@@ -44,7 +45,8 @@ def choose_engine(
     model
         Packaged model, weight file, run folder or engine; the packaged model by default.
     method
-        A classical detector instead of a model.
+        A classical detector instead of a model; of one frame, or of a sequence
+        (:mod:`infraspot.classical.sequences`).
     threshold
         Least score of a target pixel, in [0, 1]; the model's own by default.
     fa_per_mpx
@@ -93,7 +95,9 @@ def choose_engine(
     )
     if device is not None or precision is not None:
         tell(f"{opened.name} runs on {getattr(opened, 'runs_on', 'the CPU')}")
-    if polarity != "bright":
+    if getattr(opened, "frames", 1) > 1:
+        opened = streaming(opened, polarity)
+    elif polarity != "bright":
         opened = copy(opened)
         opened.polarity = polarity  # type: ignore[union-attr]
     if calibrate_on is None:
@@ -143,6 +147,7 @@ def _open_at(
     **where: str,
 ) -> tuple[Engine | TargetEngine, float]:
     """The engine at a threshold that its card or the caller knows; see :func:`choose_engine`."""
+    from infraspot.classical.sequences import SEQUENCES
     from infraspot.inference.engines import ClassicalEngine
     from infraspot.inference.false_alarms import threshold_for
     from infraspot.inference.operating_points import threshold_at
@@ -171,7 +176,8 @@ def _open_at(
             )
         if where:
             raise UsageError("a classical method runs on the CPU alone; leave out device and precision")
-        chosen = ClassicalEngine(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
+        made = ClassicalSequence if method in SEQUENCES else ClassicalEngine
+        chosen = made(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
     elif sigmas is not None:
         raise UsageError("the option sigmas needs a method; for a model give threshold or fa-per-mpx")
     else:

@@ -14,10 +14,12 @@ from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine, predict
 from infraspot.inference.frames import as_displayed
 from infraspot.inference.predictor import TargetEngine, gives_maps
+from infraspot.inference.sequences import Streaming
 from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.choosing import choose_engine
 from infraspot.jobs.naming import name_results, refuse_overwriting
 from infraspot.jobs.places import list_frames
+from infraspot.jobs.sequences import sequence_of
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 from infraspot.report.detection import Detection
 from infraspot.report.detections import FRAME_FORMATS, RUN_FORMATS, RunFiles, write_frame
@@ -236,6 +238,8 @@ def detect_in(item: StreamedFrame, engine: Engine | TargetEngine, threshold: flo
     """The detection of one frame; the engine and the threshold are those of
     :func:`infraspot.jobs.choosing.choose_engine`."""
     started = time.perf_counter()
+    if isinstance(engine, Streaming):
+        engine.enter(sequence_of(item.file.path, item.page))
     frame, shown = item.frame, as_displayed(item.frame)
     prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, item.name)
     targets = prediction.find_targets(threshold, frame.image)

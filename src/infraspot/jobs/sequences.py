@@ -34,6 +34,14 @@ class NumberedFrame:
     item: StreamedFrame | InfraspotError
 
 
+def sequence_of(path: Path, page: int | None) -> tuple[Path, str, str]:
+    """What the frames of one sequence share: a file of many frames, or a name but for its last number."""
+    match = None if page is not None else _NUMBER.fullmatch(path.stem)
+    if match is None:
+        return path.parent, path.name, ""
+    return path.parent, match[1], match[3] + path.suffix.lower()
+
+
 def find_sequences(files: Iterable[FrameFile]) -> list[FileSequence]:
     """Group files of frames into sequences.
 

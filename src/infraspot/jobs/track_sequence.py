@@ -12,13 +12,13 @@ from infraspot.data import Reading
 from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine
 from infraspot.inference.candidates import Candidates, candidates_of
-from infraspot.inference.engines import ClassicalEngine
 from infraspot.inference.predictor import TargetEngine, gives_maps
+from infraspot.inference.sequences import Streaming
 from infraspot.inference.stream import StreamedFrame, one_ahead
 from infraspot.jobs.sequences import FileSequence, NumberedFrame, numbered_frames
 from infraspot.jobs.track_files import STATE, Tables, track_rows
 from infraspot.jobs.watching import Progress, Tell
-from infraspot.tracking import Registrar, Settings, Tracker
+from infraspot.tracking import Motion, Registrar, Settings, Tracker
 
 CHECKPOINT_EVERY = 50
 _LOW, _START = 1e-5, 1e-3  # of a network's own scores
@@ -52,7 +52,7 @@ class Detector:
         usual = (_LOW, _START)
         if not gives_maps(engine):
             usual = (_BOX_LOW, _BOX_START)
-        elif isinstance(engine, ClassicalEngine):
+        elif "method" in engine.card:
             usual = (_CLASSICAL_LOW, _CLASSICAL_START)
         self.engine, self.name, self.threshold = engine, engine.name, threshold
         self.sure = _SURE if getattr(engine, "second_look", None) is not None else threshold
@@ -61,9 +61,23 @@ class Detector:
         if self.low > self.start:
             raise UsageError(f"expected low up to start, and low {self.low:g} and start {self.start:g} came")
 
-    def detect(self, item: StreamedFrame) -> Candidates:
-        """The candidates of a frame, each with its score and its chance."""
+    def detect(self, item: StreamedFrame, motion: Motion) -> Candidates:
+        """The candidates of a frame, each with its score and its chance.
+
+        Engines of sequences are shown the frames before it as well, each moved by the motion since then.
+        """
+        if isinstance(self.engine, Streaming):
+            self.engine.follow(motion)
         return candidates_of(self.engine, item.frame, self.low, self.start)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What an engine of sequences holds; nothing for others."""
+        return self.engine.state() if isinstance(self.engine, Streaming) else {}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from what :meth:`state` gave."""
+        if isinstance(self.engine, Streaming):
+            self.engine.restore(state)
 
 
 class SequenceWork:
@@ -100,6 +114,8 @@ class SequenceWork:
         self.last = self.last_used = 0
         self.counts = dict.fromkeys(_COUNTS, 0)
         self._before: NDArray[Any] | None = None
+        if isinstance(detector.engine, Streaming):
+            detector.engine.begin()
         if self.tables.state is not None:
             self._restore(self.tables.state, folder)
 
@@ -164,8 +180,8 @@ class SequenceWork:
         if self.tracker is None:
             self.tracker = Tracker(self.settings, (image.shape[0], image.shape[1]))
         passed = number - self.last_used if self.last_used else 1
-        found = self.detector.detect(item)
         motion = self.registrar.step(image, passed)
+        found = self.detector.detect(item, motion)
         rows = self.tracker.step(
             number, found.places, found.scores, motion, passed, found.chances, found.alone
         )
@@ -191,6 +207,7 @@ class SequenceWork:
             {
                 **{f"tracker:{name}": value for name, value in self.tracker.state().items()},
                 **{f"registrar:{name}": value for name, value in self.registrar.state().items()},
+                **{f"detector:{name}": value for name, value in self.detector.state().items()},
                 "before": self._before,
                 "last_used": np.array(self.last_used),
                 "counts": np.array([self.counts[name] for name in _COUNTS]),
@@ -204,6 +221,8 @@ class SequenceWork:
             tracker = Tracker(self.settings, (before.shape[0], before.shape[1]))
             tracker.restore({name: state[f"tracker:{name}"] for name in ("tracks", "held", "numbers")})
             self.registrar.restore({name: state[f"registrar:{name}"] for name in ("motion", "reference")})
+            held = {name: state[f"detector:{name}"] for name in self.detector.state()}
+            self.detector.restore(held)
             self.last, self.last_used = int(state["frame"]), int(state["last_used"])
             self.counts = dict(zip(_COUNTS, (int(count) for count in state["counts"]), strict=True))
         except (KeyError, ValueError, TypeError, IndexError) as error:

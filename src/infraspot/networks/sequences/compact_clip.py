@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
+from infraspot.networks.base import SegmentationNetwork
 from infraspot.networks.compact import Compact, RingContrast
 from infraspot.networks.sheet import OWN, Sheet
 
@@ -45,6 +46,9 @@ class CompactClip(Compact):
         self.contrast = ClipContrast()
         self.stem = ConvNormAct(4 * (frames + 2), widths[0])
         self.detail = nn.Conv2d(frames + 2, full_width, 3, padding=1)
+
+    def deployed(self) -> SegmentationNetwork:
+        return self
 
 
 class ClipContrast(RingContrast):

@@ -60,8 +60,8 @@ def candidates_of(engine: Engine | TargetEngine, frame: Frame, low: float, outli
     if isinstance(engine, TargetEngine):
         prediction = predict(engine, frame)
         if prediction.score_map is not None:
-            parts = find_candidates(prediction.score_map, low, outline)
-            return _described(parts, prediction.score_map, frame.image)
+            shown = find_candidates(prediction.score_map, low, outline)
+            return _described(shown, prediction.score_map, frame.image)
         found = prediction.find_targets(low)
         places = np.array([(target.y, target.x) for target in found], np.float64).reshape(-1, 2)
         scores = np.array([target.score for target in found], np.float64)

@@ -55,6 +55,9 @@ class _Model:
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Threshold for the card, in place of its own.")
 @click.option("--triton", metavar="DIR", help="With --self-contained: a model repository for Triton as well.")
+@click.option(
+    "--suppress", is_flag=True, help="Of a detector of boxes: put suppression of double boxes into the graph."
+)
 @click.option("--int8", is_flag=True, help="Convolutions in 8-bit integers; only the .onnx file is written.")
 @trust_option
 def command(
@@ -65,6 +68,7 @@ def command(
     pixels: str | None,
     threshold: float | None,
     triton: str | None,
+    suppress: bool,
     int8: bool,
     trust: tuple[str, ...],
 ) -> int:
@@ -72,6 +76,8 @@ def command(
 
     The graph holds the network and its sigmoid. The stretch of frames deeper than 8 bits, the padding to the
     stride and the threshold are outside; the card says what they are.
+
+    Of a detector of boxes, the graph gives all boxes with scores; with --suppress, only those that stay.
 
     With --self-contained, the graph takes one or more frames of any height and width as a camera gives them:
     uint8 is divided by 255, uint16 stretched by each frame's percentiles. Padding and cropping are inside.
@@ -97,6 +103,13 @@ def command(
     target = Path(out)
     if triton is not None:
         check_name(target.stem)
+    if _is_detector(model, trust):
+        for name, given in (("--self-contained", pixels), ("--triton", triton), ("--int8", int8)):
+            if given:
+                raise UsageError(f"{model} is a detector of boxes, and {name} is for segmentation networks")
+        return _write_detector(model, data, split, threshold, target, suppress, trust)
+    if suppress:
+        raise UsageError(f"{model} is a segmentation network, and --suppress is for detectors of boxes")
     chosen = _load(model, data, split, pixels, threshold, trust)
     if int8:
         _write_int8(chosen, target)
@@ -104,6 +117,42 @@ def command(
         _write_float(chosen, target, split, model)
     if triton is not None and pixels is not None:
         say(f"{write_triton(target, Path(triton), pixels, chosen.card.get('threshold', 0.5))} for Triton")
+    return 0
+
+
+def _is_detector(model: str, trust: tuple[str, ...]) -> bool:
+    from infraspot.inference.engines import locate
+    from infraspot.weights.files import read_card
+
+    return read_card(locate(model, "torch"), trust=trust).get("kind") == "detector"
+
+
+def _write_detector(
+    model: str,
+    data: str | None,
+    split: str,
+    threshold: float | None,
+    target: Path,
+    suppress: bool,
+    trust: tuple[str, ...],
+) -> int:
+    """Write a detector of boxes; frames of ``data`` join the check."""
+    from infraspot.data import open_dataset
+    from infraspot.inference.engines import locate
+    from infraspot.inference.export_boxes import export_detector
+    from infraspot.weights.files import load_detector, save_weights
+
+    detector, card = load_detector(locate(model, "torch"), trust=trust)
+    if threshold is not None:
+        card = {**card, "threshold": threshold}
+    frames = []
+    if data is not None:
+        samples = open_dataset(data, split=split)
+        frames = [samples[index] for index in range(min(CHECKED_FRAMES, len(samples)))]
+    difference = export_detector(detector, card, target, frames=frames, suppress=suppress)
+    weights = target.with_suffix(".safetensors")
+    save_weights(weights, detector.state_dict(), card)
+    say(f"{target} agrees with torch to {difference:.1e}; weights in {weights}")
     return 0
 
 

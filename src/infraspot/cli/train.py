@@ -251,6 +251,11 @@ def _draw_labels(folder: Path) -> None:
 
 def _numbers(row: "Row") -> str:
     """The validation of an epoch, by masks and by clicks; false alarms as pixels in a million."""
+    if "ap" in row:
+        return (
+            f"AP {row['ap']:.4f}  recall {row['recall']:.4f}  centre AP {row['ap_centre']:.4f}"
+            f"  recall {row['recall_centre']:.4f}  F1 {row['f1']:.4f}"
+        )
     return "   ".join(
         f"IoU{label} {row[kind + 'iou']:.4f}  nIoU {row[kind + 'niou']:.4f}  Pd {row[kind + 'pd']:.4f}"
         f"  Fa {row[kind + 'fa_area'] * 1e6:.1f}e-6"
@@ -261,6 +266,9 @@ def _numbers(row: "Row") -> str:
 
 def _spread(numbers: Mapping[str, tuple[float, float]]) -> str:
     """Mean ± standard deviation of each number; false alarms as pixels in a million."""
+    if "ap" in numbers:
+        names = (("AP", "ap"), ("recall", "recall"), ("centre AP", "ap_centre"))
+        return "  ".join(f"{label} {numbers[n][0]:.4f} ± {numbers[n][1]:.4f}" for label, n in names)
     cells = [
         f"{label} {numbers[name][0] * factor:{style}} ± {numbers[name][1] * factor:{style}}"
         for label, name, factor, style in (

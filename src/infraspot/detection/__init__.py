@@ -1,1 +1,31 @@
-"""Detectors of boxes: one file per method, made of exchangeable parts."""
+"""Detectors of boxes: one file per method; :data:`DETECTORS` is the list of all of them."""
+
+from infraspot.detection.atss import ATSS, GFL, PAA
+from infraspot.detection.autoassign import AutoAssign
+from infraspot.detection.backbones import BACKBONES
+from infraspot.detection.bafe import BAFENet
+from infraspot.detection.base import BoxOutput, Detector, Wanted
+from infraspot.detection.centernet import CenterNet
+from infraspot.detection.ddod import DDOD
+from infraspot.detection.fcos import FCOS
+from infraspot.detection.retinanet import RetinaNet
+from infraspot.detection.tood import TOOD
+from infraspot.detection.vfnet import VFNet
+from infraspot.detection.yolof import YOLOF
+
+__all__ = ["BACKBONES", "DETECTORS", "BoxOutput", "Detector", "Wanted"]
+
+DETECTORS: dict[str, type[Detector]] = {
+    "atss": ATSS,
+    "autoassign": AutoAssign,
+    "bafe": BAFENet,
+    "centernet": CenterNet,
+    "ddod": DDOD,
+    "fcos": FCOS,
+    "gfl": GFL,
+    "paa": PAA,
+    "retinanet": RetinaNet,
+    "tood": TOOD,
+    "vfnet": VFNet,
+    "yolof": YOLOF,
+}

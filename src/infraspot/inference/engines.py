@@ -145,12 +145,16 @@ def open_engine(
     _check_torch_device(path, device, precision)
     import torch
 
-    from infraspot.weights.files import load_network, load_second_look
+    from infraspot.weights.files import load_detector, load_network, load_second_look, read_card
 
     if threads:
         torch.set_num_threads(threads)
-    network, card = load_network(path, trust=trust)
     name = path.parent.name if path.stem in ("best", "last") else path.stem
+    if read_card(path, trust=trust).get("kind") == "detector":
+        from infraspot.inference.box_engines import TorchBoxEngine
+
+        return TorchBoxEngine(*load_detector(path, trust=trust), name, device)
+    network, card = load_network(path, trust=trust)
     return TorchEngine(network, card, name, load_second_look(path, card), device)
 
 

@@ -93,7 +93,7 @@ def export_onnx(
     texts = texts_for(_full(card, network), look)
     with replacing(path) as temporary:
         example = torch.rand(1, network.frames, *_example_sides(network))
-        model = _graph(
+        model = graph_of(
             _Scores(network.deployed()), {"image": example}, "scores", {"image": FREE, "scores": FREE}, path
         )
         save_model(model, temporary, texts)
@@ -146,7 +146,7 @@ def export_self_contained(
     ends = {name: {0: "frames", **FREE} for name in ("frame", "scores")}
     with replacing(path) as temporary:
         module = FromPixels(network.deployed(), pixels)
-        model = _graph(module, {"frame": example}, "scores", ends, path)
+        model = graph_of(module, {"frame": example}, "scores", ends, path)
         take_pixels(model, pixels)
         save_model(model, temporary, texts)
         difference = _gap_of(path, _difference_of_pixels, network, temporary, pixels, frames)
@@ -207,7 +207,7 @@ def _second_look_graph(network: SecondLookNetwork) -> bytes:
 
     windows = {"near": torch.rand(2, 1, NEAR, NEAR), "wide": torch.rand(2, 1, *[WIDE // SHRINKING] * 2)}
     ends = {name: {0: "candidates"} for name in (*windows, "logits")}
-    model = _graph(network, windows, "logits", ends, "the second look")
+    model = graph_of(network, windows, "logits", ends, "the second look")
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT:
             name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
@@ -218,7 +218,7 @@ def _second_look_graph(network: SecondLookNetwork) -> bytes:
     return graph
 
 
-def _graph(
+def graph_of(
     module: nn.Module,
     inputs: dict[str, Tensor],
     output: str,

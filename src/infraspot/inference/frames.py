@@ -1,7 +1,7 @@
 """From a frame of any size and depth to its score map: stretch, tile, stitch."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,13 +112,12 @@ def segment_frame(
     if max(height, width) <= tile or getattr(engine, "whole", False):
         return scores_of(engine, image)
     scores = np.empty((height, width), np.float32)
-    for rows, kept_rows in _cuts(height, tile, overlap):
-        for columns, kept_columns in _cuts(width, tile, overlap):
-            part = scores_of(engine, np.ascontiguousarray(image[..., rows, columns]))
-            scores[kept_rows, kept_columns] = part[
-                kept_rows.start - rows.start : kept_rows.stop - rows.start,
-                kept_columns.start - columns.start : kept_columns.stop - columns.start,
-            ]
+    for rows, columns, kept_rows, kept_columns in tiles((height, width), tile, overlap):
+        part = scores_of(engine, np.ascontiguousarray(image[..., rows, columns]))
+        scores[kept_rows, kept_columns] = part[
+            kept_rows.start - rows.start : kept_rows.stop - rows.start,
+            kept_columns.start - columns.start : kept_columns.stop - columns.start,
+        ]
     return scores
 
 
@@ -126,6 +125,22 @@ def with_past(engine: "Engine", image: NDArray[np.float32]) -> NDArray[np.float3
     """What an engine of sequences is shown of a frame without a past: that frame, as often as it takes."""
     frames: int = getattr(engine, "frames", 1)
     return np.repeat(image[None], frames, axis=0) if frames > 1 and image.ndim == 2 else image
+
+
+class Tile(NamedTuple):
+    """A part of a frame that is seen at once, and the part of it that counts."""
+
+    rows: slice
+    columns: slice
+    kept_rows: slice
+    kept_columns: slice
+
+
+def tiles(shape: tuple[int, int], tile: int, overlap: int) -> Iterator[Tile]:
+    """The tiles of a frame, of sides up to ``tile`` pixels; what counts of them covers the frame once."""
+    for rows, kept_rows in _cuts(shape[0], tile, overlap):
+        for columns, kept_columns in _cuts(shape[1], tile, overlap):
+            yield Tile(rows, columns, kept_rows, kept_columns)
 
 
 def prepare_frame(image: NDArray[np.float32], bit_depth: int) -> NDArray[np.float32]:

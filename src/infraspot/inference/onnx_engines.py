@@ -12,12 +12,14 @@ from infraspot.core.errors import InputError
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
+from infraspot.inference.box_engines import OnnxBoxEngine
 from infraspot.inference.frames import prepare_frame, with_past
 from infraspot.inference.onnx_file import (
     OnnxTexts,
     read_onnx,
     second_look_graph,
     try_out,
+    try_out_boxes,
     try_out_second_look,
 )
 from infraspot.inference.peaks import parting_of
@@ -182,6 +184,8 @@ class PixelEngine(_ExportedFile):
 def open_onnx(path: Path | str, *, trust: Collection[str] | str = (), **options: Any) -> Any:
     """The engine of an exported file of either kind; options and errors are those of :class:`OnnxEngine`."""
     checked = check_onnx(Path(path), trust)
+    if checked.card.get("kind") == "detector":
+        return OnnxBoxEngine(Path(path), checked.card, **options)
     kind = PixelEngine if checked.card.get("pixels") else OnnxEngine
     return kind(path, checked=checked, **options)
 
@@ -202,7 +206,10 @@ def check_onnx(path: Path, trust: Collection[str] | str) -> CheckedFile:
     card = parse_card(texts.card, path, trust)
     if card.get("stride") is None:
         raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
-    try_out(path, card["stride"], card.get("pixels"), int(card.get("frames") or 1))
+    if card.get("kind") == "detector":
+        try_out_boxes(path, card["stride"])
+    else:
+        try_out(path, card["stride"], card.get("pixels"), int(card.get("frames") or 1))
     return CheckedFile(texts, card)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from infraspot.core.errors import InputError
-from infraspot.inference.scores import check_scores, first_line
+from infraspot.inference.scores import check_boxes, check_scores, first_line
 from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, decode_graph
 from infraspot.weights import CARD, SECOND_LOOK, SELF_TEST, THRESHOLD
 
@@ -252,6 +252,25 @@ def try_out(path: Path, stride: int, pixels: str | None = None, frames: int = 1)
             f" model answers with the shape {scores.shape}"
         )
     check_scores(scores[0, 0], (side, side), str(path))
+
+
+def try_out_boxes(path: Path, stride: int) -> None:
+    """Run a detector of boxes once on a small frame, with the bounds of :func:`try_out`.
+
+    Raises
+    ------
+    InputError
+        As in :func:`try_out`, of rows that are a box and its score.
+    """
+    side = TRIED_SIDE + -TRIED_SIDE % stride
+    frame = np.full((1, 1, side, side), 0.5, np.float32)
+    rows = _run_once(path, str(path), {"image": frame}, {"boxes": 3}, f"a frame of {side}x{side}")
+    if len(rows) != 1 or rows.shape[2] != 5:
+        raise InputError(
+            f"{path}: expected rows of five numbers for one frame, and the model answers with the shape"
+            f" {rows.shape}"
+        )
+    check_boxes(rows[0, :, :4], rows[0, :, 4], str(path))
 
 
 def try_out_second_look(path: Path, graph: bytes) -> None:

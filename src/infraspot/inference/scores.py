@@ -68,6 +68,28 @@ def check_scores(scores: NDArray[np.float32], shape: tuple[int, ...], name: str)
         )
 
 
+def check_boxes(boxes: NDArray[Any], scores: NDArray[Any], name: str) -> None:
+    """Refuse what is no list of scored boxes: a broken model must not look like an empty sky.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, or a number is not finite, or a score lies outside [0, 1].
+    """
+    if boxes.ndim != 2 or boxes.shape[1:] != (4,) or scores.shape != boxes.shape[:1]:
+        raise InputError(
+            f"{name} answers with boxes of the shape {boxes.shape} and scores of the shape {scores.shape};"
+            " expected (K, 4) and (K,)"
+        )
+    if not np.isfinite(boxes).all():
+        raise InputError(f"{name} answers with boxes that are not finite; its weights are damaged")
+    if len(scores) and not (scores.min() >= -ROUNDING and scores.max() <= 1 + ROUNDING):
+        raise InputError(
+            f"{name} answers with scores from {scores.min():g} to {scores.max():g}, and they should lie in"
+            " [0, 1]; its weights are damaged, or it is another kind of model"
+        )
+
+
 def first_line(error: Exception) -> str:
     """What an error of another library says, in one line."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

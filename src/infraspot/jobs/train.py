@@ -1,5 +1,6 @@
 """Training from Python: a recipe, its changes, a folder."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class TrainingRun:
         state = "complete" if self.complete else "stopped"
         best = ""
         if self.best is not None:
-            best = f", best IoU {self.best['iou']:.3f} in epoch {self.best['epoch']:.0f}"
+            label, name = ("AP", "ap") if "ap" in self.best else ("IoU", "iou")
+            best = f", best {label} {self.best.get(name, math.nan):.3f} in epoch {self.best['epoch']:.0f}"
         return f"<TrainingRun {self.folder}: {len(self.rows)} epochs, {state}{best}>"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from infraspot.losses import Batch
 from infraspot.schemes.base import Scheme, Trainee
+from infraspot.schemes.boxes import Boxes
 from infraspot.schemes.d2d import D2D
 from infraspot.schemes.displace import Displace
 from infraspot.schemes.distilled import Distilled
@@ -20,6 +21,7 @@ __all__ = [
     "D2D",
     "SCHEMES",
     "Batch",
+    "Boxes",
     "Displace",
     "Distilled",
     "Full",
@@ -36,6 +38,7 @@ __all__ = [
 
 SCHEMES: dict[str, Callable[..., Scheme]] = {
     "full": Full,
+    "boxes": Boxes,
     "offline": Offline,
     "lesps": Lesps,
     "pal": Pal,

@@ -13,6 +13,7 @@ from infraspot.blocks.fitted import FittedLayer
 from infraspot.core.catalog import imported_names
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
+from infraspot.detection import Detector
 from infraspot.inference.engines import locate
 from infraspot.networks import SegmentationNetwork
 from infraspot.networks.fitting import fit_layers
@@ -29,6 +30,7 @@ from infraspot.training.label_state import LabelWatch
 from infraspot.training.run import Run
 from infraspot.training.settings import DataPart, FurtherPart, Recipe
 from infraspot.training.sources import (
+    WithBoxes,
     WithClicks,
     open_negatives,
     open_training,
@@ -37,7 +39,7 @@ from infraspot.training.sources import (
     open_validation,
     set_of,
 )
-from infraspot.weights.files import load_network
+from infraspot.weights.files import load_backbone, load_detector, load_network, read_card
 
 # Layers that no gradient trains are fitted to about as many frames.
 FITTED_FRAMES = 64
@@ -88,9 +90,9 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         train.batch,
         train.seed,
         train.drop_last,
-        negatives=_open_further(recipe.negatives, open_negatives, donors),
+        negatives=_open_further(recipe.negatives, open_negatives, donors, boxes="boxes" in scheme.reads),
         unlabelled=_open_further(recipe.unlabelled, open_unlabelled, donors),
-        parts=scheme.reads,
+        parts=(*scheme.reads, *getattr(module, "reads", ())),
         rank=fabric.global_rank,
         world=fabric.world_size,
         balance=_balance(data, frames, labels),
@@ -143,7 +145,7 @@ def _clips(frames: Sequence[Sample], part: DataPart) -> Sequence[Sample]:
     return frames if part.clip == 1 or not len(frames) else Clips(frames, part.clip, part.clip_every)
 
 
-def _check_clips(module: SegmentationNetwork, recipe: Recipe) -> None:
+def _check_clips(module: SegmentationNetwork | Detector, recipe: Recipe) -> None:
     """Refuse what does not fit clips, or a network that takes others."""
     length = recipe.data.clip
     if module.frames != length:
@@ -168,6 +170,8 @@ def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedF
     by_clicks = not (scheme.needs_truth or scheme.self_supervised)
     if by_clicks or recipe.train.select_on == "clicks":
         frames = WithClicks(frames, recipe.data.points, recipe.train.seed)
+    if "boxes" in scheme.reads:
+        frames = WithBoxes(frames)
     return CachedFrames(frames, recipe.data.cache_gb * 2**30)
 
 
@@ -230,6 +234,7 @@ def _fit_layers(run: Run) -> None:
     images, labels = (
         torch.cat(layers) for layers in zip(*((b.images, b.labels) for b in alike), strict=True)
     )
+    assert isinstance(run.module, SegmentationNetwork)
     fit_layers(run.module, images.to(run.device), labels.to(run.device))
     if run.fabric.world_size > 1:
         run.module.load_state_dict(run.fabric.broadcast(run.module.state_dict()))
@@ -239,7 +244,15 @@ def _load_start(run: Run) -> None:
     start = run.recipe.network.start
     if start is None:
         return
-    source, card = load_network(locate(start, "torch"), trust=[*imported_names(run.recipe.network.spec)])
+    path, trust = locate(start, "torch"), [*imported_names(run.recipe.network.spec)]
+    source: SegmentationNetwork | Detector
+    if isinstance(run.module, Detector):
+        if read_card(path, trust=trust).get("kind") == "backbone":
+            _load_backbone(run.module, path)
+            return
+        source, card = load_detector(path, trust=trust)
+    else:
+        source, card = load_network(path, trust=trust)
     try:
         run.module.load_state_dict(_widened(source.state_dict(), run.module))
     except RuntimeError as error:
@@ -249,7 +262,9 @@ def _load_start(run: Run) -> None:
         ) from error
 
 
-def _widened(state: dict[str, torch.Tensor], module: SegmentationNetwork) -> dict[str, torch.Tensor]:
+def _widened(
+    state: dict[str, torch.Tensor], module: SegmentationNetwork | Detector
+) -> dict[str, torch.Tensor]:
     """A frame's weights for a network of sequences: layers that take more have them first, then zeros."""
     if module.frames == 1:
         return state
@@ -262,10 +277,30 @@ def _widened(state: dict[str, torch.Tensor], module: SegmentationNetwork) -> dic
     return state
 
 
+def _load_backbone(detector: Detector, path: Path) -> None:
+    """Begin a detector with the weights of its backbone."""
+    source, card = load_backbone(path)
+    own = getattr(detector, "backbone", None)
+    try:
+        if own is None:
+            raise RuntimeError("it has no backbone of its own")
+        own.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise UsageError(
+            f"network.start {path} holds the backbone {card['network']['name']}, and the recipe's detector"
+            f" has another ({str(error).splitlines()[0]}); name it with network.backbone"
+        ) from error
+
+
 def _open_further(
-    part: FurtherPart | None, open_frames: Callable[[FurtherPart], Sequence[Sample]], donors: LabelledFrames
+    part: FurtherPart | None,
+    open_frames: Callable[[FurtherPart], Sequence[Sample]],
+    donors: LabelledFrames,
+    *,
+    boxes: bool = False,
 ) -> Further | None:
     if part is None or (part.path is None and part.set is None):
         return None
-    frames = CachedFrames(open_frames(part), math.inf)
+    opened = open_frames(part)
+    frames = CachedFrames(WithBoxes(opened) if boxes else opened, math.inf)
     return Further(frames, parts.build_transform(part.augment, donors), part.per_batch)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from infraspot.core.version import VERSION
+from infraspot.detection import Detector
 from infraspot.training.run import Row, Run
 from infraspot.training.settings import DataPart
 from infraspot.weights import PREPROCESSING
@@ -45,6 +46,10 @@ def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:
         "recipe": run.recipe.model_dump(mode="json", exclude=PLACES),
         "versions": versions(),
     }
+    if isinstance(run.module, Detector):
+        card |= {"kind": "detector", "suppression": run.module.suppression}
+        if validation is not None:
+            card["threshold"] = round(validation["threshold"], 4)
     if start is not None:
         # What a reader recognises: a packaged name, or the last two parts of a path.
         card["started_from"] = "/".join(Path(start).parts[-2:])

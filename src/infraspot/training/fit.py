@@ -10,6 +10,7 @@ import torch
 
 from infraspot.core.errors import InfraspotError, UsageError
 from infraspot.core.lock import locked
+from infraspot.detection import Detector
 from infraspot.losses import Batch
 from infraspot.training.build import begin_run
 from infraspot.training.checkpoint import (
@@ -27,11 +28,22 @@ from infraspot.training.schedule import rate_factor
 from infraspot.training.settings import Recipe
 from infraspot.training.soft_pruning import SoftPruning
 from infraspot.training.sources import set_of
-from infraspot.training.validation import FROM_CLICKS, NUMBERS, PER_SET, validate
+from infraspot.training.validation import (
+    BOX_NUMBERS,
+    FROM_CLICKS,
+    NUMBERS,
+    PER_SET,
+    validate,
+    validate_boxes,
+)
 
 # Columns of the log that no scheme may use for its own numbers.
 LABELS = tuple(f"{kind}_{number}" for kind in ("label", "val_label") for number in ("mass", "iou"))
-COLUMNS = {"epoch", "loss", "lr", "selection", *NUMBERS, *(FROM_CLICKS + name for name in NUMBERS), *LABELS}
+COLUMNS = {
+    *("epoch", "loss", "lr", "selection", *NUMBERS, *BOX_NUMBERS),
+    *(FROM_CLICKS + name for name in NUMBERS),
+    *LABELS,
+}
 
 
 # How many frames of a batch an error names.
@@ -151,9 +163,7 @@ def finish_epoch(run: Run) -> Row:
     run.at.epoch, run.at.batch, run.at.loss_sum, run.at.noted = run.epoch + 1, 0, 0.0, {}
     due = run.epoch % train.evaluate_every == 0 or run.complete
     if due and train.select_on != "none":
-        row |= validate(
-            run.predict(run.val_frames), *run.judges, train.protocol, partial(set_of, run.recipe.data)
-        )
+        row |= _validated(run)
         value = selection(run.recipe, row)
         if run.at.best is None or value > run.at.best["selection"]:
             run.at.best = row | {"selection": value}
@@ -165,6 +175,14 @@ def finish_epoch(run: Run) -> Row:
         if train.tensorboard:
             write_events(run)
     return row
+
+
+def _validated(run: Run) -> Row:
+    """The numbers of the validation: of boxes where a detector trains, else of masks."""
+    predictions, sets = run.predict(run.val_frames), partial(set_of, run.recipe.data)
+    if isinstance(run.module, Detector):
+        return validate_boxes(predictions, run.judges[0], sets)
+    return validate(predictions, *run.judges, run.recipe.train.protocol, sets)
 
 
 def learning_rate(run: Run) -> float:

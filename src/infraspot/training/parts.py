@@ -12,15 +12,16 @@ from infraspot.augment.transforms import TRANSFORMS, Compose
 from infraspot.core.catalog import find
 from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
+from infraspot.detection import DETECTORS, Detector
 from infraspot.losses import LOSSES, DeepSupervision, Edge, Loss, Weighted, weighted
 from infraspot.networks import ALL_NETWORKS, SegmentationNetwork
-from infraspot.schemes import SCHEMES, Scheme
+from infraspot.schemes import SCHEMES, Boxes, Scheme
 from infraspot.synth import SceneRanges
 from infraspot.training.mistakes import misfits, unknown_option
 from infraspot.training.prodigy import Prodigy
 from infraspot.training.settings import LossPart, Named, NetworkPart, OptimiserPart, Recipe
-from infraspot.training.validation import NUMBERS
-from infraspot.weights.files import build_network
+from infraspot.training.validation import BOX_NUMBERS, NUMBERS
+from infraspot.weights.building import build_detector, build_network, kind_of
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -39,7 +40,14 @@ def wrong_options(recipe: Recipe) -> list[str]:
     optimiser = recipe.optimiser
     rate = {"lr": optimiser.lr, "weight_decay": optimiser.weight_decay}
     named: list[tuple[str, str, Mapping[str, Any], str, Mapping[str, Any], Sequence[str]]] = [
-        ("network", "network", ALL_NETWORKS, recipe.network.name, recipe.network.options, ()),
+        (
+            "network",
+            "network",
+            {**ALL_NETWORKS, **DETECTORS},
+            recipe.network.name,
+            recipe.network.options,
+            (),
+        ),
         ("scheme", "scheme", SCHEMES, recipe.scheme.name, recipe.scheme.options, ()),
         ("optimiser", "optimiser", OPTIMISERS, optimiser.name, optimiser.options | rate, ("params", "fused")),
         *(
@@ -63,11 +71,37 @@ def wrong_options(recipe: Recipe) -> list[str]:
         except UsageError as error:
             mistakes.append(f"{place}: {error}")
     mistakes += misfits("data.scene_options", SceneRanges, recipe.data.scene_options)
+    numbers: tuple[str, ...] = NUMBERS
+    if not mistakes and kind_of(recipe.network.name) == "detector":
+        numbers = BOX_NUMBERS
+        mistakes += _unfit_for_detectors(recipe)
+    elif not mistakes and find("scheme", recipe.scheme.name, SCHEMES) is Boxes:
+        mistakes.append(
+            f"scheme: 'boxes' teaches detectors of boxes, and {recipe.network.name!r} is a segmentation"
+            " network; name a detector, or leave the scheme out"
+        )
     mistakes += [
-        unknown_option(f"train.select.{name}", NUMBERS) for name in selected(recipe) if name not in NUMBERS
+        unknown_option(f"train.select.{name}", numbers) for name in selected(recipe) if name not in numbers
     ]
     unused = set(recipe.loss.options) - set(recipe.loss.terms | recipe.loss.edge)
     mistakes += [unknown_option(f"loss.options.{name}", recipe.loss.terms) for name in sorted(unused)]
+    return mistakes
+
+
+def _unfit_for_detectors(recipe: Recipe) -> list[str]:
+    """Clauses for the parts that only segmentation networks have."""
+    mistakes = []
+    scheme: Any = find("scheme", recipe.scheme.name, SCHEMES)
+    if not (inspect.isclass(scheme) and issubclass(scheme, Boxes)):
+        mistakes.append(
+            f"scheme: {recipe.scheme.name!r} teaches segmentation networks, and {recipe.network.name!r} is a"
+            " detector of boxes; set scheme.name to 'boxes'"
+        )
+    for part, given in (("prune", recipe.prune), ("second_look", recipe.second_look)):
+        if given is not None:
+            mistakes.append(f"{part}: this is for segmentation networks; leave the part out")
+    if recipe.train.select_on == "clicks":
+        mistakes.append("train.select_on: a detector is chosen by boxes, which clicks do not have")
     return mistakes
 
 
@@ -77,10 +111,11 @@ def selected(recipe: Recipe) -> dict[str, float]:
     return {select: 1.0} if isinstance(select, str) else select
 
 
-def network_of(part: NetworkPart) -> SegmentationNetwork:
-    """The network of ``[network]``, with fresh weights."""
+def network_of(part: NetworkPart) -> SegmentationNetwork | Detector:
+    """The network or detector of ``[network]``, with fresh weights."""
     options = {name: _frozen(value) for name, value in part.options.items()}
-    return _make("network", build_network, {"spec": part.spec | {"options": options}})
+    build = build_detector if kind_of(part.name) == "detector" else build_network
+    return _make("network", build, {"spec": part.spec | {"options": options}})
 
 
 def build_scheme(part: Named) -> Scheme:

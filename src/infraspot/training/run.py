@@ -12,6 +12,8 @@ from lightning_fabric import Fabric
 
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
+from infraspot.detection import Detector
+from infraspot.inference.box_engines import TorchBoxEngine
 from infraspot.inference.engines import TorchEngine
 from infraspot.inference.predictor import predict
 from infraspot.losses import Batch, Loss
@@ -79,7 +81,7 @@ class Run:
     recipe: Recipe
     folder: Path
     fabric: Fabric
-    module: SegmentationNetwork
+    module: SegmentationNetwork | Detector
     network: Any
     optimiser: torch.optim.Optimizer
     ema: EMA | None
@@ -166,7 +168,7 @@ class Run:
         return truth, masks_from_clicks(self.val_frames, JUDGE) if clicked else {}
 
     @property
-    def product(self) -> SegmentationNetwork:
+    def product(self) -> SegmentationNetwork | Detector:
         """The network to validate and to keep: the running mean where there is one."""
         return self.module if self.ema is None else self.ema.network
 
@@ -208,5 +210,6 @@ class Run:
         if self.fabric.world_size > 1:
             # Statistics of normalisation differ between processes; the leader's are those that are kept.
             product.load_state_dict(self.fabric.broadcast(product.state_dict()))
-        engine = TorchEngine(product, {}, self.recipe.network.name)
+        make = TorchBoxEngine if isinstance(product, Detector) else TorchEngine
+        engine = make(product, {}, self.recipe.network.name)  # type: ignore[arg-type]
         return (predict(engine, sample) for sample in frames)

@@ -11,7 +11,7 @@ import numpy as np
 from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.sample import Sample
 from infraspot.data import FrameFile, FrameKey, find_frames, frame_keys, numbered, open_dataset, read_points
-from infraspot.data.clicks import sample_points
+from infraspot.data.clicks import sample_boxes, sample_points
 from infraspot.data.finding import Found
 from infraspot.data.public_sets import DATA_FOLDER
 from infraspot.synth import SceneRanges, generate
@@ -224,6 +224,27 @@ class WithClicks(Frames):
             )
         kind = "coarse" if self._points == "coarse" else "centroid"
         return sample.replace(points=sample_points(sample, kind, self._seed))
+
+
+class WithBoxes(Frames):
+    """Frames with the boxes around the components of their mask; one without mask keeps the boxes it has.
+
+    Boxes that come with a set count from zero or from one, and include the last pixel or not, as the set has
+    it; those of a mask are what they say.
+    """
+
+    def __init__(self, frames: Sequence[Sample]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, index: int) -> Sample:
+        sample = self._frames[index]
+        if sample.mask is None:
+            return sample
+        # Rows of tracks and classes belong to the boxes or points that the set has.
+        return sample.replace(boxes=sample_boxes(sample), **dict.fromkeys(sample.given("per_target")))
 
 
 def open_negatives(part: FurtherPart) -> list[Sample]:

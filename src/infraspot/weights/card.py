@@ -4,9 +4,10 @@ A card is JSON inside a safetensors or ONNX file::
 
     {"network": {"name": "compact", "options": {}}, "threshold": 0.5, "trained_on": "...", ...}
 
-A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one that scales
-its image has ``input`` with ``mean`` and ``std``. A file whose graph takes a camera's pixels says in
-``pixels`` of which type. A model that looks twice has ``second_look``, and one that parts clusters has
+``kind`` is ``"detector"`` where the network answers with boxes; ``suppression`` then says how they are
+thinned out. A pruned network has ``widths`` beside its options (see :mod:`infraspot.weights.narrow`), and one
+that scales its image has ``input`` with ``mean`` and ``std``. A file whose graph takes a camera's pixels says
+in ``pixels`` of which type. A model that looks twice has ``second_look``, and one that parts clusters has
 ``peaks``. ``operating_points`` are thresholds with names. Keys that are not in :class:`Card` are notes for
 the reader.
 """
@@ -137,12 +138,27 @@ class OperatingPoint(_Part):
     measured: list[Measured] = Field(default=[], max_length=MOST_ITEMS)
 
 
+class SuppressionCard(_Part):
+    """How one box is chosen for a target.
+
+    Of the ``before`` highest scores from ``least`` on, a box is left out where a better one overlaps it by
+    more than ``iou``; ``most`` are kept.
+    """
+
+    iou: float = Field(default=0.5, gt=0, le=1)
+    least: float = Field(default=0.01, ge=0, le=1)
+    before: int = Field(default=1000, ge=1, le=100_000)
+    most: int = Field(default=300, ge=1, le=100_000)
+
+
 class Card(_Part):
     """What every card says."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
+    kind: Literal["segmentation", "detector", "backbone"] = "segmentation"
     network: NetworkCard
+    suppression: SuppressionCard | None = None
     threshold: Share = 0.5
     stride: int | None = Field(default=None, ge=1, le=1024)
     frames: int | None = Field(default=None, ge=1, le=64)

@@ -6,9 +6,9 @@ network is used.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,15 +17,25 @@ from torch import Tensor, nn
 
 from infraspot.core.errors import InputError
 from infraspot.core.files import replacing
+from infraspot.detection import Detector
+from infraspot.detection.backbones import Backbone
 from infraspot.networks import SegmentationNetwork
 from infraspot.weights import CARD
-from infraspot.weights.building import build_network, sketch_network
+from infraspot.weights.building import build_backbone, build_detector, build_network, sketch
 from infraspot.weights.card import parse_card
 from infraspot.weights.second_look import PREFIX, SecondLookNetwork
 
 LONGEST_HEADER = 8_000_000  # bytes
 MOST_TENSORS = 40_000
 TRIED_SIDE = 32
+N = TypeVar("N", bound=nn.Module)
+
+# What a file of each kind is, in sentences.
+KINDS = {
+    "segmentation": "a segmentation network",
+    "detector": "a detector of boxes",
+    "backbone": "a backbone without a head",
+}
 FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
@@ -87,13 +97,40 @@ def load_network(
         If the file cannot be read, names code that is not trusted, its tensors do not fit the network or are
         not finite, or the network does not run.
     """
+    return _load(path, trust, "segmentation", build_network, _try_out)
+
+
+def load_detector(path: Path | str, *, trust: Collection[str] | str = ()) -> tuple[Detector, dict[str, Any]]:
+    """Build the detector that a weight file names, as :func:`load_network` does; the same errors.
+
+    A file of a segmentation network is refused, as :func:`load_network` refuses one of a detector.
+    """
+    return _load(path, trust, "detector", build_detector, _try_out_detector)
+
+
+def load_backbone(path: Path | str) -> tuple[Backbone, dict[str, Any]]:
+    """Build the backbone that a weight file names: what a detector may begin with."""
+    return _load(path, (), "backbone", build_backbone, _try_out_backbone)
+
+
+def _load(
+    path: Path | str,
+    trust: Collection[str] | str,
+    kind: str,
+    build: Callable[[Mapping[str, Any]], N],
+    try_out: Callable[[N], None],
+) -> tuple[N, dict[str, Any]]:
     card = read_card(path, trust=trust)
-    spec = card["network"]
+    spec, came = card["network"], card.get("kind", "segmentation")
+    if came != kind:
+        raise InputError(
+            f"{path}: these weights are {KINDS[came]} ({spec['name']}), and {KINDS[kind]} is needed here"
+        )
     try:
-        _check_tensors(path, sketch_network(spec), apart=PREFIX if card.get("second_look") else None)
-        network = build_network(spec)
+        _check_tensors(path, sketch(spec, build), apart=PREFIX if card.get("second_look") else None)
+        network = build(spec)
         network.load_state_dict(_without(PREFIX, load_file(path)))
-        _try_out(network.eval())
+        try_out(network.eval())
     except InputError:
         raise
     except Exception as error:  # constructors raise what they like at options that nobody foresaw
@@ -180,3 +217,26 @@ def _try_out(network: SegmentationNetwork) -> None:
     shape = tuple(network(torch.full((1, network.frames, side, side), 0.5)).logits.shape)
     if shape != (1, 1, side, side):
         raise ValueError(f"it answers a frame of {side}x{side} with a map of the shape {shape}")
+
+
+@torch.inference_mode()
+def _try_out_detector(detector: Detector) -> None:
+    """Run a small frame through a detector, and look at what it answers."""
+    side = max(TRIED_SIDE, detector.stride)
+    output = detector(torch.full((1, 1, side, side), 0.5))
+    boxes, scores = tuple(output.boxes.shape), tuple(detector.scores(output).shape)
+    if len(boxes) != 3 or boxes != (1, scores[-1], 4) or len(scores) != 2:
+        raise ValueError(f"it answers a frame with boxes of the shape {boxes} and scores of {scores}")
+
+
+@torch.inference_mode()
+def _try_out_backbone(backbone: Backbone) -> None:
+    """Run a small frame: a level for each stride."""
+    side = 2 * backbone.strides[-1]
+    shapes = [tuple(level.shape[1:]) for level in backbone(torch.full((1, 1, side, side), 0.5))]
+    wanted = [
+        (width, side // stride, side // stride)
+        for width, stride in zip(backbone.channels, backbone.strides, strict=True)
+    ]
+    if shapes != wanted:
+        raise ValueError(f"it answers a frame with levels of the shapes {shapes} instead of {wanted}")

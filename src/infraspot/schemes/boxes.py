@@ -1,0 +1,58 @@
+"""Full supervision of a detector: every frame has its boxes."""
+
+from torch import Tensor
+
+from infraspot.core.errors import DataError
+from infraspot.data.clicks import filled_boxes
+from infraspot.detection import Detector, Wanted
+from infraspot.losses import Batch
+from infraspot.schemes.base import Scheme, Trainee
+
+# How many frames an error names before it only counts.
+NAMED = 5
+
+
+class Boxes(Scheme):
+    """Teach a detector the boxes of the targets, with the detector's own loss.
+
+    Boxes are those around the components of a frame's mask; a frame without mask brings its own.
+    """
+
+    needs_truth = True
+    reads = ("boxes",)
+
+    def begin(self, run: Trainee) -> None:
+        """Take the masks as labels, or the boxes filled; transforms paste and crop by them.
+
+        Raises
+        ------
+        DataError
+            If a frame has neither mask nor boxes, or none of them holds a target.
+        """
+        missing = [sample.id for sample in run.samples if sample.boxes is None]
+        if missing:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            raise DataError(
+                f"a detector needs boxes or a mask for each of the {len(run.samples)} frames, and"
+                f" {len(missing)} have neither: {', '.join(missing[:NAMED])}{more}; annotate them, or leave"
+                " them out"
+            )
+        count = 0
+        for sample in run.samples:
+            assert sample.boxes is not None
+            count += len(sample.boxes)
+            run.labels[sample.id] = (
+                filled_boxes(sample.boxes, sample.shape) if sample.mask is None else sample.mask
+            )
+        if not count:
+            raise DataError(
+                f"a detector needs targets to learn from, and the {len(run.samples)} frames hold none; add"
+                " frames with targets"
+            )
+        run.labels.active = [sample.id for sample in run.samples]
+
+    def loss(self, run: Trainee, batch: Batch) -> Tensor:
+        """The detector's own loss of the batch."""
+        assert isinstance(run.module, Detector)
+        assert batch.boxes is not None
+        return run.module.loss(run.network(batch.images), Wanted(batch.boxes, batch.sky))

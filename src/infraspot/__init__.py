@@ -11,14 +11,17 @@ from infraspot.core.version import VERSION
 if TYPE_CHECKING:
     from infraspot.annotators import annotate
     from infraspot.api import Detections, Detector, detect, load
+    from infraspot.classical.sky import find_sky
     from infraspot.core.prediction import Prediction, Target
     from infraspot.core.sample import Sample
     from infraspot.data import open_dataset, read_image, read_mask
     from infraspot.jobs.calibrate import calibrate
+    from infraspot.jobs.dense import write_dense
     from infraspot.jobs.detect import detect_files
     from infraspot.jobs.evaluate import evaluate
     from infraspot.jobs.generate import write_scenes
     from infraspot.jobs.pseudo import label_dataset
+    from infraspot.jobs.sky import write_skies
     from infraspot.jobs.track import track
     from infraspot.jobs.train import train
     from infraspot.report.detection import Detection
@@ -38,6 +41,7 @@ _PUBLIC = {
     "detect": "infraspot.api",
     "detect_files": "infraspot.jobs.detect",
     "evaluate": "infraspot.jobs.evaluate",
+    "find_sky": "infraspot.classical.sky",
     "generate": "infraspot.synth",
     "load": "infraspot.api",
     "label_dataset": "infraspot.jobs.pseudo",
@@ -46,7 +50,9 @@ _PUBLIC = {
     "read_mask": "infraspot.data",
     "track": "infraspot.jobs.track",
     "train": "infraspot.jobs.train",
+    "write_dense": "infraspot.jobs.dense",
     "write_scenes": "infraspot.jobs.generate",
+    "write_skies": "infraspot.jobs.sky",
 }
 
 __all__ = [
@@ -62,6 +68,7 @@ __all__ = [
     "detect",
     "detect_files",
     "evaluate",
+    "find_sky",
     "generate",
     "label_dataset",
     "load",
@@ -70,7 +77,9 @@ __all__ = [
     "read_mask",
     "track",
     "train",
+    "write_dense",
     "write_scenes",
+    "write_skies",
 ]
 
 

@@ -35,6 +35,7 @@ CASES = {
     **{name: (name, {}) for name in TRANSFORMS},
     **{name: (name, {"p": 1.0}) for name in ("noise", "blur", "copy-paste", "flecks", "rotate-target")},
     **FORMS,
+    "copy-paste alike": ("copy-paste", {"form": "gaussian", "place": "alike", "p": 1.0}),
     "bag-cp": ("bag-cp", {"p": 1.0, "sky": False}),
     "bag-cp official": ("bag-cp", {"variant": "official", "p": 1.0, "sky": False}),
     "noise-library": ("noise-library", {"p": 1.0, "flat": 0.1}),

@@ -1,18 +1,23 @@
 """Adding targets to background, in the forms that papers use."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from infraspot.augment.intensity import Range
+from infraspot.augment.surroundings import describe_place, most_alike
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import BoolArray, FloatArray, Sample
 
 Form = Literal["excess", "plain", "context", "gaussian"]
+Place = Literal["anywhere", "alike"]
+
+LOOKED_AT = 24  # places of which the one most alike is taken
 
 # Track and class of a pasted target.
 UNKNOWN = -1
@@ -70,13 +75,17 @@ class CopyPaste:
         ``"plain"`` and ``"context"``, which look at no place, have none.
     zoom
         Range of the factor on a target's size, drawn evenly in its logarithm.
+    place
+        ``"anywhere"``: at random. ``"alike"``: of 24 random places, that which looks most like the one that
+        the target was cut from, by level, spread and activity (:mod:`infraspot.augment.surroundings`):
+        targets at sea go to sea, and targets over ground to ground.
     p
         Chance that a frame gets any.
 
     Raises
     ------
     ValueError
-        If the form is unknown, or has no ``scr``; if ``context`` is negative.
+        If the form or the place is unknown, or the form has no ``scr``; if ``context`` is negative.
     """
 
     donors: Sequence[Sample] = ()
@@ -86,11 +95,14 @@ class CopyPaste:
     gain: Range = (0.8, 1.3)
     scr: Range | None = None
     zoom: Range = (1.0, 1.0)
+    place: Place = "anywhere"
     p: float = 0.3
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
             raise ValueError(f"form must be one of {', '.join(get_args(Form))}, and it is {self.form!r}")
+        if self.place not in get_args(Place):
+            raise ValueError(f"place must be one of {', '.join(get_args(Place))}, and it is {self.place!r}")
         if self.scr is not None and self.form in ("plain", "context"):
             raise ValueError(
                 f"scr adapts targets to the place, and the form {self.form!r} does not; use gain"
@@ -103,7 +115,7 @@ class CopyPaste:
             return sample
         for _ in range(int(rng.integers(self.count[0], self.count[1] + 1))):
             donor = self.donors[int(rng.integers(len(self.donors)))] if len(self.donors) else sample
-            cut = _cut_target(donor, rng, self.form, self.context)
+            cut = _cut_target(donor, rng, self.form, self.context, describe=self.place == "alike")
             if cut is not None:
                 cut = _zoomed(cut, _even_in_logarithm(self.zoom, rng))
                 if self.scr is None:
@@ -126,14 +138,17 @@ class _Cut:
         (H, W) its pixels.
     level
         Grey value of its surroundings.
+    surroundings
+        What it was cut from looks like (:func:`describe_place`), if a place that is alike is wanted.
     """
 
     excess: FloatArray
     shape: BoolArray
     level: float
+    surroundings: FloatArray | None = None
 
     def times(self, factor: float) -> "_Cut":
-        return _Cut(self.excess * np.float32(factor), self.shape, self.level)
+        return replace(self, excess=self.excess * np.float32(factor))
 
 
 def _even_in_logarithm(bounds: Range, rng: Generator) -> float:
@@ -151,10 +166,13 @@ def _zoomed(cut: _Cut, factor: float) -> _Cut:
     # A rectangle of few pixels keeps one.
     factors = [max(factor, 1 / side) for side in excess.shape]
     likely = ndimage.zoom(cut.shape.astype(np.float32), factors, order=1)
-    return _Cut(ndimage.zoom(excess, factors, order=1), likely >= min(0.5, float(likely.max())), cut.level)
+    shape = likely >= min(0.5, float(likely.max()))
+    return replace(cut, excess=ndimage.zoom(excess, factors, order=1), shape=shape)
 
 
-def _cut_target(donor: Sample, rng: Generator, form: Form, context: int) -> _Cut | None:
+def _cut_target(
+    donor: Sample, rng: Generator, form: Form, context: int, *, describe: bool = False
+) -> _Cut | None:
     """One target, turned at random; None where there is none."""
     if donor.supervision is None:
         return None
@@ -163,7 +181,8 @@ def _cut_target(donor: Sample, rng: Generator, form: Form, context: int) -> _Cut
     if not target.any():
         return None
     components = find_components(target)
-    box = components.boxes[int(rng.integers(len(components)))]
+    number = int(rng.integers(len(components)))
+    box, (y, x) = components.boxes[number], components.centroids[number]
     margin = {"excess": NEAR, "plain": 0, "context": context, "gaussian": FADE}[form]
     place, around = _window(box, margin), _window(box, max(margin, NEAR))
     surroundings = donor.image[around][~target[around]]
@@ -175,7 +194,8 @@ def _cut_target(donor: Sample, rng: Generator, form: Form, context: int) -> _Cut
         excess = excess * np.maximum(_blurred(shape, 1.0), shape)
     quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
     excess, shape = np.rot90(excess, quarters), np.rot90(shape, quarters)
-    return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level))
+    surroundings = describe_place(donor.image, y, x, target) if describe else None
+    return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level), surroundings)
 
 
 def _window(box: Sequence[int], margin: int) -> tuple[slice, slice]:
@@ -205,8 +225,7 @@ def _add_target(
     room = np.array(sample.shape) - cut.shape.shape
     if occupied is None or (room < 0).any():
         return sample
-    for _ in range(attempts):
-        y, x = (int(rng.integers(free + 1)) for free in room)
+    for y, x in _places(sample.image, cut, room, rng, attempts):
         place = slice(y, y + cut.shape.shape[0]), slice(x, x + cut.shape.shape[1])
         if occupied[place].any():
             continue
@@ -218,6 +237,22 @@ def _add_target(
             image[place] = np.clip(patch, 0.0, 1.0)
             return annotated(sample.replace(image=image), cut.shape, y, x)
     return sample
+
+
+def _places(
+    image: FloatArray, cut: _Cut, room: NDArray[np.intp], rng: Generator, attempts: int
+) -> Iterator[tuple[int, int]]:
+    """Corners to try for a target: at random, or those most like where it was cut from first."""
+    if cut.surroundings is None:
+        for _ in range(attempts):
+            y, x = (int(rng.integers(free + 1)) for free in room)
+            yield y, x
+        return
+    corners = rng.integers(room + 1, size=(LOOKED_AT, 2))
+    middle = (np.array(cut.shape.shape) - 1) / 2
+    order = most_alike(image, (corners + middle).tolist(), cut.surroundings)
+    for y, x in corners[order[:attempts]].tolist():
+        yield y, x
 
 
 def _blended(cut: _Cut, ground: FloatArray, form: Form, deviations: float) -> FloatArray | None:

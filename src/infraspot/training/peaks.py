@@ -29,6 +29,16 @@ from infraspot.weights.files import load_network, save_weights
 BOUNDS: dict[str, Bounds] = dict(zip(EVIDENCE, ((0, None), (0, None), (None, None)), strict=True))
 OVERLAP, CENTRE = BOX_CRITERIA["ap07_legacy"], BOX_CRITERIA["centre_3"]
 
+# What a card says about scores as they were before.
+OUTDATED = (
+    "second_look",
+    "second_look_trained",
+    "calibration",
+    "operating_points",
+    "asked_against_given",
+    "false_alarms",
+)
+
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int, str], Iterable[T]]
 
@@ -61,6 +71,8 @@ def part_clusters(run: Run, progress: Progress[Any]) -> dict[str, Any]:
         (sample, part(segment_frame(engine, sample.image, sample.bit_depth), **limits)) for sample in frames
     ]
     fitted, described = fit_scores(found)
+    for outdated in OUTDATED:
+        card.pop(outdated, None)
     card |= {"peaks": {**limits, **fitted}, "threshold": described["threshold"], "parted": described}
     save_weights(file, network.state_dict(), card)
     return card

@@ -9,10 +9,12 @@ from infraspot.core.errors import InputError
 from infraspot.core.geometry import find_components
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
+from infraspot.data import Frame
 from infraspot.inference.frames import score_frame
 from infraspot.inference.peaks import Peaks, part
 from infraspot.inference.predictor import predict
 from infraspot.metrics import Evaluation
+from infraspot.web.proposals import detector_rings
 from infraspot.weights.card import parse_card
 
 LIMITS = {"level": 0.02, "share": 0.5, "saddle": 0.85}
@@ -139,3 +141,9 @@ def test_a_card_with_peaks_and_a_second_look_is_refused():
     assert parse_card(json.dumps(card), "file")["peaks"] == PLAIN
     with pytest.raises(InputError, match="has both"):
         parse_card(json.dumps({**card, "second_look": look}), "file")
+
+
+def test_rings_of_a_cluster_leave_each_others_targets_free():
+    card = {**PLAIN, "offset": 5.0}
+    rings = detector_rings(Engine(card), 0.5, Frame(np.zeros((20, 24), np.float32), 8))
+    assert [(ring["x"], ring["y"], ring["radius"]) for ring in rings] == [(10, 6, 2.0), (6, 6, 2.0)]

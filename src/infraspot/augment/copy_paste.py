@@ -194,8 +194,8 @@ def _cut_target(
         excess = excess * np.maximum(_blurred(shape, 1.0), shape)
     quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
     excess, shape = np.rot90(excess, quarters), np.rot90(shape, quarters)
-    surroundings = describe_place(donor.image, y, x, target) if describe else None
-    return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level), surroundings)
+    looks = describe_place(donor.image, y, x, target) if describe else None
+    return _Cut(*((excess.T, shape.T) if mirrored else (excess, shape)), float(level), looks)
 
 
 def _window(box: Sequence[int], margin: int) -> tuple[slice, slice]:

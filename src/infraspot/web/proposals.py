@@ -21,7 +21,7 @@ METHODS = [
 ]
 FAINT = 0.1
 LEVEL_STEP = 0.02
-RING_MARGIN = 3.0
+RING_MARGIN, LEAST_MARGIN = 3.0, 0.5
 MOST_CLICKS = 1000
 
 
@@ -131,11 +131,18 @@ def _annotated(frame: Frame, click: ClickRequest, learned: Level) -> LabelledMas
 
 
 def detector_rings(engine: Engine | TargetEngine, threshold: float, frame: Frame) -> list[dict[str, float]]:
-    """A ring around each target above a threshold: x, y and radius in pixels, and its score."""
-    rings = []
-    for target in predict(engine, frame).find_targets(threshold):
+    """A ring around each target above a threshold: x, y and radius in pixels, and its score.
+
+    Rings of a cluster shrink until they leave each other's targets free.
+    """
+    targets, rings = predict(engine, frame).find_targets(threshold), []
+    places = np.array([(target.x, target.y) for target in targets]).reshape(-1, 2)
+    for target, place in zip(targets, places, strict=True):
         x0, y0, x1, y1 = target.box
-        radius = max(x1 - x0, y1 - y0) / 2 + RING_MARGIN
+        half = max(x1 - x0, y1 - y0) / 2
+        gaps = np.hypot(*(places - place).T)
+        nearest = float(gaps[gaps > 0].min(initial=np.inf))
+        radius = max(min(half + RING_MARGIN, nearest / 2), half + LEAST_MARGIN)
         rings.append({"x": target.x, "y": target.y, "radius": radius, "score": target.score})
     return rings
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from infraspot.cli.console import say
 from infraspot.core.errors import InputError, UsageError
 from infraspot.core.extras import require
 from infraspot.weights import PREPROCESSING
+
+if TYPE_CHECKING:
+    from infraspot.weights.convert import InputScaling
 
 
 @click.command("convert-weights")
@@ -53,13 +56,17 @@ def command(
     With --network sam, FILE is a folder of SAM or SAM 2 weights (config.json, model.safetensors), and the
     result is to be trained: `infraspot train RECIPE --start OUT`.
 
+    With --network resnet18, resnet34, resnet50 or resnet101, FILE is the common file of ImageNet, and the
+    result is what a detector of boxes may begin with: --set network.start=OUT.
+
     Programs that take three channels are assumed to scale them by ImageNet's means and deviations, and
     programs that take one channel are assumed not to scale it; --input-mean and --input-std replace that.
     """
     require("train", "`infraspot convert-weights`")
     import torch
 
-    from infraspot.weights.convert import IMAGENET, UNSCALED, convert_state
+    from infraspot.detection import BACKBONES
+    from infraspot.weights.convert import IMAGENET, UNSCALED, InputScaling, convert_state
     from infraspot.weights.files import build_network, save_weights
     from infraspot.weights.key_maps import KEY_MAPS
 
@@ -80,6 +87,9 @@ def command(
     if input_mean is not None:
         spec["input"] = {"mean": input_mean, "std": input_std}
     torch.manual_seed(0)  # parts that the file does not hold begin alike
+    if name in BACKBONES:
+        scaling = IMAGENET if input_mean is None else InputScaling((input_mean,) * 3, (input_std or 1.0,) * 3)
+        return _backbone(file, name, out, scaling, trained_on)
     network = build_network(spec)
     state = convert_state(_read(file), name, network, IMAGENET if input_mean is None else UNSCALED)
     network.load_state_dict(state)
@@ -118,6 +128,20 @@ def _from_folder(folder: Path, out: Path, options: tuple[str, ...], trained_on: 
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     every = sum(p.numel() for p in network.parameters())
     say(f"{out}: {every:,} parameters, of which {trained:,} are trained with `infraspot train --start`")
+    return 0
+
+
+def _backbone(file: Path, name: str, out: Path, scaling: "InputScaling", trained_on: str) -> int:
+    """Weights of a backbone, in a file of its own kind."""
+    from infraspot.weights.backbones import convert_backbone
+    from infraspot.weights.building import build_backbone
+    from infraspot.weights.files import save_weights
+
+    spec = {"name": name}
+    state = convert_backbone(_read(file), name, build_backbone(spec), scaling)
+    card = {"kind": "backbone", "network": spec, "trained_on": trained_on, "converted_from": file.name}
+    save_weights(out, state, card)
+    say(f"{out}: {sum(value.numel() for value in state.values()):,} numbers for {name}")
     return 0
 
 

@@ -43,7 +43,8 @@ def _set(folder: Path, masks: str) -> Path:
 
 
 def _recipe(data: Path, name: str) -> Recipe:
-    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5})
+    further = {"path": str(data), "split": "val", "per_batch": 2, "augment": [{"name": "crop", "size": 16}]}
+    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5}, unlabelled=further)
 
 
 def _trained(data: Path, name: str, folder: Path) -> Run:

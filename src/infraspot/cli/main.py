@@ -25,6 +25,7 @@ COMMANDS = {
     "annotate": "infraspot.cli.annotate",
     "pretrain": "infraspot.cli.pretrain",
     "train": "infraspot.cli.train",
+    "adapt": "infraspot.cli.adapt",
     "runs": "infraspot.cli.runs",
     "benchmark": "infraspot.cli.benchmark",
     "export": "infraspot.cli.export",

@@ -3,27 +3,42 @@
 from collections.abc import Callable
 
 from infraspot.losses import Batch
+from infraspot.schemes.adabn import AdaBN
+from infraspot.schemes.adversarial import Adversarial
 from infraspot.schemes.base import Scheme, Trainee
 from infraspot.schemes.boxes import Boxes
+from infraspot.schemes.camera import FDA, CameraMatch, CameraScenes
+from infraspot.schemes.coral import Coral
 from infraspot.schemes.d2d import D2D
 from infraspot.schemes.displace import Displace
 from infraspot.schemes.distilled import Distilled
+from infraspot.schemes.finetune import FineTune
 from infraspot.schemes.full import Full
 from infraspot.schemes.inpaint import Inpaint
 from infraspot.schemes.labels import LabelStore
 from infraspot.schemes.lesps import Lesps
+from infraspot.schemes.maml import MAML
 from infraspot.schemes.offline import Offline
 from infraspot.schemes.pal import Pal
 from infraspot.schemes.paste import Paste
+from infraspot.schemes.self_training import SelfTraining
 from infraspot.schemes.taught import Taught
 
 __all__ = [
     "D2D",
+    "FDA",
+    "MAML",
     "SCHEMES",
+    "AdaBN",
+    "Adversarial",
     "Batch",
     "Boxes",
+    "CameraMatch",
+    "CameraScenes",
+    "Coral",
     "Displace",
     "Distilled",
+    "FineTune",
     "Full",
     "Inpaint",
     "LabelStore",
@@ -32,6 +47,7 @@ __all__ = [
     "Pal",
     "Paste",
     "Scheme",
+    "SelfTraining",
     "Taught",
     "Trainee",
 ]
@@ -48,4 +64,13 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "displace": Displace,
     "inpaint": Inpaint,
     "distilled": Distilled,
+    "finetune": FineTune,
+    "maml": MAML,
+    "self_training": SelfTraining,
+    "adabn": AdaBN,
+    "coral": Coral,
+    "adversarial": Adversarial,
+    "fda": FDA,
+    "camera_match": CameraMatch,
+    "camera_scenes": CameraScenes,
 }

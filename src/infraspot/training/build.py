@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -45,8 +46,28 @@ from infraspot.weights.files import load_backbone, load_detector, load_network, 
 FITTED_FRAMES = 64
 
 
-def build_run(recipe: Recipe, folder: Path | str) -> Run:
+@dataclass(frozen=True)
+class Sources:
+    """Frames for a run, where they do not come from the places that the recipe names.
+
+    Attributes
+    ----------
+    training, validation
+        Frames to train on and to select on.
+    negatives, unlabelled
+        What joins each batch as ``[negatives]`` and ``[unlabelled]`` of the recipe say; none where empty.
+    """
+
+    training: Sequence[Sample]
+    validation: Sequence[Sample] = ()
+    negatives: Sequence[Sample] = ()
+    unlabelled: Sequence[Sample] = ()
+
+
+def build_run(recipe: Recipe, folder: Path | str, sources: Sources | None = None) -> Run:
     """Read the data and build every part with fresh weights; nothing is written.
+
+    ``sources`` stand in for the places that the recipe names.
 
     Raises
     ------
@@ -58,11 +79,12 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
     data, train = recipe.data, recipe.train
     fabric = open_devices(train)
     on_test = train.select_on == "test"
-    training = _clips(open_unannotated(data) if scheme.self_supervised else open_training(data), data)
+    training = _training(data, scheme) if sources is None else sources.training
     if data.choice is not None:
         training = chosen_frames(training, data.choice, data.points, train.seed)
     frames = _cached(training, recipe, scheme)
-    val_frames = _cached(_clips(_validation(recipe, scheme), data), recipe, scheme)
+    validation = _clips(_validation(recipe, scheme), data) if sources is None else sources.validation
+    val_frames = _cached(validation, recipe, scheme)
     # What is trained on may choose nothing: a scheme that learns from val never sees the test split.
     own_val = on_test and scheme.uses_val
     scheme_val = (
@@ -90,8 +112,17 @@ def build_run(recipe: Recipe, folder: Path | str) -> Run:
         train.batch,
         train.seed,
         train.drop_last,
-        negatives=_open_further(recipe.negatives, open_negatives, donors, boxes="boxes" in scheme.reads),
-        unlabelled=_open_further(recipe.unlabelled, open_unlabelled, donors),
+        negatives=_further(
+            recipe.negatives,
+            _open_further(recipe.negatives, open_negatives, sources, "negatives"),
+            donors,
+            boxes="boxes" in scheme.reads,
+        ),
+        unlabelled=_further(
+            recipe.unlabelled,
+            _open_further(recipe.unlabelled, open_unlabelled, sources, "unlabelled"),
+            donors,
+        ),
         parts=(*scheme.reads, *getattr(module, "reads", ())),
         rank=fabric.global_rank,
         world=fabric.world_size,
@@ -163,6 +194,11 @@ def _check_clips(module: SegmentationNetwork | Detector, recipe: Recipe) -> None
         raise UsageError(
             "[negatives] and [unlabelled] are single frames; leave them out where data.clip is set"
         )
+
+
+def _training(data: DataPart, scheme: Scheme) -> Sequence[Sample]:
+    """The frames to train on, from the places that the recipe names."""
+    return _clips(open_unannotated(data) if scheme.self_supervised else open_training(data), data)
 
 
 def _cached(frames: Sequence[Sample], recipe: Recipe, scheme: Scheme) -> CachedFrames:
@@ -295,12 +331,19 @@ def _load_backbone(detector: Detector, path: Path) -> None:
 def _open_further(
     part: FurtherPart | None,
     open_frames: Callable[[FurtherPart], Sequence[Sample]],
-    donors: LabelledFrames,
-    *,
-    boxes: bool = False,
+    sources: Sources | None,
+    kind: Literal["negatives", "unlabelled"],
+) -> Sequence[Sample]:
+    if sources is not None:
+        return sources.negatives if kind == "negatives" else sources.unlabelled
+    named = part is not None and (part.path is not None or part.set is not None)
+    return open_frames(part) if part is not None and named else ()
+
+
+def _further(
+    part: FurtherPart | None, frames: Sequence[Sample], donors: LabelledFrames, *, boxes: bool = False
 ) -> Further | None:
-    if part is None or (part.path is None and part.set is None):
+    if part is None or not frames:
         return None
-    opened = open_frames(part)
-    frames = CachedFrames(WithBoxes(opened) if boxes else opened, math.inf)
-    return Further(frames, parts.build_transform(part.augment, donors), part.per_batch)
+    cached = CachedFrames(WithBoxes(frames) if boxes else frames, math.inf)
+    return Further(cached, parts.build_transform(part.augment, donors), part.per_batch)

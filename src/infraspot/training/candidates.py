@@ -98,13 +98,18 @@ def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPar
     DataError
         If there are none with a target, or none without.
     """
-    found = _gather(engine, ((sample, "") for sample in samples if sample.mask is not None), part)
+    found = examples_in(engine, samples, part)
     if not len(found.true) or found.true.all() or not found.true.any():
         raise DataError(
             f"a second look learns from candidates with and without a target, and of {len(found.true)} there"
             f" are {found.true.sum()} with one; name frames without targets in second_look.sets"
         )
     return found
+
+
+def examples_in(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
+    """Every candidate of an engine in frames with masks, of whichever kinds there are."""
+    return _gather(engine, ((sample, "") for sample in samples if sample.mask is not None), part)
 
 
 def find_pasted(

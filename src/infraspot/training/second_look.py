@@ -67,7 +67,7 @@ def fit_network(
     for _ in progress(range(part.steps), part.steps, "second look"):
         chosen = _draw(examples, part, rng)
         patches = torch.from_numpy(examples.patches[chosen].astype(np.float32))
-        near, wide = windows_of(_augmented(patches, part, rng).numpy())
+        near, wide = windows_of(augmented(patches, part, rng).numpy())
         labels = torch.from_numpy(examples.true[chosen].astype(np.float32))
         logits = network(torch.from_numpy(near), torch.from_numpy(wide))
         smooth = labels * (1 - 2 * SMOOTHING) + SMOOTHING
@@ -90,7 +90,7 @@ def _draw(examples: Examples, part: SecondLookPart, rng: np.random.Generator) ->
     return np.concatenate(drawn)
 
 
-def _augmented(whole: Tensor, part: SecondLookPart, rng: np.random.Generator) -> Tensor:
+def augmented(whole: Tensor, part: SecondLookPart, rng: np.random.Generator) -> Tensor:
     """(N, 128, 128) surroundings at other sizes and brightness, with noise, mirrored and transposed."""
     count = len(whole)
     size, power, strength = (
@@ -123,7 +123,8 @@ def answers_of(network: SecondLookNetwork, examples: Examples) -> NDArray[np.flo
     return np.concatenate(answers)
 
 
-def _evidence(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float64]:
+def evidence_in(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float64]:
+    """(N, 3) what is known of each candidate (see :func:`infraspot.inference.second_look.evidence_of`)."""
     return evidence_of(answers_of(network, examples), examples.peaks, examples.counts)
 
 
@@ -215,7 +216,7 @@ def _leave_out(
     return {
         "measured": measure_at(strangers, points),
         "asked": compare_asked([(counted, strangers)], name),
-        "calibration": calibration_of_strangers(_evidence(judge, judged), judged.true, card["second_look"]),
+        "calibration": calibration_of_strangers(evidence_in(judge, judged), judged.true, card["second_look"]),
     }
 
 
@@ -257,7 +258,7 @@ def _fit(
 ) -> tuple[SecondLookNetwork, dict[str, Any]]:
     """A network, and what the card says about it: its calibration on candidates that it did not see."""
     network = fit_network(learnt, part, seed, progress)
-    evidence = _evidence(network, held)
+    evidence = evidence_in(network, held)
     card = {
         "widths": list(part.widths),
         "level": part.level,

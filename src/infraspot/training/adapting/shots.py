@@ -1,0 +1,157 @@
+"""Adapting to labelled frames: how far to go is chosen by shots that were held out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from infraspot.core.sample import Sample
+from infraspot.training.adapting.clock import Clock, Plan, plan
+from infraspot.training.adapting.judging import Counts, judge, worth
+from infraspot.training.adapting.looking import old_candidates, tuned_look
+from infraspot.training.adapting.model import Model
+from infraspot.training.adapting.tuning import Known, Weights, of_steps, seconds_of_a_step, tune
+from infraspot.training.candidates import Examples
+from infraspot.training.settings import Recipe
+
+BETTER = 0.01  # of a worth, by which a change must beat what it changes
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A model for the new camera, and how it does on shots that it did not see.
+
+    Attributes
+    ----------
+    model
+        Adapted to all shots.
+    steps
+        Of tuning; 0 where the weights of the start were the best.
+    looks_anew
+        Whether the second look was tuned.
+    before, after
+        Counts of each shot: by the start, and by models that were adapted without it. ``after`` is empty
+        where nothing could be held out.
+    worths
+        Mean worth of the held-out shots for each choice that was tried.
+    """
+
+    model: Model
+    steps: int
+    looks_anew: bool
+    before: Counts
+    after: Counts
+    worths: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One way to go on from the start."""
+
+    steps: int
+    outlines: str | None
+    looks_anew: bool = False
+
+    @property
+    def name(self) -> str:
+        outlines = "" if self.outlines is None else f", outlines by {self.outlines}"
+        return f"{self.steps} steps{outlines}{', second look tuned' if self.looks_anew else ''}"
+
+
+def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tell: Tell) -> Adapted:
+    """Adapt a model to the shots of :class:`Known`, within the time of the clock.
+
+    The shots are held out in turn, in up to five groups: a model is tuned on the others, and judged on them
+    after a third, two thirds and all of its steps, with both kinds of outlines, and with its second look as
+    it was or tuned. What does best is then done with all shots. Nothing can be held out of one shot: then all
+    is done, and nothing judges it.
+    """
+    planned = plan(seconds_of_a_step(recipe, known, clock), clock.left, len(known.shots))
+    recipe = of_steps(recipe, planned.steps)
+    tell(_announced(planned, len(known.shots)))
+    old = old_candidates(start, known.old)
+    before = judge(start, known.shots)
+    trials = _trials(known, recipe, planned, clock)
+    judged = (
+        {choice: _judge_all(start, choice, trials) for choice in _choices(start, planned)} if trials else {}
+    )
+    chosen = _best(judged) if judged else _Choice(planned.steps, start.outlines)
+    if start.look is not None and clock.left > 0:
+        anew = replace(chosen, looks_anew=True)
+        if trials:
+            judged[anew] = _judge_all(start, anew, trials, old, clock)
+        if not judged or worth(judged[anew]) > worth(judged[chosen]):
+            chosen = anew
+    model = _shaped(start, chosen, tune(recipe, known, [chosen.steps], clock).last if chosen.steps else None)
+    if chosen.looks_anew:
+        model = tuned_look(model, known, old, clock)
+    worths = {choice.name: round(worth(counts), 4) for choice, counts in judged.items()}
+    return Adapted(model, chosen.steps, chosen.looks_anew, before, judged.get(chosen, []), worths)
+
+
+def _announced(planned: Plan, shots: int) -> str:
+    if not planned.steps:
+        return "the time is over before the network could be tuned; its weights stay as they are"
+    if not planned.trials:
+        reason = "one shot" if shots == 1 else f"the time for {shots} shots"
+        return f"{reason} allows no trial: {planned.steps} steps, and nothing shows whether they help"
+    return f"{planned.trials} trials of {planned.steps} steps with held-out shots, then one with all of them"
+
+
+def _trials(known: Known, recipe: Recipe, planned: Plan, clock: Clock) -> list["_Trial"]:
+    """Tuning without some of the shots, each time without others; all shots are held out once."""
+    groups = [known.shots[k :: planned.trials] for k in range(planned.trials)]
+    trials = []
+    for held in groups:
+        rest = known.without(held)
+        trials.append(_Trial(held, rest, tune(recipe, rest, _marks(planned), clock).weights))
+    return trials
+
+
+def _marks(planned: Plan) -> list[int]:
+    """After how many steps the weights are compared."""
+    return [planned.steps // 3, 2 * planned.steps // 3, planned.steps]
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Weights after some numbers of steps, and the shots that they did not see."""
+
+    held: Sequence[Sample]
+    known: Known
+    weights: dict[int, Weights]
+
+
+def _choices(start: Model, planned: Plan) -> list[_Choice]:
+    outlines = [None] if start.look is None else [start.outlines, *({"map", "levels"} - {start.outlines})]
+    return [_Choice(steps, outline) for steps in (0, *_marks(planned)) for outline in outlines]
+
+
+def _judge_all(
+    start: Model,
+    choice: _Choice,
+    trials: Sequence["_Trial"],
+    old: Examples | None = None,
+    clock: Clock | None = None,
+) -> Counts:
+    """Counts of every shot by a model that did not see it."""
+    counts: Counts = []
+    for trial in trials:
+        reached = [steps for steps in trial.weights if steps <= choice.steps] or [*trial.weights][:1]
+        model = _shaped(start, choice, trial.weights[max(reached)] if choice.steps else None)
+        if choice.looks_anew:
+            assert clock is not None
+            model = tuned_look(model, trial.known, old, clock)
+        counts += judge(model, trial.held)
+    return counts
+
+
+def _best(judged: dict[_Choice, Counts]) -> _Choice:
+    """The choice of the highest worth; the first of those that differ little, since it changes least."""
+    highest = max(map(worth, judged.values()))
+    return next(choice for choice, counts in judged.items() if worth(counts) >= highest - BETTER)
+
+
+def _shaped(start: Model, choice: _Choice, weights: Weights | None) -> Model:
+    model = start if weights is None else start.with_weights(weights)
+    return model if model.look is None else model.with_look(model.look, outlines=choice.outlines)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from infraspot.core.errors import DataError, InfraspotError
+from infraspot.core.noise import noise_of
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
 from infraspot.inference.stream import NamedFile, stream_frames
-from infraspot.jobs.detect import frames_at
+from infraspot.jobs.places import frames_at
 from infraspot.jobs.watching import Tell
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ MOST_SHOTS = 100
 MOST_OLD = 16
 MANY = 20
 NAMED = 3
+LEAST_NOISE = 1e-5
 APART = 3.0  # standard deviations within, by which the noise of two cameras differs
 
 
@@ -237,7 +238,7 @@ def _by_noise(frames: Sequence[Sample]) -> list[list[Sample]]:
     """Frames of one size, in two parts where the noise of the parts lies far apart (Ashman's D)."""
     if len(frames) < 4:
         return [list(frames)]
-    levels = np.log([noise_of(frame) for frame in frames])
+    levels = np.log([max(noise_of(frame.image), LEAST_NOISE) for frame in frames])
     order = np.argsort(levels)
     cut = int(np.argmax(np.diff(levels[order]))) + 1
     low, high = levels[order[:cut]], levels[order[cut:]]
@@ -247,17 +248,9 @@ def _by_noise(frames: Sequence[Sample]) -> list[list[Sample]]:
     return [[frames[k] for k in sorted(part)] for part in (order[:cut].tolist(), order[cut:].tolist())]
 
 
-def noise_of(frame: Sample) -> float:
-    """Standard deviation of the finest detail, by its median: clutter and targets hardly count."""
-    detail = ndimage.convolve(
-        frame.image.astype(np.float32), np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
-    )
-    return max(float(np.median(np.abs(detail))) / 0.6745, 1e-5)
-
-
 def _described(frames: Sequence[Sample]) -> str:
     height, width = frames[0].shape
-    noise = float(np.median([noise_of(frame) for frame in frames]))
+    noise = float(np.median([noise_of(frame.image) for frame in frames]))
     first = Path(frames[0].id).name
     form = f"{width}x{height}, {frames[0].bit_depth} bits"
     return f"{len(frames)} frames of {form}, noise {noise:.2g} ({first}, ...)"

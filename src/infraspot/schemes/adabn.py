@@ -55,7 +55,8 @@ class AdaBN(Adaptation):
 def mix_statistics(network: nn.Module, images: list[Tensor], prior: float) -> None:
     """Move the statistics of batch norms towards those of images (1, 1, H, W), by n / (n + prior)."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    before = [(norm.running_mean.clone(), norm.running_var.clone(), norm.momentum) for norm in norms]
+    before = [{name: value.clone() for name, value in norm.state_dict().items()} for norm in norms]
+    rates = [norm.momentum for norm in norms]
     states = {module: module.training for module in network.modules()}
     network.eval()
     for norm in norms:
@@ -65,9 +66,10 @@ def mix_statistics(network: nn.Module, images: list[Tensor], prior: float) -> No
     for image in images:
         network(image)
     share = len(images) / (len(images) + prior)
-    for norm, (mean, variance, momentum) in zip(norms, before, strict=True):
-        norm.running_mean.copy_(mean.lerp(norm.running_mean, share))
-        norm.running_var.copy_(variance.lerp(norm.running_var, share))
-        norm.momentum = momentum
+    for norm, old, rate in zip(norms, before, rates, strict=True):
+        new = norm.state_dict()
+        mixed = {name: old[name].lerp(new[name], share) for name in ("running_mean", "running_var")}
+        norm.load_state_dict({**old, **mixed})
+        norm.momentum = rate
     for module, state in states.items():
         module.training = state

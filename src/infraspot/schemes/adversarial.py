@@ -77,7 +77,7 @@ class Adversarial(Adaptation):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(run.seed)
                 self._judge = nn.Sequential(
-                    nn.Linear(int(channels), self.width), nn.LeakyReLU(0.2), nn.Linear(self.width, 1)
+                    nn.Linear(channels, self.width), nn.LeakyReLU(0.2), nn.Linear(self.width, 1)
                 ).to(run.device)
             self._optimiser = torch.optim.Adam(self._judge.parameters(), self.lr, betas=(0.5, 0.999))
             if self._saved is not None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from infraspot.core.noise import noise_of
 from infraspot.core.options import require_number
 from infraspot.core.sample import Sample
 from infraspot.losses import Batch
@@ -22,7 +23,6 @@ from infraspot.schemes.adaptation import Adaptation
 from infraspot.schemes.base import Trainee
 
 LEVELS = np.linspace(0, 1, 65)
-DETAIL = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
 SHARPEST, BLURRIEST = 0.3, 3.0  # standard deviations of a blur, in pixels
 
 
@@ -51,12 +51,6 @@ def measure_camera(samples: Sequence[Sample]) -> Camera:
     noise = float(np.median([noise_of(sample.image) for sample in samples]))
     blur = float(np.median([_blur_of(sample.image, noise) for sample in samples]))
     return Camera(torch.from_numpy(greys.astype(np.float32)), noise, blur)
-
-
-def noise_of(image: Any) -> float:
-    """Standard deviation of the finest detail of (H, W), by its median, so that clutter hardly counts."""
-    detail = ndimage.convolve(np.asarray(image, np.float32), DETAIL)
-    return float(np.median(np.abs(detail))) / 0.6745
 
 
 def _blur_of(image: Any, noise: float) -> float:

@@ -40,7 +40,7 @@ def freeze_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def head_layers(network: nn.Module) -> dict[str, nn.Module]:
+def head_layers(network: nn.Module) -> dict[str, nn.Conv2d]:
     """The layers that give logits, by name: convolutions to one channel."""
     return {
         name: module

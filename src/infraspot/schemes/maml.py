@@ -59,7 +59,7 @@ class MAML(Full):
 
     def _outer(self, run: Trainee, task: Batch) -> Tensor:
         """What the start gets its gradient from, for one task."""
-        weights = dict(run.module.named_parameters())
+        weights: Weights = dict(run.module.named_parameters())
         shots, questions = _part(task, range(0, len(task), 2)), _part(task, range(1, len(task), 2))
         moved = self._inner(run, weights, shots)
         if self.order != "reptile":

@@ -8,7 +8,7 @@ import click
 from infraspot.core.errors import InfraspotError
 from infraspot.jobs.watching import show_progress as progress
 
-__all__ = ["fail", "hear", "progress", "say", "table", "warn"]
+__all__ = ["fail", "hear", "note", "progress", "say", "table", "warn"]
 
 
 def say(text: str = "") -> None:
@@ -19,6 +19,11 @@ def say(text: str = "") -> None:
 def warn(text: str) -> None:
     """One line about something that is not as it should be, on standard error."""
     click.echo(f"warning: {_shown(text)}", err=True)
+
+
+def note(text: str) -> None:
+    """One line about how it goes, on standard error."""
+    click.echo(_shown(text), err=True)
 
 
 def fail(text: str) -> None:

@@ -1,5 +1,6 @@
 """``infraspot detect``: the targets of frames, as a table, files and pictures."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from infraspot.cli.console import hear, progress, say, warn
+from infraspot.cli.console import hear, note, progress, say, warn
 from infraspot.cli.detector import detector_options
 from infraspot.core.errors import UsageError
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
+    from infraspot.data import Reading
+    from infraspot.inference import Engine
+    from infraspot.inference.predictor import TargetEngine
     from infraspot.jobs.detect import DetectionRun
     from infraspot.jobs.shards import ShardRun
     from infraspot.report.detection import Detection
@@ -43,6 +47,18 @@ LISTED_FRAMES = 10
     metavar="K/N",
     help="Only every N-th frame from the K-th on, into OUT/part-K-of-N.parquet: one row a frame.",
 )
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="PATHS is one source that goes on: - for standard input, a named pipe, a camera such as /dev/video0,"
+    " or an address. One JSON line a frame on standard output.",
+)
+@click.option(
+    "--drop/--no-drop",
+    default=None,
+    help="With --stream: leave out frames that come too fast, or let the source wait. Default: cameras and"
+    " addresses drop, pipes wait.",
+)
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
 def command(
@@ -56,6 +72,8 @@ def command(
     max_pixels: int | None,
     max_pages: int | None,
     shard: str | None,
+    stream: bool,
+    drop: bool | None,
     demo: bool,
     seed: int,
     **options: Any,
@@ -70,6 +88,9 @@ def command(
 
     An archive is divided among processes or machines by --shard 1/16 to --shard 16/16, with the same PATHS. A
     shard that was stopped goes on where it was, and damaged frames are rows with an error.
+
+    A camera or a pipe is followed by --stream: raw frames with --raw, encoded ones without it; Ctrl-C ends
+    it.
 
     Exit status: 0 all done, also where no target was found; 1 some inputs failed and the others are done; 2
     wrong usage.
@@ -88,8 +109,14 @@ def command(
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
     if shard is not None:
         _refuse_beside_shard(context, demo)
+    if stream:
+        _refuse_beside_stream(context, paths)
+    elif drop is not None:
+        raise UsageError("--drop and --no-drop are for --stream")
     part = None if shard is None else parse_shard(shard)
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
+    if stream:
+        return _follow(engine, threshold, paths[0], reading, drop)
     folder = Path(out)
     if part is not None:
         weights = None if options["method"] else locate(options["model"] or DEFAULT_MODEL, options["engine"])
@@ -130,6 +157,39 @@ def _refuse_beside_shard(context: click.Context, demo: bool) -> None:
     require("archive", "`infraspot detect --shard`")
     if demo or context.get_parameter_source("formats") is not ParameterSource.DEFAULT:
         raise UsageError("a shard is one Parquet file; leave out --format and --demo")
+
+
+def _refuse_beside_stream(context: click.Context, paths: Sequence[str]) -> None:
+    wrong = [
+        f"--{name}"
+        for name in ("shard", "demo", "recursive", "array", "formats", "out", "max_pages")
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if len(paths) != 1 or wrong:
+        named = " and ".join(wrong).replace("formats", "format").replace("_", "-")
+        reason = f"leave out {named}" if wrong else f"{len(paths)} sources came"
+        raise UsageError(f"--stream takes one source and writes JSON lines to standard output; {reason}")
+
+
+def _follow(
+    engine: "Engine | TargetEngine", threshold: float, source: str, reading: "Reading", drop: bool | None
+) -> int:
+    """Detect in a stream until it ends; JSON lines go to standard output, all else to standard error."""
+    from infraspot.jobs.live import detect_live
+
+    note(f"{engine.name} at the threshold {threshold:g}; Ctrl-C stops")
+    run = detect_live(
+        engine,
+        threshold,
+        source,
+        lambda record: say(json.dumps(record)),
+        reading=reading,
+        drop=drop,
+        tell=hear,
+    )
+    parts = [f"{run.detected} frames detected", f"{run.dropped} dropped", f"{run.failed} could not be read"]
+    note(f"{'stopped: ' if run.stopped else ''}{', '.join(parts)}")
+    return 0 if run.whole and not run.failed else 1
 
 
 def _show_shard(run: "ShardRun") -> int:

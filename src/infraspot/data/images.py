@@ -102,9 +102,7 @@ def read_pages(
     """
     damaged = 0
     for number, raster in enumerate(decode_pages(Path(path), reading, first, content), first):
-        frame = (
-            raster if isinstance(raster, InputError) else _attempted_frame(raster, page_name(path, number))
-        )
+        frame = attempted_frame(raster, page_name(path, number))
         yield frame
         damaged = damaged + 1 if isinstance(frame, InputError) else 0
         if damaged == _GIVEN_UP:
@@ -112,9 +110,10 @@ def read_pages(
             return
 
 
-def _attempted_frame(raster: Raster, where: str) -> Frame | InputError:
+def attempted_frame(raster: Raster | InputError, where: str) -> Frame | InputError:
+    """The frame of a raster, or why there is none."""
     try:
-        return _frame(raster, where)
+        return raster if isinstance(raster, InputError) else _frame(raster, where)
     except InputError as error:
         return error
 

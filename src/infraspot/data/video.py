@@ -50,7 +50,7 @@ def video_pages(
     with _opened(path, file, reading) as (container, stream):
         rate = float(stream.average_rate or 25)
         for packet in _packets(path, container, stream):
-            end = max(end, _end_of(packet, stream, rate))
+            end = max(end, packet_end(packet, stream, rate))
             try:
                 frames = packet.decode()
             except FFmpegError as error:
@@ -63,8 +63,8 @@ def video_pages(
                 fresh += frame.width * frame.height
                 check_pages(str(path), number, reading.max_pages, fresh, reading.max_pixels)
                 if number >= first:
-                    yield _raster(frame, page_name(path, number), reading)
-        missing = _missing(container, stream, end, rate)
+                    yield raster_of(frame, page_name(path, number), reading)
+        missing = missing_seconds(container, stream, end, rate)
     if not number:
         raise InputError(f"{path} holds no frame; restore it from its source or leave it out")
     if missing:
@@ -115,7 +115,7 @@ def _opened(path: Path, file: BinaryIO, reading: Reading) -> Iterator[tuple[Any,
         yield container, stream
 
 
-def _end_of(packet: Any, stream: Any, rate: float) -> float:
+def packet_end(packet: Any, stream: Any, rate: float) -> float:
     """When the last frame of a packet ends, in seconds; 0 where it has no time."""
     time = packet.dts if packet.pts is None else packet.pts
     if time is None:
@@ -135,8 +135,8 @@ def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
         yield packet
 
 
-def _raster(frame: Any, where: str, reading: Reading) -> Raster | InputError:
-    """The brightness of a frame; FFmpeg brings limited ranges and colours to a grey of the full range."""
+def raster_of(frame: Any, where: str, reading: Reading) -> Raster | InputError:
+    """The brightness of a frame of PyAV, or why there is none; FFmpeg makes it a grey of the full range."""
     try:
         check_size(where, (frame.width, frame.height), reading.max_pixels)
         if frame.is_corrupt:
@@ -165,7 +165,7 @@ def _length(container: Any, stream: Any) -> float:
     return 0.0
 
 
-def _missing(container: Any, stream: Any, end: float, rate: float) -> float:
+def missing_seconds(container: Any, stream: Any, end: float, rate: float) -> float:
     """Seconds between the last frame and the end that the header gives; less than a frame counts as none."""
     start = float((stream.start_time or 0) * stream.time_base)
     missing = _length(container, stream) - (end - start)

@@ -233,10 +233,8 @@ def _coding(name: str, first: bytes) -> str:
         raise InputError(f"{name} holds no byte; the program before it wrote nothing")
     if len(first) > _TS_PACKET and first[0] == first[_TS_PACKET] == _TS_MARK:
         return "mpegts"
-    for mark, coding in _MARKS:
-        if first.startswith(mark):
-            return coding
-    coding = container_of(first)
+    marked = (coding for mark, coding in _MARKS if first.startswith(mark))
+    coding = next(marked, None) or container_of(first)
     if coding is None:
         raise InputError(
             f"{name} is of no coding that is read from a pipe (Matroska, MPEG-TS, MJPEG, H.264, H.265, IVF,"

@@ -50,6 +50,14 @@ def test_clusters_at_the_border_and_boxes_that_leave_the_frame_are_drawn() -> No
         assert np.asarray(draw_targets(image, targets)).shape[0] > 640
 
 
+def test_a_frame_full_of_targets_is_drawn_without_insets_and_many_clusters_show_the_first_24() -> None:
+    image = np.zeros((1000, 1000), np.float32)
+    crowd = [target(x, y) for x in range(0, 1000, 5) for y in range(0, 1000, 5)]
+    assert np.asarray(draw_targets(image, crowd)).shape == (1000, 1000)
+    pairs = [target(x + shift, y) for x in range(0, 900, 40) for y in range(0, 900, 40) for shift in (0, 5)]
+    assert np.asarray(draw_targets(image, pairs)).shape[0] < 1000 + 24 * 250
+
+
 def test_many_clusters_wrap_into_rows_no_wider_than_the_picture() -> None:
     image = np.zeros((640, 640), np.float32)
     targets = [target(x + shift, y) for x in range(0, 640, 120) for y in (0, 300) for shift in (0, 5)]

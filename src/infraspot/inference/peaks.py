@@ -133,8 +133,8 @@ def _joined(
     parent: dict[int, int] = {}
 
     def peak_of(pixel: int) -> int:
-        while pixel in parent:
-            pixel = parent[pixel]
+        while (above := parent.get(pixel)) is not None:
+            parent[pixel] = pixel = parent.get(above, above)  # ways grow shorter as they are walked
         return pixel
 
     for way, one, other in ways[:, np.argsort(-ways[0])].T.tolist():

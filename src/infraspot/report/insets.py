@@ -6,12 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from infraspot.core.matching import near_boxes
 from infraspot.core.prediction import Target
 
 NEAR = 6.0  # pixels between boxes up to which their brackets would cover each other
 SIDE = 240  # pixels of an inset's longer side, about
 AROUND, SPACE, LEAST_ZOOM, MOST_ZOOM = 3, 6, 2, 16
+MOST_INSETS = 24
 LABELLED_FROM = 26  # pixels that an enlarged target needs for a score beside it
 
 
@@ -37,24 +41,19 @@ def find_clusters(targets: Sequence[Target]) -> tuple[list[Cluster], list[Target
     Targets whose boxes are up to 6 pixels apart belong together, along rows and columns alike.
     """
     boxes = np.array([target.box for target in targets], np.float64).reshape(-1, 4)
-    gaps = np.maximum(boxes[:, None, :2] - boxes[None, :, 2:], boxes[None, :, :2] - boxes[:, None, 2:])
-    near = gaps.max(axis=2, initial=-np.inf) <= NEAR
-    left = set(range(len(targets)))
-    clusters: list[Cluster] = []
-    alone: list[Target] = []
-    while left:
-        group = frontier = {min(left)}
-        left -= group
-        while frontier:
-            frontier = {k for k in left if near[k, list(frontier)].any()}
-            left, group = left - frontier, group | frontier
-        members = tuple(targets[k] for k in sorted(group))
-        if len(members) == 1:
-            alone += members
+    rows, columns = near_boxes(boxes, boxes, NEAR)
+    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(boxes), len(boxes)))
+    groups: dict[int, list[int]] = {}
+    for place, group in enumerate(connected_components(links, directed=False)[1].tolist()):
+        groups.setdefault(group, []).append(place)
+    clusters, alone = [], []
+    for places in groups.values():
+        if len(places) == 1:
+            alone.append(targets[places[0]])
             continue
-        own = boxes[sorted(group)]
-        (left_edge, top), (right, bottom) = own[:, :2].min(axis=0).tolist(), own[:, 2:].max(axis=0).tolist()
-        clusters.append(Cluster(members, (left_edge, top, right, bottom)))
+        own = boxes[places]
+        (left, top), (right, bottom) = own[:, :2].min(axis=0).tolist(), own[:, 2:].max(axis=0).tolist()
+        clusters.append(Cluster(tuple(targets[k] for k in places), (left, top, right, bottom)))
     return sorted(clusters, key=lambda one: (-len(one.targets), one.box)), alone
 
 
@@ -63,6 +62,8 @@ def with_insets(
 ) -> Image.Image:
     """The picture with a strip of enlarged clusters below, numbered from 1; as wide as before, or an inset.
 
+    The first 24 are shown, less those that are too wide to be enlarged.
+
     Parameters
     ----------
     picture
@@ -70,9 +71,10 @@ def with_insets(
     image
         (H, W) in [0, 1], the frame of the picture. Each inset is stretched to its own range.
     """
-    if not clusters:
+    numbered = [(f"{k}", one) for k, one in enumerate(clusters[:MOST_INSETS], 1) if _zoom(one) >= LEAST_ZOOM]
+    if not numbered:
         return picture
-    insets = [_inset(image, cluster, f"{number}", ink) for number, cluster in enumerate(clusters, 1)]
+    insets = [_inset(image, cluster, name, ink) for name, cluster in numbered]
     places, width, x, y, row = [], max(picture.width, *(one.width for one in insets)), 0, SPACE, 0
     for inset in insets:
         if x and x + inset.width > width:
@@ -88,6 +90,12 @@ def with_insets(
     return whole
 
 
+def _zoom(cluster: Cluster) -> int:
+    """How much larger a cluster is shown; below 2, it is not."""
+    x0, y0, x1, y1 = cluster.box
+    return min(int(SIDE // (max(x1 - x0, y1 - y0) + 2 * AROUND)), MOST_ZOOM)
+
+
 def _inset(image: NDArray[np.floating], cluster: Cluster, name: str, ink: int) -> Image.Image:
     """One cluster, enlarged pixel by pixel, with a thin frame just outside each box."""
     height, width = image.shape
@@ -98,7 +106,7 @@ def _inset(image: NDArray[np.floating], cluster: Cluster, name: str, ink: int) -
     )
     x0, y0 = min(x0, width - 1), min(y0, height - 1)
     window = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-    zoom = int(np.clip(SIDE // max(window.shape), LEAST_ZOOM, MOST_ZOOM))
+    zoom = _zoom(cluster)
     low, high = float(window.min()), float(window.max())
     levels = (window - low) / (high - low) if high > low else np.zeros(window.shape)
     grey = (np.clip(levels, 0, 1) * (ink - 1) + 0.5).astype(np.uint8)

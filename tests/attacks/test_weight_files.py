@@ -55,6 +55,9 @@ def with_false_alarms(**changes: Any) -> dict[str, Any]:
     return {**SOUND, "false_alarms": {**FALSE_ALARMS, **changes}}
 
 
+PEAKS = {"level": 0.02, "share": 0.4, "saddle": 0.85, "peak": 1.0, "mean": 0.0, "size": 0.0, "offset": 0.0}
+
+
 def with_second_look(**changes: Any) -> dict[str, Any]:
     return {**SOUND, "second_look": {**SECOND_LOOK, **changes}}
 
@@ -130,6 +133,12 @@ CARDS: dict[str, Any] = {
     "a curve of pairs": with_false_alarms(curve=[[0.1, 2.0]]),
     "a curve that falls": with_false_alarms(curve=[[0.5, 1.0, 0.9], [0.1, 9.0, 1.0]]),
     "a curve beyond 1": with_false_alarms(curve=[[1.5, 1.0, 0.9]]),
+    "peaks that are a word": {**SOUND, "peaks": "yes"},
+    "peaks without weights": {**SOUND, "peaks": {"level": 0.02, "share": 0.4, "saddle": 0.85}},
+    "peaks at every pixel": {**SOUND, "peaks": {**PEAKS, "level": 0.0}},
+    "peaks that join everything": {**SOUND, "peaks": {**PEAKS, "saddle": 1.0}},
+    "peaks of endless weight": {**SOUND, "peaks": {**PEAKS, "mean": 1e300}},
+    "peaks after a second look": {**SOUND, "second_look": SECOND_LOOK, "peaks": PEAKS},
     "a second look that is a word": {**SOUND, "second_look": "yes"},
     "a second look without tensors": with_second_look(),
     "a second look a million wide": with_second_look(widths=[10**6] * 3),

@@ -11,7 +11,8 @@ from training_fakes import table, write_data
 
 from infraspot.cli.main import main
 from infraspot.core.errors import InputError, UsageError
-from infraspot.networks.sam import TunedSAM, settings_of
+from infraspot.networks.sam import TunedSAM
+from infraspot.networks.settings import settings_of
 from infraspot.training import build_run, fit
 from infraspot.training.recipe import parse_recipe, started_recipe
 from infraspot.weights.building import build_network, sketch_network

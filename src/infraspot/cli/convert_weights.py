@@ -14,6 +14,9 @@ from infraspot.weights import PREPROCESSING
 if TYPE_CHECKING:
     from infraspot.weights.convert import InputScaling
 
+# Networks that are made from a folder of the library transformers.
+FOLDERS = ("sam", "clip")
+
 
 @click.command("convert-weights")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     "options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Of --network sam: tune=adapter, prompter=true, tile=128 and so on.",
+    help="Of --network sam or clip: tune=adapter, prompter=true, tile=128 and so on.",
 )
 def command(
     file: Path,
@@ -53,7 +56,7 @@ def command(
 ) -> int:
     """Convert FILE, weights of the authors' program (PyTorch or MXNet), for `infraspot detect --model`.
 
-    With --network sam, FILE is a folder of SAM or SAM 2 weights (config.json, model.safetensors), and the
+    With --network sam or clip, FILE is a folder of such weights (config.json, model.safetensors), and the
     result is to be trained: `infraspot train RECIPE --start OUT`.
 
     With --network resnet18, resnet34, resnet50 or resnet101, FILE is the common file of ImageNet, and the
@@ -74,14 +77,14 @@ def command(
         raise UsageError(f"--out {out}: expected a name that ends in .safetensors")
     if (input_mean is None) != (input_std is None):
         raise UsageError("--input-mean and --input-std belong together; give both or neither")
-    if name == "sam":
+    if name in FOLDERS:
         if input_mean is not None:
             raise UsageError(
-                "--network sam scales its input as SAM does; leave --input-mean and --input-std out"
+                f"--network {name} scales its input itself; leave --input-mean and --input-std out"
             )
-        return _from_folder(file, out, options, trained_on)
+        return _from_folder(file, name, out, options, trained_on)
     if options:
-        raise UsageError("--option belongs to --network sam")
+        raise UsageError(f"--option belongs to --network {' or '.join(FOLDERS)}")
     fixed = dict(KEY_MAPS[name].options) if name in KEY_MAPS else {}
     spec: dict[str, Any] = {"name": name, "options": fixed}
     if input_mean is not None:
@@ -109,14 +112,14 @@ def command(
     return 0
 
 
-def _from_folder(folder: Path, out: Path, options: tuple[str, ...], trained_on: str) -> int:
-    """A folder of SAM's weights as a network to tune."""
+def _from_folder(folder: Path, name: str, out: Path, options: tuple[str, ...], trained_on: str) -> int:
+    """A folder of weights as a network to tune."""
     from infraspot.training.recipe import changed_table
     from infraspot.weights.files import save_weights
     from infraspot.weights.foundation import tuned_from_folder
 
     table = changed_table({"network": {}}, [f"network.{option}" for option in options])
-    network, spec = tuned_from_folder(folder, table["network"])
+    network, spec = tuned_from_folder(folder, table["network"], name)
     card = {
         "network": spec,
         "threshold": 0.5,

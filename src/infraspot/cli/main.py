@@ -21,6 +21,7 @@ COMMANDS = {
     "generate": "infraspot.cli.generate",
     "sky": "infraspot.cli.sky",
     "pseudo": "infraspot.cli.pseudo",
+    "rank": "infraspot.cli.rank",
     "calibrate": "infraspot.cli.calibrate",
     "annotate": "infraspot.cli.annotate",
     "pretrain": "infraspot.cli.pretrain",

@@ -18,6 +18,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
     "sam": ("torch", "transformers"),
+    "text": ("torch", "transformers"),
 }
 
 

@@ -57,7 +57,10 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
 }
 
 # A network over packages of an extra stands here by its place, and is imported when it is asked for.
-OPTIONAL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {"sam": "infraspot.networks.sam:TunedSAM"}
+OPTIONAL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {
+    "clip": "infraspot.networks.clip:PromptedCLIP",
+    "sam": "infraspot.networks.sam:TunedSAM",
+}
 
 # What joins one of these later is seen here as well.
 ALL_NETWORKS: Mapping[str, Any] = ChainMap[str, Any](NETWORKS, SEQUENCE_NETWORKS, OPTIONAL_NETWORKS)

@@ -22,7 +22,6 @@ Weights come from a folder of the user's through ``infraspot convert-weights FOL
 extra ``sam``.
 """
 
-import copy
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -38,9 +37,8 @@ from infraspot.core.extras import require
 from infraspot.core.options import require_number, require_whole
 from infraspot.networks.base import SegmentationNetwork, SegOutput
 from infraspot.networks.compact import Compact
+from infraspot.networks.settings import Settings, tables_of
 from infraspot.networks.sheet import Sheet
-
-Settings = dict[str, bool | int | float | str | list[Any]]
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model"}
 CONFIGS = {"sam": "SamConfig", "sam2": "Sam2Config"}
@@ -52,14 +50,14 @@ QUARTER_WIDTH = 32
 # Of the photographs that the models were trained on, by channel.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+# Channels of the compact network at a quarter of the frame.
+QUARTER_WIDTH = 32
+
+# Of the photographs that the models were trained on, by channel.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 # The encoder of SAM 2, which its configuration names.
 BACKBONE = "sam2_hiera_det_model"
-
-# Settings of a configuration that say nothing about the network's form.
-IDLE = (
-    *("initializer_range", "output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder"),
-    *("chunk_size_feed_forward", "tie_word_embeddings", "attention_dropout"),
-)
 
 
 class TunedSAM(SegmentationNetwork):
@@ -70,7 +68,7 @@ class TunedSAM(SegmentationNetwork):
     kind
         ``"sam"`` or ``"sam2"``.
     config
-        The model's form, as :func:`settings_of` gives it; conversion fills it in.
+        The model's form, as :func:`infraspot.networks.settings.settings_of` gives it; conversion fills it in.
     tune, prompter
         What is trained, and whether the compact network gives prompts.
     tile
@@ -95,7 +93,7 @@ class TunedSAM(SegmentationNetwork):
     def __init__(
         self,
         kind: Literal["sam", "sam2"] = "sam",
-        config: dict[str, Any] | None = None,
+        config: Settings | None = None,
         tune: Literal["decoder", "adapter", "lora", "full", "prompts"] = "decoder",
         prompter: bool = False,
         tile: int = 256,
@@ -297,50 +295,11 @@ class _Kept:
             self.size -= sum(map_.nbytes for map_ in oldest)
 
 
-def settings_of(config: Any) -> Settings:
-    """The form of a model from its configuration: numbers, lists of numbers and activations by dotted names.
-
-    Everything else, such as names of files and of code, is left out.
-    """
-    found: Settings = {}
-
-    def visit(prefix: str, table: Mapping[str, Any]) -> None:
-        for name, value in table.items():
-            if isinstance(value, dict) and name.endswith("_config"):
-                visit(f"{prefix}{name}.", value)
-            elif name not in IDLE and (_is_plain(value) or name == "hidden_act"):
-                found[f"{prefix}{name}"] = value
-
-    visit("", config.to_dict())
-    return found
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, bool | int | float)
-
-
 def _model_of(kind: str, settings: Mapping[str, Any]) -> Any:
     """A model with fresh weights of the form that the settings say."""
     import transformers
 
-    tables: dict[str, Any] = {}
-    for name, value in settings.items():
-        *parents, last = name.split(".")
-        if not (
-            _is_plain(value) or (last == "hidden_act" and isinstance(value, str) and value.isidentifier())
-        ):
-            raise UsageError(
-                f"the setting {name} of a SAM model is a number or an activation, and it is {value!r}"
-            )
-        table = tables
-        for parent in parents:
-            table = table.setdefault(parent, {})
-            if parent == "backbone_config":
-                table["model_type"] = BACKBONE
-        table[last] = copy.deepcopy(list(value) if isinstance(value, tuple) else value)
-    config = getattr(transformers, CONFIGS[kind])(**tables)
+    config = getattr(transformers, CONFIGS[kind])(**tables_of(settings))
     config._attn_implementation = "eager"
     model = getattr(transformers, KINDS[kind])(config)
     if kind == "sam2":

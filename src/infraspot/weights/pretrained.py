@@ -1,6 +1,7 @@
 """Models of the library transformers from a folder on this machine; nothing is ever downloaded."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,36 @@ def open_pretrained(
         missing = sorted(report["missing_keys"])
         raise InputError(f"{folder} lacks {len(missing)} weights of {purpose}, {missing[0]} among them")
     return model.eval()
+
+
+def kind_of(folder: str | Path, written_as: Mapping[str, Collection[str]]) -> str:
+    """Which kind of model a folder holds, by its config.json.
+
+    Parameters
+    ----------
+    written_as
+        From each kind to the names that config.json may give it.
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+    """
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{folder}: expected a folder with config.json and model.safetensors, as save_pretrained writes"
+            f" it ({error})"
+        ) from error
+    named = config.get("model_type") if isinstance(config, dict) else None
+    for kind, names in written_as.items():
+        if named in names:
+            return kind
+    raise InputError(
+        f"{folder}: expected a model of the kind {' or '.join(written_as)}, and its config.json names"
+        f" {str(named)[:80]!r}"
+    )
 
 
 def _library(purpose: str, extra: str) -> Any:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--operating-point", help="Threshold of its proposals by name, such as quiet, balanced or keen."
 )
 @trust_option
+@click.option("--queue", help="First the frames that the --json of `infraspot adapt` names, in its order.")
 @click.option(
     "--level",
     default="auto",
@@ -53,6 +54,7 @@ def command(
     model: str | None,
     operating_point: str | None,
     trust: tuple[str, ...],
+    queue: str | None,
     level: str,
     imported: str | None,
     formats: str | None,
@@ -72,14 +74,20 @@ def command(
     """
     require("annotate", "`infraspot annotate`")
     from infraspot.data import Reading, parse_raw
+    from infraspot.web.queue import queued, read_queue
     from infraspot.web.session import Session
 
+    names = None if queue is None else read_queue(Path(queue))
     open_model = _open_model(model, operating_point, trust)
     images = Path(frames)
     place = Path(out) if out else images.with_name(f"{images.resolve().name}.annotation")
     reading = Reading(raw=None if raw is None else parse_raw(raw))
     session = Session(images, place, level, recursive, reading)
     with closing(session.journal):
+        if names is not None:
+            session.images, absent = queued(session.images, names)
+            for name in absent:
+                warn(f"{name}, which {queue} names, is not among these frames")
         for sentence in session.skipped:
             warn(sentence)
         if session.journal.notice:

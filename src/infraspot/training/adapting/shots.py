@@ -1,5 +1,6 @@
 """Adapting to labelled frames: how far to go is chosen by shots that were held out."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -100,12 +101,29 @@ def _announced(planned: Plan, shots: int) -> str:
 
 def _trials(known: Known, recipe: Recipe, planned: Plan, clock: Clock) -> list["_Trial"]:
     """Tuning without some of the shots, each time without others; all shots are held out once."""
-    groups = [known.shots[k :: planned.trials] for k in range(planned.trials)]
     trials = []
-    for held in groups:
+    for held in groups_of(known.shots, planned.trials):
         rest = known.without(held)
         trials.append(_Trial(held, rest, tune(recipe, rest, _marks(planned), clock).weights))
     return trials
+
+
+def groups_of(shots: Sequence[Sample], count: int) -> list[list[Sample]]:
+    """The shots in so many groups of about one size, frames of one sequence in one group where that can be.
+
+    Names that differ in their last number alone are of one sequence: shots that were held out would otherwise
+    have near twins among those that are learnt.
+    """
+    sequences: dict[str, list[Sample]] = {}
+    for shot in shots:
+        sequences.setdefault(re.sub(r"\d+$", "", shot.id), []).append(shot)
+    whole = sorted(sequences.values(), key=len, reverse=True)
+    if len(whole) < count:
+        whole = [[shot] for shot in shots]
+    groups: list[list[Sample]] = [[] for _ in range(count)]
+    for sequence in whole:
+        min(groups, key=len).extend(sequence)
+    return groups
 
 
 def _marks(planned: Plan) -> list[int]:

@@ -55,7 +55,7 @@ def with_false_alarms(**changes: Any) -> dict[str, Any]:
     return {**SOUND, "false_alarms": {**FALSE_ALARMS, **changes}}
 
 
-PEAKS = {"level": 0.02, "share": 0.4, "saddle": 0.85, "peak": 1.0, "mean": 0.0, "size": 0.0, "offset": 0.0}
+PEAKS = {"level": 0.02, "share": 0.4, "saddle": 0.85, "peak": 1.0, "size": 0.0, "crowd": 0.0, "offset": 0.0}
 
 
 def with_second_look(**changes: Any) -> dict[str, Any]:
@@ -137,7 +137,7 @@ CARDS: dict[str, Any] = {
     "peaks without weights": {**SOUND, "peaks": {"level": 0.02, "share": 0.4, "saddle": 0.85}},
     "peaks at every pixel": {**SOUND, "peaks": {**PEAKS, "level": 0.0}},
     "peaks that join everything": {**SOUND, "peaks": {**PEAKS, "saddle": 1.0}},
-    "peaks of endless weight": {**SOUND, "peaks": {**PEAKS, "mean": 1e300}},
+    "peaks of endless weight": {**SOUND, "peaks": {**PEAKS, "crowd": -1e300}},
     "peaks after a second look": {**SOUND, "second_look": SECOND_LOOK, "peaks": PEAKS},
     "a second look that is a word": {**SOUND, "second_look": "yes"},
     "a second look without tensors": with_second_look(),

@@ -18,7 +18,7 @@ from infraspot.web.proposals import detector_rings
 from infraspot.weights.card import parse_card
 
 LIMITS = {"level": 0.02, "share": 0.5, "saddle": 0.85}
-PLAIN = {**LIMITS, "peak": 1.0, "mean": 0.0, "size": 0.0, "offset": 0.0}
+PLAIN = {**LIMITS, "peak": 1.0, "size": 0.0, "crowd": 0.0, "offset": 0.0}
 
 
 def two_targets(between: float) -> np.ndarray:
@@ -48,10 +48,7 @@ def test_a_target_is_the_pixels_above_a_share_of_its_own_peak():
     scores[2:7, 2:7], scores[3:6, 3:6], scores[4, 4] = 0.04, 0.06, 0.1
     found = part(scores, **LIMITS)
     assert found.boxes.tolist() == [[3, 3, 6, 6]]
-    peak, mean = 0.1, (0.1 + 8 * 0.06) / 9
-    assert found.evidence == pytest.approx(
-        np.array([[np.log(peak / (1 - peak)), np.log(mean / (1 - mean)), np.log(9)]]), abs=1e-6
-    )
+    assert found.evidence == pytest.approx(np.array([[np.log(0.1 / 0.9), np.log(9), 0.0]]), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -80,10 +77,17 @@ def test_a_threshold_chooses_targets_and_never_changes_their_shapes():
     assert [target.box for target in high] == [(9, 5, 12, 8)]
 
 
+def test_a_crowd_counts_up_to_32_targets():
+    scores = np.zeros((80, 80), np.float32)
+    scores[::8, ::8] = 0.9
+    assert part(scores, **LIMITS).evidence[:, 2] == pytest.approx(np.full(100, np.log(32)))
+    assert part(scores[:16, :16], **LIMITS).evidence[:, 2] == pytest.approx(np.full(4, np.log(4)))
+
+
 def test_weights_of_the_card_make_the_score():
-    card = {**PLAIN, "peak": 0.5, "mean": 0.25, "size": -0.3, "offset": 1.0}
-    evidence = part(two_targets(0.7), **LIMITS).evidence
-    wanted = 1 / (1 + np.exp(-(evidence @ [0.5, 0.25, -0.3] + 1.0)))
+    card = {**PLAIN, "peak": 0.5, "size": -0.3, "crowd": -0.25, "offset": 1.0}
+    logits = 0.5 * np.log([0.9 / 0.1, 0.95 / 0.05]) - 0.3 * np.log(9) - 0.25 * np.log(2) + 1.0
+    wanted = 1 / (1 + np.exp(-logits))
     rescored = Peaks(card).rescore(two_targets(0.7))
     assert [rescored[6, 6], rescored[6, 10]] == pytest.approx(wanted.tolist(), abs=1e-6)
 

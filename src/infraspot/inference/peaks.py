@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from infraspot.core.geometry import find_components
 
-EVIDENCE = ("peak", "mean", "size")
-"""What judges a target: the logits of its highest and of its mean score, and the logarithm of its area."""
-SUREST = 12.0  # logit beyond which scores differ by rounding alone
+EVIDENCE = ("peak", "size", "crowd")
+"""What judges a target: the logit of its highest score, the logarithm of its area, and that of the number of
+targets that the frame seems to have, up to :data:`MOST_COUNTED`: where there are many, most are clutter."""
+MOST_COUNTED = 32  # so that a large crowd does not hide itself
+SUREST = 16.0  # logit beyond which float32 scores differ by rounding alone
 _NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 _AHEAD = _NEIGHBOURS[4:]  # each pair of neighbours once
 
@@ -164,12 +166,10 @@ def _described(
     whole[own] = np.arange(1, len(own) + 1)
     labels, areas = whole[pieces.labels], pieces.areas[own - 1]
     inside = labels > 0
-    index, values = labels[inside] - 1, scores[inside]
     peaks = np.zeros(len(own), np.float32)
-    np.maximum.at(peaks, index, values)
-    means = np.bincount(index, weights=values, minlength=len(own)) / areas
-    evidence = np.stack([_logit(peaks), _logit(means), np.log(areas)], axis=1)
-    return Parted(labels, pieces.boxes[own - 1], evidence)
+    np.maximum.at(peaks, labels[inside] - 1, scores[inside])
+    crowd = np.full(len(own), np.log(min(max(len(own), 1), MOST_COUNTED)))
+    return Parted(labels, pieces.boxes[own - 1], np.stack([_logit(peaks), np.log(areas), crowd], axis=1))
 
 
 def _logit(scores: NDArray[Any]) -> NDArray[np.float64]:

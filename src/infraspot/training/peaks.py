@@ -25,8 +25,8 @@ from infraspot.training.calibration import Bounds, as_counted, calibrate, calibr
 from infraspot.training.run import Run
 from infraspot.weights.files import load_network, save_weights
 
-# Surer pixels never lower a score. Targets of a cluster have a size of their own, so that size may do both.
-BOUNDS: dict[str, Bounds] = dict(zip(EVIDENCE, ((0, None), (0, None), (None, None)), strict=True))
+# A surer peak never lowers a score, a crowd never raises it. Targets of a cluster have a size of their own.
+BOUNDS: dict[str, Bounds] = dict(zip(EVIDENCE, ((0, None), (None, None), (None, 0)), strict=True))
 OVERLAP, CENTRE = BOX_CRITERIA["ap07_legacy"], BOX_CRITERIA["centre_3"]
 
 # What a card says about scores as they were before.

@@ -113,8 +113,8 @@ class PeaksCard(_Part):
     share: float = Field(gt=0, lt=1)
     saddle: float = Field(gt=0, lt=1)
     peak: Coefficient
-    mean: Coefficient
     size: Coefficient
+    crowd: Coefficient
     offset: Coefficient
 
 

@@ -44,7 +44,9 @@ def _set(folder: Path, masks: str) -> Path:
 
 def _recipe(data: Path, name: str) -> Recipe:
     further = {"path": str(data), "split": "val", "per_batch": 2, "augment": [{"name": "crop", "size": 16}]}
-    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5}, unlabelled=further)
+    two = {"sets": [str(data)]} if name == "sdaistd" else {}  # trains on two cameras
+    places = {"path": str(data), **two}
+    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5}, unlabelled=further, data=places)
 
 
 def _trained(data: Path, name: str, folder: Path) -> Run:

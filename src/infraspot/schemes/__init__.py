@@ -5,6 +5,7 @@ from collections.abc import Callable
 from infraspot.losses import Batch
 from infraspot.schemes.adabn import AdaBN
 from infraspot.schemes.adversarial import Adversarial
+from infraspot.schemes.analytic_filters import AnalyticFilters
 from infraspot.schemes.base import Scheme, Trainee
 from infraspot.schemes.boxes import Boxes
 from infraspot.schemes.camera import FDA, CameraMatch, CameraScenes
@@ -21,6 +22,7 @@ from infraspot.schemes.maml import MAML
 from infraspot.schemes.offline import Offline
 from infraspot.schemes.pal import Pal
 from infraspot.schemes.paste import Paste
+from infraspot.schemes.sdaistd import SDAISTD
 from infraspot.schemes.self_training import SelfTraining
 from infraspot.schemes.taught import Taught
 
@@ -29,8 +31,10 @@ __all__ = [
     "FDA",
     "MAML",
     "SCHEMES",
+    "SDAISTD",
     "AdaBN",
     "Adversarial",
+    "AnalyticFilters",
     "Batch",
     "Boxes",
     "CameraMatch",
@@ -66,6 +70,8 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "distilled": Distilled,
     "finetune": FineTune,
     "maml": MAML,
+    "analytic_filters": AnalyticFilters,
+    "sdaistd": SDAISTD,
     "self_training": SelfTraining,
     "adabn": AdaBN,
     "coral": Coral,

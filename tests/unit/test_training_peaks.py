@@ -77,7 +77,8 @@ def test_a_start_with_a_second_look_becomes_a_file_that_parts_and_runs_in_every_
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    made = main(["train", "clusters", "--data", str(data), "--epochs", "0", "--out", str(run)])
+    start = ["--start", "compact-sirst1", "--epochs", "0"]
+    made = main(["train", "clusters", "--data", str(data), *start, "--out", str(run)])
     assert made == 0
     assert "peaks  AP 0." in capsys.readouterr().out
     card = read_card(run / "last.safetensors")

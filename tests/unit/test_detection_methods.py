@@ -1,0 +1,165 @@
+"""What single methods do, by hand; parameters against the papers."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from infraspot.detection import DETECTORS
+from infraspot.detection.assigners import BACKGROUND, IGNORED, Said, adaptive, by_overlap, in_box
+from infraspot.detection.atss import lower_part
+from infraspot.detection.centernet import CenterNet
+from infraspot.detection.exchange import ChannelExchange, SpatialExchange
+from infraspot.detection.heads import flat
+from infraspot.detection.losses import centreness, distribution_focal
+from infraspot.detection.priors import Anchors
+from infraspot.detection.sampling import LearntMovesConv2d
+
+# Of the stem, which reads one grey channel here, and three in the papers.
+STEM = 2 * 64 * 7 * 7
+
+COUNTED = {
+    name: detector.sheet.paper_params
+    for name, detector in DETECTORS.items()
+    if detector.sheet.paper_params and not detector.sheet.note
+}
+
+
+def count(name: str, **options: object) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in DETECTORS[name](**options).parameters())
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_parameters_are_those_of_the_papers_table(name: str) -> None:
+    assert count(name) + STEM == pytest.approx(COUNTED[name], abs=500)
+
+
+def test_bafe_has_the_parameters_of_the_program_without_those_it_never_runs() -> None:
+    assert count("bafe") + STEM == pytest.approx(22.56e6 - 0.85e6, abs=5e3)
+    assert count("bafe", backbone="resnet50") + STEM == pytest.approx(35.58e6 - 0.85e6, abs=5e3)
+
+
+def priors_of(side: int, *strides: int, scale: float = 1.0) -> tuple:
+    maps = [torch.zeros(1, 1, side // stride, side // stride) for stride in strides]
+    return Anchors((scale,))(maps, strides)
+
+
+NOTHING = Said(torch.zeros(0), torch.zeros(0, 4))
+
+
+def test_places_come_level_by_level_and_row_by_row() -> None:
+    priors = priors_of(8, 4, 8)
+    assert priors.points.tolist() == [[2, 2], [6, 2], [2, 6], [6, 6], [4, 4]]
+    assert priors.strides.tolist() == [4, 4, 4, 4, 8]
+    assert priors.boxes[0].tolist() == [0, 0, 4, 4]
+    maps = [torch.arange(4.0).reshape(1, 1, 2, 2), torch.full((1, 1, 1, 1), 9.0)]
+    assert flat(maps).tolist() == [[0, 1, 2, 3, 9]]
+
+
+def test_a_box_without_a_place_teaches_the_nearest_one_only_if_asked() -> None:
+    priors, boxes = priors_of(32, 8), torch.tensor([[8.5, 8.5, 11, 11], [0, 0, 16, 16]])
+    plain = in_box()(priors, boxes, NOTHING).target
+    assert plain.tolist().count(0) == 0
+    assert [k for k, target in enumerate(plain.tolist()) if target == 1] == [0, 1, 4, 5]
+    near = in_box(nearest=True)(priors, torch.tensor([[8.5, 8.5, 11, 11]]), NOTHING).target
+    assert [k for k, target in enumerate(near.tolist()) if target == 0] == [5]  # the centre (12, 12)
+
+
+def test_the_smallest_box_around_a_place_is_taught() -> None:
+    boxes = torch.tensor([[0.0, 0, 30, 30], [2, 2, 9, 9]])
+    target = in_box()(priors_of(32, 8), boxes, NOTHING).target
+    assert target[0] == 1
+    assert target[1] == 0
+
+
+def test_overlaps_between_the_bounds_are_ignored() -> None:
+    priors = priors_of(16, 8)  # anchors of 8x8 at (0, 0), (8, 0), (0, 8), (8, 8)
+    boxes = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 3.6]])
+    found = by_overlap(0.5, 0.4, every_box=False)(priors, boxes, NOTHING).target
+    assert found.tolist() == [0, IGNORED, BACKGROUND, BACKGROUND]  # the second shares .45
+
+
+def test_atss_takes_the_anchors_above_mean_and_deviation() -> None:
+    priors = priors_of(24, 8)
+    box = torch.tensor([[7.0, 7, 15, 15]])
+    shared = torch.tensor(
+        [
+            max(0, min(x + 8, 15) - max(x, 7)) * max(0, min(y + 8, 15) - max(y, 7))
+            for y, x in product((0, 8, 16), (0, 8, 16))
+        ]
+    )
+    fit = shared / (128 - shared)
+    bound = fit.mean() + fit.std()
+    found = adaptive(9)(priors, box, NOTHING).target
+    assert (found == 0).tolist() == [bool(value >= bound) for value in fit]
+
+
+def test_the_lower_of_two_heaps_is_parted_from_the_other() -> None:
+    values = torch.tensor([0.10, 0.12, 0.09, 2.0, 2.1, 1.9, 2.05])
+    lower = lower_part(values)
+    assert lower.any()
+    assert not lower[3:].any()
+    assert lower_part(torch.tensor([3.0])).tolist() == [True]
+
+
+def test_centreness_is_one_in_the_middle_and_nothing_on_an_edge() -> None:
+    edges = torch.tensor([[2.0, 2, 2, 2], [1, 2, 3, 2], [0, 1, 4, 1]])
+    assert centreness(edges).tolist() == pytest.approx([1, (1 / 3) ** 0.5, 0])
+
+
+def test_a_distance_between_two_bins_is_shared_by_them() -> None:
+    logits = torch.zeros(1, 17)
+    logits[0, 2], logits[0, 3] = 2.0, 1.0
+    logs = logits.log_softmax(-1)[0]
+    expected = -(0.75 * logs[2] + 0.25 * logs[3])
+    assert float(distribution_focal(logits, torch.tensor([2.25]))[0]) == pytest.approx(float(expected))
+
+
+def test_the_heat_of_a_box_is_one_at_its_centre_on_its_own_level() -> None:
+    detector = CenterNet(backbone="resnet10", strides=(8, 16), width=16, depth=1)
+    priors = priors_of(64, 8, 16)
+    heat, peaks = detector.heat(priors, torch.tensor([[10.0, 10, 14, 14]]))
+    assert peaks.tolist() == [9]  # (12, 12) of the level at stride 8
+    assert heat[9] == 1
+    assert heat[priors.level == 1].max() == 0
+
+
+def test_swapped_channels_come_from_the_other_feature() -> None:
+    exchange = ChannelExchange(4, share=0.5, selection="fixed", adapter=0)
+    one, other = torch.arange(4.0).reshape(1, 4, 1, 1), torch.arange(10.0, 14).reshape(1, 4, 1, 1)
+    first, second = exchange(one, other)
+    assert first.flatten().tolist() == [10, 1, 12, 3]
+    assert second.flatten().tolist() == [0, 11, 2, 13]
+
+
+@pytest.mark.parametrize("selection", ["dynamic", "gated", "fixed", "random"])
+@pytest.mark.parametrize("share", [0.03125, 0.375, 0.5, 0.875])
+def test_a_share_of_the_channels_is_swapped(selection: str, share: float) -> None:
+    torch.manual_seed(0)
+    exchange = ChannelExchange(32, share=share, selection=selection, adapter=0).eval()
+    first, _ = exchange(torch.full((2, 32, 3, 3), 1.0), torch.full((2, 32, 3, 3), 5.0))
+    assert (first != 1).all((2, 3)).sum(1).tolist() == [int(32 * share)] * 2
+
+
+def test_only_the_gated_selection_trains_its_attention() -> None:
+    for selection, learns in (("dynamic", False), ("gated", True)):
+        exchange = ChannelExchange(8, selection=selection)
+        first, second = exchange(torch.rand(1, 8, 5, 5), torch.rand(1, 8, 5, 5))
+        (first.sum() + second.square().sum()).backward()
+        assert exchange.attention is not None
+        gradients = [p.grad is not None for p in exchange.attention.parameters()]
+        assert gradients == [learns] * len(gradients)
+
+
+def test_every_second_column_is_swapped() -> None:
+    one, other = torch.zeros(1, 1, 1, 4), torch.ones(1, 1, 1, 4)
+    first, second = SpatialExchange(share=0.5, adapter=0)(one, other)
+    assert first.flatten().tolist() == [1, 0, 1, 0]
+    assert second.flatten().tolist() == [0, 1, 0, 1]
+
+
+def test_a_deformable_layer_begins_as_a_plain_convolution() -> None:
+    torch.manual_seed(0)
+    layer, x = LearntMovesConv2d(3, 5), torch.rand(2, 3, 6, 7)
+    torch.testing.assert_close(layer(x), torch.nn.functional.conv2d(x, layer.weight, padding=1))

@@ -14,12 +14,17 @@ from infraspot.inference.box_engines import TorchBoxEngine
 
 PYRAMID: dict[str, Any] = {"backbone": "resnet10", "strides": (4, 8), "width": 16}
 TOWERS = PYRAMID | {"depth": 1}
+REGIONS = PYRAMID | {"hidden": 16, "scale": 1.0, "proposals": 40}
 
 SMALL: dict[str, dict[str, Any]] = {
     "atss": TOWERS | {"scale": 1.0},
     "autoassign": TOWERS,
     "bafe": TOWERS,
+    "cascade-rcnn": REGIONS,
     "centernet": TOWERS,
+    "dynamic-rcnn": REGIONS,
+    "faster-rcnn": REGIONS,
+    "libra-rcnn": REGIONS,
     "ddod": TOWERS | {"scale": 1.0},
     "fcos": TOWERS,
     "gfl": TOWERS | {"scale": 1.0},
@@ -40,7 +45,7 @@ CASES: dict[str, Callable[[], Detector]] = {
 
 
 # Their boxes are read at places that move, or chosen from proposals: no numbers of one place make a box.
-MOVED = {"tood"}
+MOVED = {"tood", "faster-rcnn", "cascade-rcnn", "dynamic-rcnn", "libra-rcnn"}
 
 
 def make(name: str) -> Detector:

@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from infraspot.data.public_sets import PUBLIC_SETS
+from infraspot.detection import Detector
 from infraspot.inference.engines import packaged_models
 from infraspot.losses import Batch
 from infraspot.training.parts import build_loss, network_of
 from infraspot.training.recipe import PACKAGED, load_recipe
 
-ALL = pytest.mark.parametrize("path", sorted(PACKAGED.glob("**/*.toml")), ids=lambda path: path.stem)
+RECIPES = sorted(PACKAGED.glob("**/*.toml"))
+OF_BOXES = sorted(PACKAGED.glob("detectors/*.toml"))
+ALL = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+OF_MASKS = [path for path in RECIPES if path not in OF_BOXES]
 
 
-@ALL
+@pytest.mark.parametrize("path", OF_MASKS, ids=lambda path: path.stem)
 def test_its_loss_fits_its_network_and_reaches_the_weights(path: Path) -> None:
     recipe = load_recipe(path)
     torch.manual_seed(0)
@@ -49,6 +53,15 @@ def test_it_names_no_folder_and_only_sets_that_anybody_can_have(path: Path) -> N
     assert not [
         text for text in strings_in(recipe.model_dump(exclude={"about"})) if re.search(r"[/\\~]", text)
     ]
+
+
+@pytest.mark.parametrize("path", OF_BOXES, ids=lambda path: path.stem)
+def test_its_detector_is_built_and_taught_by_boxes(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.scheme.name == "boxes"
+    assert recipe.train.select == "ap"
+    with torch.device("meta"):
+        assert isinstance(network_of(recipe.network), Detector)
 
 
 def strings_in(value: object) -> Iterator[str]:

@@ -8,6 +8,7 @@ from infraspot.detection.base import BoxOutput, Detector, Wanted
 from infraspot.detection.centernet import CenterNet
 from infraspot.detection.ddod import DDOD
 from infraspot.detection.fcos import FCOS
+from infraspot.detection.rcnn import CascadeRCNN, DynamicRCNN, FasterRCNN, LibraRCNN
 from infraspot.detection.retinanet import RetinaNet
 from infraspot.detection.tood import TOOD
 from infraspot.detection.vfnet import VFNet
@@ -19,10 +20,14 @@ DETECTORS: dict[str, type[Detector]] = {
     "atss": ATSS,
     "autoassign": AutoAssign,
     "bafe": BAFENet,
+    "cascade-rcnn": CascadeRCNN,
     "centernet": CenterNet,
     "ddod": DDOD,
+    "dynamic-rcnn": DynamicRCNN,
+    "faster-rcnn": FasterRCNN,
     "fcos": FCOS,
     "gfl": GFL,
+    "libra-rcnn": LibraRCNN,
     "paa": PAA,
     "retinanet": RetinaNet,
     "tood": TOOD,

@@ -21,7 +21,8 @@ class FPN(nn.Module):
         Of the maps that it gives. Those beyond the backbone's are 3x3 convolutions of stride 2.
     extra_from
         What the first of these reads: ``"output"``, the pyramid's coarsest map (FCOS), or ``"input"``, the
-        backbone's (RetinaNet).
+        backbone's (RetinaNet). With ``"pool"`` every second cell of the coarsest map takes their place
+        (Faster R-CNN).
     """
 
     def __init__(self, backbone: Backbone, strides: Sequence[int], width: int, *, extra_from: str = "output"):
@@ -34,7 +35,12 @@ class FPN(nn.Module):
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in self.kept)
         beyond = [stride for stride in strides if stride > last]
         inputs = [backbone.channels[-1] if extra_from == "input" else width, *[width] * len(beyond)]
-        self.extra = nn.ModuleList(nn.Conv2d(inputs[k], width, 3, 2, 1) for k in range(len(beyond)))
+        self.pooled = len(beyond) if extra_from == "pool" else 0
+        self.extra = (
+            nn.ModuleList()
+            if self.pooled
+            else nn.ModuleList(nn.Conv2d(inputs[k], width, 3, 2, 1) for k in range(len(beyond)))
+        )
         _check_strides(strides, [backbone.strides[k] for k in used], len(self.kept) + len(beyond))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -51,6 +57,8 @@ class FPN(nn.Module):
         for k, layer in enumerate(self.extra):
             x = layer(F.relu(x) if k else x)
             found.append(x)
+        for _ in range(self.pooled):
+            found.append(F.max_pool2d(found[-1], 1, 2))
         return found
 
 

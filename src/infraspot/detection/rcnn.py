@@ -1,0 +1,405 @@
+"""Two stages: proposals, then a second look at the features of each (Faster R-CNN, 2015) and its descendants.
+
+Regions are read from the pyramid by our own RoIAlign. Pyramids begin at stride 4 and may begin at 2: at the
+published stride a target of 3x3 pixels is less than one cell.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infraspot.core.catalog import find
+from infraspot.detection.assigners import IGNORED, Said, by_overlap
+from infraspot.detection.backbones import BACKBONES
+from infraspot.detection.base import BoxOutput, Detector, Wanted
+from infraspot.detection.boxes import from_deltas, pairwise_overlaps, to_deltas, within
+from infraspot.detection.heads import begin_small, flat
+from infraspot.detection.losses import cross_entropy
+from infraspot.detection.priors import Anchors, Priors
+from infraspot.detection.pyramid import FPN
+from infraspot.detection.roi import roi_align_levels
+from infraspot.detection.suppression import suppress
+from infraspot.networks.sheet import Sheet
+
+REGION = 7
+NOTHING = -20.0  # the logit of a row that holds no proposal
+PER_LEVEL = 1000
+PROPOSED_APART = 0.7
+RATIOS = (0.5, 1.0, 2.0)
+
+
+class Sampled(NamedTuple):
+    """Boxes of one frame to learn from: (n, 4), the target of each (-1: none), and the targets (n, 4)."""
+
+    boxes: Tensor
+    target: Tensor
+    truth: Tensor
+
+
+class ProposalHead(nn.Module):
+    """A 3x3, then whether there is anything and by how much each anchor is off."""
+
+    def __init__(self, width: int, anchors: int):
+        super().__init__()
+        self.shared = nn.Conv2d(width, width, 3, padding=1)
+        self.logits, self.boxes = nn.Conv2d(width, anchors, 1), nn.Conv2d(width, 4 * anchors, 1)
+        begin_small(self)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, K) logits and (N, K, 4) deltas."""
+        shared = [F.relu(self.shared(x)) for x in maps]
+        return flat([self.logits(x) for x in shared]), flat([self.boxes(x) for x in shared], 4)
+
+
+class BoxHead(nn.Module):
+    """Two layers over a region's features, then background against target, and the box."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(width * REGION**2, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+        )
+        self.classes, self.boxes = nn.Linear(hidden, 2), nn.Linear(hidden, 4)
+        nn.init.normal_(self.boxes.weight, std=0.001)
+        nn.init.zeros_(self.boxes.bias)
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) logits and (n, 4) deltas."""
+        x = self.layers(regions)
+        both = self.classes(x)
+        return both[:, 1] - both[:, 0], self.boxes(x)
+
+
+class FasterRCNN(Detector):
+    """Faster R-CNN on a feature pyramid, as published by default.
+
+    Parameters
+    ----------
+    strides
+        Of the pyramid; the last level serves proposals alone.
+    scale
+        Side of the anchors, in strides.
+    proposals
+        Most proposals of a frame.
+    finest
+        Regions of a side below twice this many pixels are read from the first level; by default 14 strides of
+        it, as published (56 at stride 4).
+    hidden
+        Width of the layers over a region.
+    """
+
+    sheet = Sheet(
+        family="two-stage",
+        source="Ren et al., 2015; Lin et al., 2017",
+        paper_params=33.035e6,
+        note="41.348 M with a pyramid; the table's figure is of the form without one",
+    )
+    thresholds: ClassVar[tuple[float, ...]] = (0.5,)
+    spreads: ClassVar[tuple[tuple[float, ...], ...]] = ((0.1, 0.1, 0.2, 0.2),)
+    stage_gains: ClassVar[tuple[float, ...]] = (1.0,)
+    learnt_from, share = 512, 0.25
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        strides: tuple[int, ...] = (4, 8, 16, 32, 64),
+        width: int = 256,
+        scale: float = 8.0,
+        proposals: int = 300,
+        finest: float | None = None,
+        hidden: int = 1024,
+    ):
+        super().__init__()
+        self.backbone = find("backbone", backbone, BACKBONES)()
+        self.stride, self.strides = self.backbone.strides[-1], tuple(strides)
+        self.neck = self.make_neck(width)
+        self.anchors = Anchors((scale,), RATIOS)
+        self.propose = ProposalHead(width, self.anchors.count)
+        self.stages = nn.ModuleList(BoxHead(width, hidden) for _ in self.thresholds)
+        self.proposals, self.finest = proposals, finest or 14.0 * strides[0]
+        self.choose = by_overlap(0.7, 0.3, least=0.3)
+
+    def make_neck(self, width: int) -> nn.Module:
+        """The pyramid."""
+        return FPN(self.backbone, self.strides, width, extra_from="pool")
+
+    def detect(self, image: Tensor) -> BoxOutput:
+        maps = self.neck(self.backbone(image))
+        logits, deltas = self.propose(maps)
+        priors = self.anchors(maps, self.strides)
+        shape = int(image.shape[-2]), int(image.shape[-1])
+        found = self._proposals(logits.detach().float(), deltas.detach().float(), priors, shape)
+        boxes, total = found, torch.zeros(())
+        for number, stage in enumerate(self.stages):
+            said, moves = self._look(stage, maps, boxes)
+            total = total.to(said) + said
+            boxes = self._moved(boxes, moves, number, shape)
+        logit = total / len(self.stages)
+        counts = [len(own) for own in found]
+        most = max(counts, default=0)
+        answer = boxes[0].new_zeros(len(counts), most, 4), logit.new_full((len(counts), most), NOTHING)
+        for k, (own, mine) in enumerate(zip(boxes, logit.split(counts), strict=True)):
+            answer[0][k, : len(own)], answer[1][k, : len(own)] = own, mine
+        parts = {"maps": maps, "logits": logits, "deltas": deltas, "found": found, "shape": shape}
+        return BoxOutput(*answer, None, priors, parts=parts)
+
+    def _look(
+        self, stage: nn.Module, maps: Sequence[Tensor], boxes: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        levels = [k for k, stride in enumerate(self.strides) if stride in self.backbone.strides]
+        regions = roi_align_levels(
+            [maps[k] for k in levels], [self.strides[k] for k in levels], boxes, REGION, finest=self.finest
+        )
+        said: tuple[Tensor, Tensor] = stage(regions)
+        return said
+
+    def _moved(
+        self, boxes: Sequence[Tensor], deltas: Tensor, number: int, shape: tuple[int, int]
+    ) -> list[Tensor]:
+        """The boxes of each frame after the deltas of a stage."""
+        own = deltas.float().split([len(one) for one in boxes])
+        return [
+            within(from_deltas(one, moves, self.spreads[number]), shape)
+            for one, moves in zip(boxes, own, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _proposals(
+        self, logits: Tensor, deltas: Tensor, priors: Priors, shape: tuple[int, int]
+    ) -> list[Tensor]:
+        """(n, 4) proposals of each frame: the best of each level, thinned out, the best of all."""
+        found = []
+        for scores, moves in zip(logits, deltas, strict=True):
+            boxes, kept_scores = [], []
+            for level in range(len(self.strides)):
+                places = (priors.level == level).nonzero()[:, 0]
+                places = places[scores[places].topk(min(PER_LEVEL, len(places))).indices]
+                mine = within(from_deltas(priors.boxes[places], moves[places]), shape)
+                whole = ((mine[:, 2:] - mine[:, :2]) > 0.1).all(1)
+                mine, own = mine[whole], scores[places][whole]
+                kept = suppress(mine, own, PROPOSED_APART, most=self.proposals)
+                boxes.append(mine[kept])
+                kept_scores.append(own[kept])
+            together, own = torch.cat(boxes), torch.cat(kept_scores)
+            found.append(together[own.topk(min(self.proposals, len(own))).indices])
+        return found
+
+    def loss(self, output: BoxOutput, wanted: Wanted) -> Tensor:
+        total = self._loss_of_proposals(output, wanted)
+        maps, shape = output.parts["maps"], output.parts["shape"]
+        boxes = [
+            torch.cat([own, truth]) for own, truth in zip(output.parts["found"], wanted.boxes, strict=True)
+        ]
+        for number, stage in enumerate(self.stages):
+            chosen = [
+                self.sampled(own, truth, number) for own, truth in zip(boxes, wanted.boxes, strict=True)
+            ]
+            logits, deltas = self._look(stage, maps, [one.boxes for one in chosen])
+            total = total + self.stage_gains[number] * self._loss_of_stage(logits, deltas, chosen, number)
+            boxes = self._moved([one.boxes for one in chosen], deltas.detach(), number, shape)
+            boxes = [own[(own[:, 2:] - own[:, :2] > 0.1).all(1)] for own in boxes]
+        return total
+
+    def _loss_of_proposals(self, output: BoxOutput, wanted: Wanted) -> Tensor:
+        priors = output.priors
+        assert priors is not None
+        logits, deltas = output.parts["logits"], output.parts["deltas"]
+        total, count = deltas.sum() * 0.0, 0
+        for k, boxes in enumerate(wanted.boxes):
+            found = self.choose(priors, boxes, Said(logits[k], priors.boxes)).target
+            taught = drawn(found != IGNORED, found >= 0, 256, 0.5)
+            positive = taught[found[taught] >= 0]
+            total = total + cross_entropy(logits[k, taught].float(), (found[taught] >= 0).float()).sum()
+            truth = to_deltas(priors.boxes[positive], boxes[found[positive]])
+            total = total + F.l1_loss(deltas[k, positive].float(), truth, reduction="sum")
+            count += len(taught)
+        return total / max(count, 1)
+
+    def sampled(self, boxes: Tensor, truth: Tensor, number: int) -> Sampled:
+        """Which boxes of a frame a stage learns from: up to a quarter with a target."""
+        if not len(truth):
+            own = boxes[torch.randperm(len(boxes), device=boxes.device)[: self.learnt_from]]
+            return Sampled(own, torch.full_like(own[:, 0], -1, dtype=torch.long), own)
+        fit, target = pairwise_overlaps(boxes, truth).max(1)
+        positive = fit >= self.threshold_of(number)
+        chosen = self.drawn(positive, fit)
+        target = torch.where(positive, target, -1)[chosen]
+        return Sampled(boxes[chosen], target, truth[target.clamp(min=0)])
+
+    def drawn(self, positive: Tensor, fit: Tensor) -> Tensor:
+        """Places of the boxes that are learnt from, given how well each fits its target."""
+        return drawn(torch.ones_like(positive), positive, self.learnt_from, self.share)
+
+    def threshold_of(self, number: int) -> float:
+        """The overlap from which a box has its target, of a stage."""
+        return self.thresholds[number]
+
+    def _loss_of_stage(
+        self, logits: Tensor, deltas: Tensor, chosen: Sequence[Sampled], number: int
+    ) -> Tensor:
+        target = torch.cat([one.target for one in chosen])
+        positive = target >= 0
+        boxes, truth = (torch.cat([one[k] for one in chosen])[positive] for k in (0, 2))
+        wish = to_deltas(boxes, truth, self.spreads[number])
+        box = self.box_losses(deltas[positive].float(), wish).sum()
+        return (cross_entropy(logits.float(), positive.float()).sum() + box) / max(len(target), 1)
+
+    def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Losses of (P, 4) deltas."""
+        return (found - wanted).abs()
+
+
+def drawn(able: Tensor, positive: Tensor, count: int, share: float) -> Tensor:
+    """Up to ``count`` places drawn from those that are able, with up to a ``share`` of positive ones."""
+    targets = (able & positive).nonzero()[:, 0]
+    others = (able & ~positive).nonzero()[:, 0]
+    targets = targets[torch.randperm(len(targets), device=able.device)[: int(count * share)]]
+    others = others[torch.randperm(len(others), device=able.device)[: count - len(targets)]]
+    return torch.cat([targets, others])
+
+
+class CascadeRCNN(FasterRCNN):
+    """Cascade R-CNN (Cai and Vasconcelos, 2018): three heads, each for boxes that fit better."""
+
+    sheet = Sheet(family="two-stage", source="Cai and Vasconcelos, CVPR 2018", paper_params=69.152e6)
+    thresholds = (0.5, 0.6, 0.7)
+    spreads = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+    stage_gains = (1.0, 0.5, 0.25)
+
+
+class DynamicRCNN(FasterRCNN):
+    """Dynamic R-CNN (Zhang et al., 2020): threshold and loss follow how good proposals have become.
+
+    Every hundred steps, the threshold becomes the mean of each frame's 75th best overlap since, from .4 on.
+    The loss is then quadratic below the median of the tenth least error of each step. What is gathered is
+    part of the weights, so that a run goes on as if it had never stopped.
+    """
+
+    sheet = Sheet(family="two-stage", source="Zhang et al., ECCV 2020", paper_params=41.348e6)
+    every, best, least = 100, 75, 10
+    threshold: Tensor
+    beta: Tensor
+    gathered: Tensor
+    errors: Tensor
+    steps: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        strides: tuple[int, ...] = (4, 8, 16, 32, 64),
+        width: int = 256,
+        scale: float = 8.0,
+        proposals: int = 300,
+        finest: float | None = None,
+        hidden: int = 1024,
+    ):
+        super().__init__(
+            backbone=backbone,
+            strides=strides,
+            width=width,
+            scale=scale,
+            proposals=proposals,
+            finest=finest,
+            hidden=hidden,
+        )
+        self.register_buffer("threshold", torch.tensor(0.4))
+        self.register_buffer("beta", torch.tensor(1.0))
+        self.register_buffer("gathered", torch.zeros(2))  # sum of overlaps, and how many
+        self.register_buffer("errors", torch.zeros(self.every))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def threshold_of(self, number: int) -> float:
+        return float(self.threshold)
+
+    def drawn(self, positive: Tensor, fit: Tensor) -> Tensor:
+        best = fit.topk(min(self.best, len(fit))).values[-1]
+        self.gathered += torch.stack([best, torch.ones_like(best)])
+        return super().drawn(positive, fit)
+
+    def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
+        gap = (found - wanted).detach()[:, :2].abs().mean(1)
+        error = gap.kthvalue(min(self.least, len(gap))).values if len(gap) else self.beta
+        self.errors[self.steps % self.every] = error
+        losses = F.smooth_l1_loss(found, wanted, beta=float(self.beta), reduction="none")
+        self.steps += 1
+        if int(self.steps) % self.every == 0:
+            mean = self.gathered[0] / self.gathered[1].clamp(min=1)
+            self.threshold.copy_(mean.clamp(min=0.4))
+            self.beta.copy_(self.errors.median().clamp(1e-3, 1.0))
+            self.gathered.zero_()
+        return losses
+
+
+class BalancedPyramid(FPN):
+    """A pyramid whose levels share their mean, every place of which sees all others (Libra R-CNN)."""
+
+    def __init__(self, backbone: nn.Module, strides: Sequence[int], width: int):
+        super().__init__(backbone, strides, width, extra_from="pool")  # type: ignore[arg-type]
+        self.asked, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        maps = super().forward(levels)
+        middle = maps[min(2, len(maps) - 1)].shape[-2:]
+        alike = [
+            F.adaptive_max_pool2d(x, middle) if x.shape[-1] > middle[-1] else F.interpolate(x, size=middle)
+            for x in maps
+        ]
+        mean = torch.stack(alike).mean(0)
+        asked, key, value = (layer(mean).flatten(2) for layer in (self.asked, self.key, self.value))
+        weight = (asked.transpose(1, 2) @ key / key.shape[1] ** 0.5).softmax(-1)
+        shared = mean + self.out((value @ weight.transpose(1, 2)).unflatten(2, middle))
+        return [
+            x
+            + (
+                F.interpolate(shared, size=x.shape[-2:])
+                if x.shape[-1] >= middle[-1]
+                else F.adaptive_max_pool2d(shared, x.shape[-2:])
+            )
+            for x in maps
+        ]
+
+
+class LibraRCNN(FasterRCNN):
+    """Libra R-CNN (Pang et al., 2019).
+
+    The pyramid's levels share their mean, background is drawn evenly over how much it overlaps a target, and
+    small errors of boxes weigh more.
+    """
+
+    sheet = Sheet(family="two-stage", source="Pang et al., CVPR 2019", paper_params=41.611e6)
+    bins, alpha, gamma = 3, 0.5, 1.5
+
+    def make_neck(self, width: int) -> nn.Module:
+        return BalancedPyramid(self.backbone, self.strides, width)
+
+    def drawn(self, positive: Tensor, fit: Tensor) -> Tensor:
+        targets = positive.nonzero()[:, 0]
+        most = int(self.learnt_from * self.share)
+        targets = targets[torch.randperm(len(targets), device=fit.device)[:most]]
+        wanted = self.learnt_from - len(targets)
+        bound = float(self.thresholds[0])
+        others = []
+        for k in range(self.bins):
+            inside = ~positive & (fit >= bound * k / self.bins) & (fit < bound * (k + 1) / self.bins)
+            places = inside.nonzero()[:, 0]
+            others.append(places[torch.randperm(len(places), device=fit.device)[: wanted // self.bins]])
+        return torch.cat([targets, *others])
+
+    def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """The gradient of small errors is raised: alpha ln(b |x| + 1), up to gamma beyond 1 (Eq. 8)."""
+        b = torch.e ** (self.gamma / self.alpha) - 1
+        gap = (found - wanted).abs()
+        small = self.alpha / b * (b * gap + 1) * (b * gap + 1).log() - self.alpha * gap
+        edge = self.alpha / b * (b + 1) * (self.gamma / self.alpha) - self.alpha
+        return torch.where(gap < 1, small, self.gamma * gap + edge - self.gamma)

@@ -13,6 +13,7 @@ EXTRAS = {
     "report": ("matplotlib", "jinja2"),
     "video": ("av",),
     "archive": ("pyarrow",),
+    "hdf5": ("h5py",),
     "ray": ("ray", "pyarrow"),
     "openvino": ("openvino",),
     "tensorboard": ("tensorboard",),

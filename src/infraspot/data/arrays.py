@@ -162,7 +162,7 @@ def _header(stream: IO[bytes], where: str, reading: Reading) -> Layout:
         start = stream.tell()
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise InputError(f"{where} holds {str(dtype)[:60]}; expected whole numbers or floats")
-    count, plane = _planes(tuple(shape), where)
+    count, plane = planes_of(tuple(shape), where)
     check_size(where, (plane[1], plane[0]), reading.max_pixels)
     check_pages(where, count, reading.max_pages, count * plane[0] * plane[1], reading.max_pixels)
     if by_column and count > 1:
@@ -173,7 +173,7 @@ def _header(stream: IO[bytes], where: str, reading: Reading) -> Layout:
     return Layout(count, plane, dtype, start, bits, _FULL_SCALES.get(dtype.str[1:]), by_column)
 
 
-def _planes(shape: tuple[int, ...], where: str) -> tuple[int, tuple[int, ...]]:
+def planes_of(shape: tuple[int, ...], where: str) -> tuple[int, tuple[int, ...]]:
     """How many frames an array holds, and the shape of each: (H, W), or (H, W, C) of 1, 3 or 4 channels."""
     plane = shape[-3:] if len(shape) > 2 and shape[-1] in _CHANNELS else shape[-2:]
     ahead = shape[: len(shape) - len(plane)]

@@ -17,6 +17,11 @@ from infraspot.data.arrays import (
     raw_layout,
     raw_pages,
 )
+from infraspot.data.cptv import GZIP_MAGIC, count_cptv, cptv_pages
+from infraspot.data.envi import ENVI_MAGIC, count_envi, envi_pages
+from infraspot.data.fits import FITS_MAGIC, count_fits, fits_pages
+from infraspot.data.flir import JPEG_MAGIC, count_flir, flir_pages, is_flir
+from infraspot.data.hdf5 import HDF5_MAGIC, count_hdf5, hdf5_pages
 from infraspot.data.listing import IMAGE_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES
 from infraspot.data.opening import open_file
 from infraspot.data.pillow import STILL_MAGIC, count_stills, still_pages
@@ -35,8 +40,14 @@ class Kind(NamedTuple):
 
 _STILL, _TIFF = Kind(still_pages, count_stills), Kind(tiff_pages, count_tiff)
 _NPZ, _VIDEO = Kind(npz_pages, count_npz), Kind(video_pages, count_video)
+_FITS, _ENVI = Kind(fits_pages, count_fits), Kind(envi_pages, count_envi)
+_CPTV, _FLIR = Kind(cptv_pages, count_cptv), Kind(flir_pages, count_flir)
+_HDF5 = Kind(hdf5_pages, count_hdf5)
 _NPY = Kind(npy_pages, lambda path, file, reading: npy_layout(path, file, reading).count)
 _RAW = Kind(raw_pages, lambda path, file, reading: raw_layout(path, file, reading).count)
+
+
+_MARKS = ((FITS_MAGIC, _FITS), (ENVI_MAGIC, _ENVI), (GZIP_MAGIC, _CPTV), (HDF5_MAGIC, _HDF5))
 
 
 def decode(path: Path, reading: Reading = DEFAULT, page: int = 1) -> Raster:
@@ -95,6 +106,11 @@ def _kind_of(path: Path, file: BinaryIO, reading: Reading) -> Kind:
         return _RAW
     if magic[:4] in TIFF_MAGIC:
         return _TIFF
+    for mark, kind in _MARKS:
+        if magic.startswith(mark):
+            return kind
+    if magic.startswith(JPEG_MAGIC) and is_flir(file):
+        return _FLIR
     if magic.startswith(STILL_MAGIC) or suffix in IMAGE_SUFFIXES:
         return _STILL
     if magic.startswith(NPY_MAGIC):

@@ -12,7 +12,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 RAW_SUFFIXES = frozenset({".raw", ".bin", ".dat", ".y16"})
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
-PAGED_SUFFIXES = frozenset({".tif", ".tiff", ".gif"}) | ARRAY_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
+RECORDING_SUFFIXES = frozenset({".fits", ".fit", ".fts", ".hdr", ".cptv", ".h5", ".hdf5"})
+PAGED_SUFFIXES = (
+    frozenset({".tif", ".tiff", ".gif"}) | ARRAY_SUFFIXES | RECORDING_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
+)
 """Of files that may hold several frames; animated PNGs are told by their content."""
 _NAMES = "PNG, BMP, JPEG or TIFF"
 

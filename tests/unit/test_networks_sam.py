@@ -15,7 +15,7 @@ from infraspot.networks.sam import TunedSAM
 from infraspot.networks.settings import settings_of
 from infraspot.training import build_run, fit
 from infraspot.training.recipe import parse_recipe, started_recipe
-from infraspot.weights.building import build_network, sketch_network
+from infraspot.weights.building import build_network, sketch
 from infraspot.weights.files import load_network
 from infraspot.weights.foundation import tuned_from_folder
 
@@ -171,7 +171,7 @@ def test_a_folder_becomes_a_file_that_trains_resumes_and_detects(
     assert "are trained with" in capsys.readouterr().out
     network, card = load_network(out)
     assert card["network"]["options"]["kind"] == kind
-    assert isinstance(sketch_network(card["network"]), TunedSAM)
+    assert isinstance(sketch(card["network"], build_network), TunedSAM)
     recipe = table(write_data(tmp_path / "data"), scheme={"name": "full"}, train={"epochs": 1})
     recipe["network"] = {"name": "compact"}
     recipe["augment"][0]["size"] = 32

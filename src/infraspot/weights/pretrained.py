@@ -7,6 +7,9 @@ from typing import Any
 
 from infraspot.core.errors import InputError, UsageError
 
+# No published model is larger.
+LARGEST, MOST_LAYERS = 20_000, 200
+
 
 def open_pretrained(
     folder: str | Path, purpose: str, family: str, written_as: Collection[str], *, extra: str
@@ -45,17 +48,34 @@ def open_pretrained(
             raise InputError(
                 f"{folder} holds a model of kind {config.model_type!r}, and {purpose} was asked for"
             )
+        _check_sizes(folder, config.to_dict())
         # Named here, because a config could name kernels that would be fetched.
         model, report = getattr(transformers, family).from_pretrained(
             path, **here, attn_implementation="eager", output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # transformers and what it rests on raise what they like at damaged folders
         reason = str(error).strip().split("\n", 1)[0]
         raise InputError(f"cannot read the weights of {purpose} in {folder}: {reason}") from error
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise InputError(f"{folder} lacks {len(missing)} weights of {purpose}, {missing[0]} among them")
     return model.eval()
+
+
+def _check_sizes(folder: str | Path, table: Mapping[str, Any]) -> None:
+    """Refuse a form that no published model has, before anything is built of it."""
+    for key, value in table.items():
+        name = str(key)
+        if isinstance(value, dict):
+            _check_sizes(folder, value)
+            continue
+        for number in value if isinstance(value, list | tuple) else [value]:
+            most = MOST_LAYERS if "layers" in name or "blocks" in name else LARGEST
+            counts_words = "vocab" in name or name.endswith("_id")
+            if isinstance(number, int | float) and not counts_words and not -1 <= number <= most:
+                raise InputError(f"{folder}: its config.json says {name} = {number}, more than any model has")
 
 
 def kind_of(folder: str | Path, written_as: Mapping[str, Collection[str]]) -> str:

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from infraspot.data import Reading
     from infraspot.inference import Engine
     from infraspot.inference.predictor import TargetEngine
+    from infraspot.jobs.archive import ArchiveRun
     from infraspot.jobs.detect import DetectionRun
     from infraspot.jobs.shards import ShardRun
     from infraspot.report.detection import Detection
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
 LISTED_FRAMES = 10
+# Options that a worker opens a model by.
+_OF_MODELS = ("model", "engine", "trust", "polarity", "device", "precision")
 
 
 @click.command()
@@ -59,6 +62,12 @@ LISTED_FRAMES = 10
     help="With --stream: leave out frames that come too fast, or let the source wait. Default: cameras and"
     " addresses drop, pipes wait.",
 )
+    "--ray",
+    metavar="ADDRESS",
+    help="On a Ray cluster, into OUT/part-*.parquet; auto takes RAY_ADDRESS, or starts Ray on this machine.",
+)
+@click.option("--actors", type=click.IntRange(1), help="With --ray: workers; default: one a processor.")
+@click.option("--resume", is_flag=True, help="With --ray: go on with the results that are in OUT.")
 @click.option("--demo", is_flag=True, help="Make four scenes and detect in them.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the scenes of --demo.")
 def command(
@@ -74,6 +83,9 @@ def command(
     shard: str | None,
     stream: bool,
     drop: bool | None,
+    ray: str | None,
+    actors: int | None,
+    resume: bool,
     demo: bool,
     seed: int,
     **options: Any,
@@ -87,7 +99,9 @@ def command(
     stopped is started over: it writes the same files again.
 
     An archive is divided among processes or machines by --shard 1/16 to --shard 16/16, with the same PATHS. A
-    shard that was stopped goes on where it was, and damaged frames are rows with an error.
+    shard that was stopped goes on where it was, and damaged frames are rows with an error. With --ray
+    the machines of a Ray cluster share the work; PATH and OUT are then a folder each that all of them reach,
+    or URLs such as s3://bucket/night.
 
     A camera or a pipe is followed by --stream: raw frames with --raw, encoded ones without it; Ctrl-C ends
     it.
@@ -96,6 +110,7 @@ def command(
     wrong usage.
     """
     from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
+    from infraspot.data.storage import is_url
     from infraspot.inference.engines import DEFAULT_MODEL, locate
     from infraspot.jobs.choosing import choose_engine
     from infraspot.jobs.detect import check_formats, make_demo, run_engine
@@ -107,33 +122,44 @@ def command(
     check_formats(wanted)
     form = None if raw is None else parse_raw(raw)
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
-    if shard is not None:
-        _refuse_beside_shard(context, demo)
     if stream:
         _refuse_beside_stream(context, paths)
     elif drop is not None:
         raise UsageError("--drop and --no-drop are for --stream")
+    named = () if stream else (*paths, out)  # a stream may be an address
+    if ray is None and (actors is not None or resume or any(is_url(place) for place in named)):
+        raise UsageError("--actors, --resume and URLs need --ray; give --ray auto")
+    if shard is not None and ray is not None:
+        raise UsageError("--shard and --ray each divide an archive; give one of them")
+    if shard is not None or ray is not None:
+        _refuse_beside_parquet(context, demo, "archive" if ray is None else "ray")
+    if ray is not None and len(paths) != 1:
+        raise UsageError(f"--ray takes one folder or URL, and {len(paths)} came")
     part = None if shard is None else parse_shard(shard)
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     if stream:
         return _follow(engine, threshold, paths[0], reading, drop)
     folder = Path(out)
+    if ray is not None:
+        rows = _detect_by_ray(
+            paths[0], out, engine, threshold, options, ray, actors, resume, recursive, reading
+        )
+        return _show_rows(rows, out)
     if part is not None:
         weights = None if options["method"] else locate(options["model"] or DEFAULT_MODEL, options["engine"])
-        return _show_shard(
-            detect_shard(
-                engine,
-                threshold,
-                paths,
-                folder,
-                part,
-                weights=weights,
-                recursive=recursive,
-                reading=reading,
-                progress=progress,
-                tell=hear,
-            )
+        done = detect_shard(
+            engine,
+            threshold,
+            paths,
+            folder,
+            part,
+            weights=weights,
+            recursive=recursive,
+            reading=reading,
+            progress=progress,
+            tell=hear,
         )
+        return _show_rows(done, done.path)
     if demo:
         paths = (str(make_demo(folder / "demo", seed)),)
     run = run_engine(
@@ -153,16 +179,16 @@ def command(
     return 1 if run.failures else 0
 
 
-def _refuse_beside_shard(context: click.Context, demo: bool) -> None:
-    require("archive", "`infraspot detect --shard`")
+def _refuse_beside_parquet(context: click.Context, demo: bool, extra: str) -> None:
+    require(extra, f"`infraspot detect --{'shard' if extra == 'archive' else 'ray'}`")
     if demo or context.get_parameter_source("formats") is not ParameterSource.DEFAULT:
-        raise UsageError("a shard is one Parquet file; leave out --format and --demo")
+        raise UsageError("--shard and --ray write Parquet files; leave out --format and --demo")
 
 
 def _refuse_beside_stream(context: click.Context, paths: Sequence[str]) -> None:
     wrong = [
         f"--{name}"
-        for name in ("shard", "demo", "recursive", "array", "formats", "out", "max_pages")
+        for name in ("shard", "ray", "demo", "recursive", "array", "formats", "out", "max_pages")
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     ]
     if len(paths) != 1 or wrong:
@@ -192,10 +218,47 @@ def _follow(
     return 0 if run.whole and not run.failed else 1
 
 
-def _show_shard(run: "ShardRun") -> int:
+def _detect_by_ray(
+    source: str,
+    out: str,
+    engine: "Engine | TargetEngine",
+    threshold: float,
+    options: dict[str, Any],
+    address: str,
+    actors: int | None,
+    resume: bool,
+    recursive: bool,
+    reading: "Reading",
+) -> "ArchiveRun":
+    from infraspot.inference.engines import DEFAULT_MODEL, locate, packaged_models
+    from infraspot.jobs.archive import detect_archive
+
+    chosen = options["model"] or DEFAULT_MODEL
+    by_method = options["method"] is not None
+    kept = ("method", "sigmas", "fa_per_mpx", "polarity", "trust") if by_method else _OF_MODELS
+    level = {} if by_method else {"threshold": threshold}
+    return detect_archive(
+        source,
+        out,
+        engine,
+        threshold,
+        {**{name: options[name] for name in kept}, **level},
+        weights=None if by_method else locate(chosen, options["engine"]),
+        ship=chosen not in packaged_models(),
+        address=address,
+        actors=actors,
+        resume=resume,
+        recursive=recursive,
+        reading=reading,
+        progress=progress,
+        tell=hear,
+    )
+
+
+def _show_rows(run: "ShardRun | ArchiveRun", where: object) -> int:
     found = f"{run.frames} frames, {run.targets} targets, {run.errors} errors"
     say(f"{found}; {run.before} frames were done before")
-    say(f"-> {run.path}")
+    say(f"-> {where}")
     return 1 if run.errors else 0
 
 

@@ -2,7 +2,8 @@
 
 Convolutions alone are quantised, between the smallest and the largest value that was seen: sums of squares
 and standard deviations span decades, which 256 even steps cannot hold, and a target is the brightest 1e-4 of
-the pixels, which any clipping cuts off. The second look stays in float.
+the pixels, which any clipping cuts off. The first convolutions stay in float, because the contrast of a
+frame has long tails, of which even steps keep little; and so does the second look.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +25,7 @@ from infraspot.inference.predictor import predict
 from infraspot.metrics import Evaluation
 
 CALIBRATION_FRAMES = 64
+KEPT_IN_FLOAT = 3  # convolutions, counted from the frame
 MOST_IOU_LOST = 0.005
 MOST_FALSE_ADDED = 0.1  # of the false targets that there were; one more is always borne
 
@@ -120,6 +122,7 @@ def export_int8(
 
 
 def _quantise(source: Path, path: Path, engine: Exported, samples: Sequence[Sample]) -> None:
+    import onnx
     from onnxruntime import quantization
 
     class Frames(quantization.CalibrationDataReader):
@@ -137,11 +140,26 @@ def _quantise(source: Path, path: Path, engine: Exported, samples: Sequence[Samp
         Frames(),
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=["Conv"],
+        nodes_to_exclude=_first_convolutions(onnx.load(ready).graph),
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,  # signed ones are slower than float32
         weight_type=quantization.QuantType.QInt8,
         calibrate_method=quantization.CalibrationMethod.MinMax,
     )
+
+
+def _first_convolutions(graph: Any) -> list[str]:
+    """The convolutions that have fewer than :data:`KEPT_IN_FLOAT` others before them on every way."""
+    before: dict[str, int] = {}  # a value's convolutions on the longest way from the frame
+    found = []
+    for node in graph.node:
+        depth = max((before.get(name, 0) for name in node.input), default=0)
+        if node.op_type == "Conv":
+            depth += 1
+            if depth <= KEPT_IN_FLOAT:
+                found.append(node.name)
+        before.update(dict.fromkeys(node.output, depth))
+    return found
 
 
 def _scores(engine: Exported, samples: Sequence[Sample]) -> tuple[float, int]:

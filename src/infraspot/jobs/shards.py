@@ -7,7 +7,6 @@ what was killed goes on where it was.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,20 +15,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.core.lock import locked
-from infraspot.core.version import VERSION
 from infraspot.data import Frame, FrameKey, Reading, frame_keys, open_frames
 from infraspot.data.images import read_pages
 from infraspot.data.listing import RAW_SUFFIXES
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.stream import NamedFile, StreamedFrame, one_ahead
-from infraspot.jobs.detect import detect_in
+from infraspot.inference.stream import NamedFile, one_ahead
 from infraspot.jobs.naming import name_results
 from infraspot.jobs.places import list_frames
+from infraspot.jobs.rows import detected_row, refuse_other_settings, row_id, settings_of, spelt
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
-from infraspot.report.parquet import COLUMNS, Row, read_parquet, row_of, row_of_error, write_parquet
+from infraspot.report.parquet import COLUMNS, Row, read_parquet, write_parquet
 
 MOST_SHARDS = 100_000
 JOURNAL = "rows.jsonl"
@@ -130,24 +128,18 @@ def detect_shard(
     frames = [frame for file in files for frame in _frames_of(file, reading)]
     if not frames:
         raise DataError("no frame was found, so nothing was detected")
-    listing = hashlib.sha256("\n".join(f"{_spelt(file.source)}#{page}" for file, page in frames).encode())
+    listing = hashlib.sha256("\n".join(f"{spelt(file.source)}#{page}" for file, page in frames).encode())
     settings = {
-        "version": VERSION,
+        **settings_of(engine, threshold, weights, reading),
         "shard": f"{shard.number}/{shard.count}",
-        "model": engine.name,
-        "weights": _digest(weights),
-        "card": hashlib.sha256(json.dumps(engine.card, sort_keys=True, default=str).encode()).hexdigest(),
-        "threshold": threshold,
-        "polarity": getattr(engine, "polarity", "bright"),
         "frames": len(frames),
         "listing": listing.hexdigest(),
-        "reading": str(reading),
     }
     part, work = out / f"{shard.name}.parquet", out / shard.name
     with locked(work):
         if part.exists():
             written, rows = read_parquet(part)
-            _refuse_other_settings(part, written, settings)
+            refuse_other_settings(part, written, settings)
             (work / JOURNAL).unlink(missing_ok=True)  # it was killed between the two
             return _sum(part, rows)
         journal = _Journal(work / JOURNAL, settings)
@@ -155,7 +147,8 @@ def detect_shard(
         share = frames[shard.number - 1 :: shard.count]
         stream = one_ahead(_read(share, journal.done, reading))
         with journal.path.open("a", encoding="utf-8") as file:
-            for row in progress(_detected(stream, engine, threshold), len(share) - before, "detecting"):
+            rows = (detected_row(*listed, engine, threshold) for listed in stream)
+            for row in progress(rows, len(share) - before, "detecting"):
                 file.write(json.dumps(row, allow_nan=False) + "\n")
                 file.flush()
                 if row["error"] is not None:
@@ -187,10 +180,10 @@ def _read(
     for _, group in groupby(share, key=lambda listed: listed[0].source):
         pages = list(group)
         file = pages[0][0]
-        wanted = [page for _, page in pages if page is not None and _id(file.source, page) not in done]
+        wanted = [page for _, page in pages if page is not None and row_id(file.source, page) not in done]
         if pages[0][1] is None:
             for key, frame in open_frames(file.path, reading):
-                if _id(file.source, key.page) not in done:
+                if row_id(file.source, key.page) not in done:
                     yield file, key.page, frame
         elif file.path.suffix.lower() in SEEKING_SUFFIXES:
             for page in wanted:
@@ -223,21 +216,6 @@ def _read_one(key: FrameKey, reading: Reading) -> Frame | InputError:
         return error
 
 
-def _detected(
-    stream: Iterator[tuple[NamedFile, int | None, Frame | InputError]],
-    engine: Engine | TargetEngine,
-    threshold: float,
-) -> Iterator[Row]:
-    for file, page, frame in stream:
-        try:
-            if isinstance(frame, InputError):
-                raise frame
-            record = detect_in(StreamedFrame(file, page, frame), engine, threshold).record()
-            yield row_of({**record, "image": _spelt(file.source)})
-        except InfraspotError as error:
-            yield row_of_error(_spelt(file.source), page, error)
-
-
 class _Journal:
     """The rows that a shard has so far: its settings in the first line, then a row a line.
 
@@ -252,8 +230,8 @@ class _Journal:
         if not path.exists() or not self._cut_after_the_last_whole_line():
             path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
         lines = self._lines()
-        _refuse_other_settings(path, next(lines), settings)
-        self.done = {_id(row["path"], row["page"]) for row in lines}
+        refuse_other_settings(path, next(lines), settings)
+        self.done = {row_id(row["path"], row["page"]) for row in lines}
 
     def rows(self) -> Iterator[Row]:
         """Every row, in the order of the frames."""
@@ -296,16 +274,6 @@ def _refuse_other_counts(out: Path, shard: Shard) -> None:
             )
 
 
-def _refuse_other_settings(path: Path, written: Any, settings: Mapping[str, Any]) -> None:
-    other = [
-        name for name in settings if not isinstance(written, dict) or written.get(name) != settings[name]
-    ]
-    if other:
-        raise UsageError(
-            f"{path} was begun with other settings or frames ({', '.join(other)}); choose another --out"
-        )
-
-
 def _sum(part: Path, rows: Iterable[Row], before: int | None = None) -> ShardRun:
     """The sums of a part; without ``before``, all of it was there."""
     frames = targets = errors = 0
@@ -314,19 +282,3 @@ def _sum(part: Path, rows: Iterable[Row], before: int | None = None) -> ShardRun
         targets += len(row["targets"] or ())
         errors += row["error"] is not None
     return ShardRun(part, frames, targets, errors, frames if before is None else before)
-
-
-def _digest(weights: Path | None) -> str | None:
-    if weights is None:
-        return None
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _spelt(source: str) -> str:
-    """A file name as UTF-8; bytes that are none are spelt out."""
-    return os.fsencode(source).decode("utf-8", "backslashreplace")
-
-
-def _id(path: str, page: int | None) -> str:
-    return _spelt(path) if page is None else f"{_spelt(path)}#{page}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,23 @@ def write_parquet(path: Path, rows: Iterable[Row], settings: Mapping[str, Any]) 
     InputError
         If a row is not of the form of :data:`Row`.
     """
+    with replacing(path) as temporary:
+        _write(path, temporary, rows, settings)
+
+
+def parquet_bytes(name: str, rows: Iterable[Row], settings: Mapping[str, Any]) -> bytes:
+    """The bytes of such a file, called ``name`` in messages; errors are those of :func:`write_parquet`."""
+    content = BytesIO()
+    _write(name, content, rows, settings)
+    return content.getvalue()
+
+
+def _write(path: Path | str, place: Path | BytesIO, rows: Iterable[Row], settings: Mapping[str, Any]) -> None:
     import pyarrow
     from pyarrow import parquet
 
     schema = _schema().with_metadata({SETTINGS: json.dumps(settings).encode()})
-    with replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+    with parquet.ParquetWriter(place, schema) as writer:
         left = iter(rows)
         while some := list(islice(left, ROWS_AT_A_TIME)):
             try:
@@ -56,8 +69,10 @@ def write_parquet(path: Path, rows: Iterable[Row], settings: Mapping[str, Any]) 
                 raise InputError(f"{path}: a row is not that of a frame ({error})") from error
 
 
-def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[Row]]:
+def read_parquet(path: Path | str, content: bytes | None = None) -> tuple[dict[str, Any], Iterator[Row]]:
     """The settings and the rows of a file of :func:`write_parquet`.
+
+    With ``content``, the bytes of the file, ``path`` is a name that nobody opens.
 
     Raises
     ------
@@ -68,14 +83,14 @@ def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[Row]]:
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(path if content is None else BytesIO(content))
         settings = json.loads(file.schema_arrow.metadata[SETTINGS])
         batches = file.iter_batches(ROWS_AT_A_TIME) if file.num_row_groups else ()
         return dict(settings), (row for batch in batches for row in batch.to_pylist())
     except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path} is damaged or was not written by `infraspot detect --shard` ({reason}); move it away"
+            f"{path} is damaged or was not written by `infraspot detect` ({reason}); move it away"
         ) from error
 
 

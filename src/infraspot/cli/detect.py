@@ -62,6 +62,7 @@ _OF_MODELS = ("model", "engine", "trust", "polarity", "device", "precision")
     help="With --stream: leave out frames that come too fast, or let the source wait. Default: cameras and"
     " addresses drop, pipes wait.",
 )
+@click.option(
     "--ray",
     metavar="ADDRESS",
     help="On a Ray cluster, into OUT/part-*.parquet; auto takes RAY_ADDRESS, or starts Ray on this machine.",

@@ -21,6 +21,7 @@ from infraspot.inference.onnx_file import (
     try_out,
     try_out_boxes,
     try_out_second_look,
+    try_out_stateful,
 )
 from infraspot.inference.peaks import parting_of
 from infraspot.inference.run_times import open_graph
@@ -186,6 +187,10 @@ def open_onnx(path: Path | str, *, trust: Collection[str] | str = (), **options:
     checked = check_onnx(Path(path), trust)
     if checked.card.get("kind") == "detector":
         return OnnxBoxEngine(Path(path), checked.card, **options)
+    if checked.card.get("state_channels"):
+        from infraspot.inference.stateful import StatefulEngine
+
+        return StatefulEngine(path, checked.card, **options)
     kind = PixelEngine if checked.card.get("pixels") else OnnxEngine
     return kind(path, checked=checked, **options)
 
@@ -208,6 +213,8 @@ def check_onnx(path: Path, trust: Collection[str] | str) -> CheckedFile:
         raise InputError(f"{path}: the card of this ONNX model lacks the stride; export it with infraspot")
     if card.get("kind") == "detector":
         try_out_boxes(path, card["stride"])
+    elif channels := card.get("state_channels"):
+        try_out_stateful(path, card["stride"], channels)
     else:
         try_out(path, card["stride"], card.get("pixels"), int(card.get("frames") or 1))
     return CheckedFile(texts, card)

@@ -273,6 +273,26 @@ def try_out_boxes(path: Path, stride: int) -> None:
     check_boxes(rows[0, :, :4], rows[0, :, 4], str(path))
 
 
+def try_out_stateful(path: Path, stride: int, channels: int) -> None:
+    """Run a file with a state once on a small frame, with the bounds of :func:`try_out`.
+
+    Raises
+    ------
+    InputError
+        If it does not load, takes and gives something else than a frame, scores and a state, or asks for too
+        much.
+    """
+    side = TRIED_SIDE + -TRIED_SIDE % stride
+    inputs = {
+        "image": np.full((1, 1, side, side), 0.5, np.float32),
+        "state": np.zeros((1, channels, side, side), np.float32),
+    }
+    answer = _run_once(path, str(path), inputs, {"scores": 4}, f"a frame of {side}x{side}")
+    if answer.shape != (1, 1 + channels, side, side):
+        raise InputError(f"{path}: expected scores and a state, and maps of the shape {answer.shape} came")
+    check_scores(answer[0, 0], (side, side), str(path))
+
+
 def try_out_second_look(path: Path, graph: bytes) -> None:
     """Run the second look of a file once on three candidates, with the bounds of :func:`try_out`.
 

@@ -25,7 +25,14 @@ def prepare_for_inference(network: nn.Module) -> nn.Module:
     for module in prepared.modules():
         if type(module) is nn.Conv2d and torch.backends.mkldnn.is_available() and _is_pointwise(module):
             module.__class__ = _Pointwise
-    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return channels_last(prepared)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with the channels of its 2-D weights last in memory; nothing else changes."""
+    return network._apply(
+        lambda t: t.to(memory_format=torch.channels_last) if t.dim() == 4 else t  # type: ignore[call-overload]
+    )
 
 
 def _fold_norms(layers: nn.Sequential) -> None:

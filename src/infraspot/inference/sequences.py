@@ -57,11 +57,51 @@ class ClassicalSequence:
         return self._score_map(response, max(self._rule(response), 1e-6))
 
 
-class Streaming:
-    """Shows an engine of sequences its frames one by one, so that it can stand where a frame's engine does.
+class FrameByFrame:
+    """An engine that is shown a sequence one frame after the other, and remembers what it needs.
+
+    It stands where a frame's engine does, and says by ``whole`` that frames are not to be cut into tiles.
+    """
+
+    whole = True
+    name: str
+    card: dict[str, Any]
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the frames before: another sequence begins."""
+        raise NotImplementedError
+
+    def enter(self, key: Hashable) -> None:
+        """Say which sequence the next frame belongs to; another key than before begins anew."""
+        if key != self._key:
+            self.begin()
+        self._key = key
+
+    def follow(self, motion: Motion) -> None:
+        """Give the motion of the background before the next frame, for engines that use it."""
+
+    def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W) scores of the next frame of the sequence."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What it remembers, for a later :meth:`restore`."""
+        raise NotImplementedError
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from what :meth:`state` gave."""
+        raise NotImplementedError
+
+
+class Streaming(FrameByFrame):
+    """Shows an engine of sequences the registered stack that it takes.
 
     Each frame is registered against those before it, unless the caller gives the motion (:meth:`follow`).
-    Frames of more than 8 bits come stretched, as to every engine. Frames are never cut into tiles.
+    Frames of more than 8 bits come stretched, as to every engine.
 
     Parameters
     ----------
@@ -71,31 +111,19 @@ class Streaming:
         As in :func:`infraspot.inference.frames.seen_as`.
     """
 
-    whole = True  # segment_frame shows it whole frames
-
     def __init__(self, engine: SequenceEngine, polarity: str = "bright") -> None:
         self.engine, self.name, self.card = engine, engine.name, engine.card
         self._views = polarity
-        self._key: Hashable = None
-        self.begin()
+        super().__init__()
 
     def begin(self) -> None:
-        """Forget the frames before: another sequence begins."""
         self._registrar, self._stack = Registrar(), Stack(self.engine.frames)
         self._motion: Motion | None = None
 
-    def enter(self, key: Hashable) -> None:
-        """Say which sequence the next frame belongs to; another key than before begins anew."""
-        if key != self._key:
-            self.begin()
-        self._key = key
-
     def follow(self, motion: Motion) -> None:
-        """Give the motion of the background before the next frame, so that it is not sought twice."""
         self._motion = motion
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W) scores of the next frame of the sequence."""
         motion, self._motion = self._motion, None
         if motion is None:
             motion = self._registrar.step(image)
@@ -104,7 +132,6 @@ class Streaming:
         return looks[0] if len(looks) == 1 else np.maximum(*looks)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The frames that it holds, for a later :meth:`restore`."""
         return self._stack.state()
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:

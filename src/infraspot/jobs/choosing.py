@@ -12,7 +12,7 @@ from infraspot.data import Frame, Reading
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine
 from infraspot.inference.frames import POLARITIES, as_displayed
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.sequences import ClassicalSequence, streaming
+from infraspot.inference.sequences import ClassicalSequence, FrameByFrame, streaming
 from infraspot.inference.stream import NamedFile, stream_frames
 from infraspot.jobs.places import frames_at
 from infraspot.jobs.watching import Tell, tell_nobody
@@ -97,6 +97,8 @@ def choose_engine(
         tell(f"{opened.name} runs on {getattr(opened, 'runs_on', 'the CPU')}")
     if getattr(opened, "frames", 1) > 1:
         opened = streaming(opened, polarity)
+    elif isinstance(opened, FrameByFrame) and polarity == "both":
+        raise UsageError(f"{opened.name} goes along a sequence once; ask for bright or for dark targets")
     elif polarity != "bright":
         opened = copy(opened)
         opened.polarity = polarity  # type: ignore[union-attr]

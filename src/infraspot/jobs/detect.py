@@ -14,7 +14,7 @@ from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine, predict
 from infraspot.inference.frames import as_displayed
 from infraspot.inference.predictor import TargetEngine, gives_maps
-from infraspot.inference.sequences import Streaming
+from infraspot.inference.sequences import FrameByFrame
 from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.choosing import choose_engine
 from infraspot.jobs.naming import name_results, refuse_overwriting
@@ -238,7 +238,7 @@ def detect_in(item: StreamedFrame, engine: Engine | TargetEngine, threshold: flo
     """The detection of one frame; the engine and the threshold are those of
     :func:`infraspot.jobs.choosing.choose_engine`."""
     started = time.perf_counter()
-    if isinstance(engine, Streaming):
+    if isinstance(engine, FrameByFrame):
         engine.enter(sequence_of(item.file.path, item.page))
     frame, shown = item.frame, as_displayed(item.frame)
     prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, item.name)

@@ -13,7 +13,7 @@ from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine
 from infraspot.inference.candidates import Candidates, candidates_of
 from infraspot.inference.predictor import TargetEngine, gives_maps
-from infraspot.inference.sequences import Streaming
+from infraspot.inference.sequences import FrameByFrame
 from infraspot.inference.stream import StreamedFrame, one_ahead
 from infraspot.jobs.sequences import FileSequence, NumberedFrame, numbered_frames
 from infraspot.jobs.track_files import STATE, Tables, track_rows
@@ -66,17 +66,17 @@ class Detector:
 
         Engines of sequences are shown the frames before it as well, each moved by the motion since then.
         """
-        if isinstance(self.engine, Streaming):
+        if isinstance(self.engine, FrameByFrame):
             self.engine.follow(motion)
         return candidates_of(self.engine, item.frame, self.low, self.start)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What an engine of sequences holds; nothing for others."""
-        return self.engine.state() if isinstance(self.engine, Streaming) else {}
+        return self.engine.state() if isinstance(self.engine, FrameByFrame) else {}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from what :meth:`state` gave."""
-        if isinstance(self.engine, Streaming):
+        if isinstance(self.engine, FrameByFrame):
             self.engine.restore(state)
 
 
@@ -114,7 +114,7 @@ class SequenceWork:
         self.last = self.last_used = 0
         self.counts = dict.fromkeys(_COUNTS, 0)
         self._before: NDArray[Any] | None = None
-        if isinstance(detector.engine, Streaming):
+        if isinstance(detector.engine, FrameByFrame):
             detector.engine.begin()
         if self.tables.state is not None:
             self._restore(self.tables.state, folder)

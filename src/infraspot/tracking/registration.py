@@ -9,7 +9,7 @@ from scipy import fft, ndimage
 
 Field = NDArray[np.float32]
 
-SIDE = 256
+SIDE = 224
 REACH = 32
 SMOOTHING = 1.5
 PEAKS = 4

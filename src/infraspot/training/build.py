@@ -16,6 +16,7 @@ from infraspot.core.errors import UsageError
 from infraspot.core.sample import Sample
 from infraspot.detection import Detector
 from infraspot.inference.engines import locate
+from infraspot.inference.prepared import channels_last
 from infraspot.networks import SegmentationNetwork
 from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore, Scheme
@@ -97,7 +98,7 @@ def build_run(recipe: Recipe, folder: Path | str, sources: Sources | None = None
     module = parts.network_of(recipe.network)
     _check_clips(module, recipe)
     if train.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(module)
     optimiser = parts.build_optimiser(recipe.optimiser, module.to(fabric.device))
     network, wrapped = fabric.setup(module, optimiser)
     loss = parts.build_loss(recipe.loss)

@@ -162,6 +162,7 @@ class Card(_Part):
     threshold: Share = 0.5
     stride: int | None = Field(default=None, ge=1, le=1024)
     frames: int | None = Field(default=None, ge=1, le=64)
+    state_channels: int | None = Field(default=None, ge=1, le=512)
     preprocessing: Literal["stretch"] = "stretch"
     pixels: Literal["uint8", "uint16"] | None = None
     false_alarms: FalseAlarms | None = None

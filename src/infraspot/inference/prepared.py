@@ -30,9 +30,7 @@ def prepare_for_inference(network: nn.Module) -> nn.Module:
 
 def channels_last(network: nn.Module) -> nn.Module:
     """The network with the channels of its 2-D weights last in memory; nothing else changes."""
-    return network._apply(
-        lambda t: t.to(memory_format=torch.channels_last) if t.dim() == 4 else t  # type: ignore[call-overload]
-    )
+    return network._apply(lambda t: t.to(memory_format=torch.channels_last) if t.dim() == 4 else t)
 
 
 def _fold_norms(layers: nn.Sequential) -> None:

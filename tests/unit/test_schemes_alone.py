@@ -142,6 +142,21 @@ def test_a_folder_without_frames_is_a_sentence(tmp_path: Path) -> None:
         open_unannotated(DataPart(path=str(tmp_path), split="all"))
 
 
+def test_weights_that_predict_grey_values_are_a_start_and_no_detector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = _frames(tmp_path / "frames" / "inner")
+    for method in ("inpaint", "paste"):
+        out = tmp_path / method
+        assert fit(build_run(parse_recipe(_recipe(frames, method), "the test"), out))
+        line = ["detect", str(frames), "--model", str(out), "--trust", TINY, "--out", str(tmp_path / "found")]
+        status = main(line)
+        assert status == (1 if method == "inpaint" else 0)
+        assert ("no score of targets; train from them" in capsys.readouterr().err) == (method == "inpaint")
+    begun = _recipe(frames, "paste", network={"start": str(tmp_path / "inpaint")})
+    assert fit(build_run(parse_recipe(begun, "the test"), tmp_path / "next"))
+
+
 def test_the_command_pretrains_resumes_and_its_result_starts_a_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,10 +166,12 @@ def _load(
 ) -> _Model:
     from infraspot.data import open_dataset
     from infraspot.inference.engines import locate
+    from infraspot.weights.card import refuse_start_only
     from infraspot.weights.files import load_network, load_second_look
 
     source = locate(model, "torch")
     network, card = load_network(source, trust=trust)
+    refuse_start_only(card, source)
     second_look = load_second_look(source, card)
     if pixels is not None and second_look is not None and threshold is None:
         raise UsageError(

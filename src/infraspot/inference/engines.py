@@ -145,6 +145,7 @@ def open_engine(
     _check_torch_device(path, device, precision)
     import torch
 
+    from infraspot.weights.card import refuse_start_only
     from infraspot.weights.files import load_detector, load_network, load_second_look, read_card
 
     if threads:
@@ -155,6 +156,7 @@ def open_engine(
 
         return TorchBoxEngine(*load_detector(path, trust=trust), name, device)
     network, card = load_network(path, trust=trust)
+    refuse_start_only(card, path)
     return TorchEngine(network, card, name, load_second_look(path, card), device)
 
 

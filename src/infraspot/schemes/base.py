@@ -97,6 +97,8 @@ class Scheme:
     self_supervised
         Whether it learns from frames alone: frames of any kind are read without annotation, and the last
         weights are kept unless the recipe names a split with masks to choose by.
+    detects
+        Whether the network's answer is a score of targets; weights of other schemes are a start alone.
     uses_val
         Whether it learns from ``val``; the frames of test are then kept out of it.
     reads
@@ -106,6 +108,7 @@ class Scheme:
 
     needs_truth: ClassVar[bool] = False
     self_supervised: ClassVar[bool] = False
+    detects: ClassVar[bool] = True
     uses_val: ClassVar[bool] = False
     reads: ClassVar[tuple[str, ...]] = ()
 

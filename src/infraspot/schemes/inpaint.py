@@ -35,6 +35,8 @@ class Inpaint(FramesAlone):
         Standard deviation of the noise that is added to what is seen, in deviations of the frame.
     """
 
+    detects = False
+
     def __init__(self, share: float = 0.2, block: int = 4, noise: float = 0.2) -> None:
         super().__init__()
         require_number(0, 10, noise=noise)

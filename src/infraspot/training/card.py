@@ -50,6 +50,8 @@ def describe_run(run: Run, validation: Row | None = None) -> dict[str, Any]:
         card |= {"kind": "detector", "suppression": run.module.suppression}
         if validation is not None:
             card["threshold"] = round(validation["threshold"], 4)
+    if not run.scheme.detects:
+        card["start_only"] = True
     if start is not None:
         # What a reader recognises: a packaged name, or the last two parts of a path.
         card["started_from"] = "/".join(Path(start).parts[-2:])

@@ -13,7 +13,7 @@ the reader.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -151,6 +151,21 @@ class SuppressionCard(_Part):
     most: int = Field(default=300, ge=1, le=100_000)
 
 
+def refuse_start_only(card: Mapping[str, Any], path: object) -> None:
+    """Refuse weights to detect with that a training may begin from and whose answer is no score of targets.
+
+    Raises
+    ------
+    InputError
+        If the card says so.
+    """
+    if card.get("start_only"):
+        raise InputError(
+            f"{path}: these weights were pre-trained on another task, and their answer is no score of"
+            " targets; train from them first, with `infraspot train RECIPE --set network.start=...`"
+        )
+
+
 class Card(_Part):
     """What every card says."""
 
@@ -160,6 +175,7 @@ class Card(_Part):
     network: NetworkCard
     suppression: SuppressionCard | None = None
     threshold: Share = 0.5
+    start_only: bool = False
     stride: int | None = Field(default=None, ge=1, le=1024)
     frames: int | None = Field(default=None, ge=1, le=64)
     state_channels: int | None = Field(default=None, ge=1, le=512)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_fakes import Stopper, assert_same, make_recipe, make_samples
+from training_fakes import TINY, Stopper, assert_same, make_recipe, make_samples
 
 from infraspot.data import write_dataset
 from infraspot.schemes import SCHEMES
@@ -23,6 +23,7 @@ def _is(kind: str, key: str) -> bool:
 
 ALONE = [key for key in EVERY if _is("self_supervised", key)]
 WITHOUT_TRUTH = [key for key in EVERY if not _is("needs_truth", key) and key not in ALONE]
+COMPARING = ("cosine_head", "prototypes", "incremental_prototypes")
 EACH = pytest.mark.parametrize("name", WITHOUT_TRUTH)
 SPLITS = {"train": [f"frame{k}" for k in range(7)], "val": [f"frame{k}" for k in range(7, 10)]}
 
@@ -45,8 +46,15 @@ def _set(folder: Path, masks: str) -> Path:
 def _recipe(data: Path, name: str) -> Recipe:
     further = {"path": str(data), "split": "val", "per_batch": 2, "augment": [{"name": "crop", "size": 16}]}
     two = {"sets": [str(data)]} if name == "sdaistd" else {}  # trains on two cameras
-    places = {"path": str(data), **two}
-    return make_recipe(data, scheme=EVERY[name], train={"epochs": 5}, unlabelled=further, data=places)
+    compared = {"name": "compared", "base": TINY} if name in COMPARING else {"name": TINY}
+    return make_recipe(
+        data,
+        network=compared,
+        scheme=EVERY[name],
+        train={"epochs": 5},
+        unlabelled=further,
+        data={"path": str(data), **two},
+    )
 
 
 def _trained(data: Path, name: str, folder: Path) -> Run:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_fakes import TinyNet, make_recipe, write_data
+from training_fakes import TINY, TinyNet, make_recipe, make_samples, write_data
 
 from infraspot.core.errors import UsageError
 from infraspot.core.noise import noise_of
+from infraspot.networks.compared import Compared
 from infraspot.schemes.adabn import mix_statistics
 from infraspot.schemes.analytic_filters import target_filters
 from infraspot.schemes.camera import match_greys, swap_amplitudes
@@ -19,6 +20,7 @@ from infraspot.schemes.coral import coral_distance, mmd_distance
 from infraspot.schemes.finetune import answers_differ
 from infraspot.schemes.learning import choose_learning, head_layers
 from infraspot.schemes.maml import ORDERS
+from infraspot.schemes.prototypes import grouped, likeness_to, set_prototypes
 from infraspot.schemes.sdaistd import camera_of
 from infraspot.training import build_run, fit, read_state
 
@@ -142,3 +144,61 @@ def test_the_noise_of_a_frame_is_measured_beside_its_targets() -> None:
     image[40:44, 40:44] += 0.5
     assert noise_of(image) == pytest.approx(0.01, rel=0.1)
     assert math.isclose(noise_of(np.full((8, 8), 0.3)), 0.0, abs_tol=1e-6)
+
+
+def _compared(cameras: int = 1) -> Compared:
+    torch.manual_seed(0)
+    return Compared(base=TINY, cameras=cameras, camera=cameras - 1)
+
+
+def test_prototypes_of_shots_answer_their_targets() -> None:
+    network, shots = _compared(), make_samples(4)
+    set_prototypes(network, shots)
+    network.eval()
+    for shot in shots:
+        assert shot.mask is not None
+        logits = network(torch.from_numpy(shot.image)[None, None]).logits[0, 0].detach().numpy()
+        assert logits[shot.mask].mean() > logits[~shot.mask].mean()
+
+
+def test_a_camera_more_leaves_the_answers_of_the_first_bit_by_bit(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    places = {"name": "compared", "base": TINY}
+    first = build_run(make_recipe(data, network=places, scheme={"name": "prototypes"}), tmp_path / "a")
+    assert fit(first)
+    start = str(tmp_path / "a" / "last.safetensors")
+    more = {**places, "cameras": 2, "camera": 1, "start": start}
+    second = build_run(
+        make_recipe(data, network=more, scheme={"name": "incremental_prototypes"}), tmp_path / "b"
+    )
+    assert fit(second)
+    one, both = first.module.eval(), second.module.eval()
+    both.camera = 0
+    image = torch.from_numpy(make_samples(1, seed=5)[0].image)[None, None]
+    torch.testing.assert_close(one(image).logits, both(image).logits, rtol=0, atol=0)
+    assert not torch.equal(both.target[0], both.target[1])
+
+
+def test_prototypes_say_which_network_they_need(tmp_path: Path) -> None:
+    recipe = make_recipe(write_data(tmp_path / "data"), scheme={"name": "prototypes"})
+    with pytest.raises(UsageError, match="need the network compared"):
+        fit(build_run(recipe, tmp_path / "run"))
+
+
+def test_a_cosine_head_learns_prototypes_and_no_feature(tmp_path: Path) -> None:
+    places = {"name": "compared", "base": TINY}
+    recipe = make_recipe(write_data(tmp_path / "data"), network=places, scheme={"name": "cosine_head"})
+    run = build_run(recipe, tmp_path / "run")
+    base = {name: value.clone() for name, value in run.module.base.state_dict().items()}
+    assert fit(run)
+    assert all(torch.equal(value, base[name]) for name, value in run.module.base.state_dict().items())
+
+
+def test_groups_of_two_bundles_are_the_bundles() -> None:
+    bundles = torch.tensor([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 3)
+    found = grouped(bundles, 2, seed=1)
+    assert {tuple(row) for row in found.tolist()} == {(1.0, 0.0), (0.0, 1.0)}
+    ranks = likeness_to(
+        torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 0], [0, 2]])
+    )
+    assert ranks.tolist() == [1.0, -1.0]

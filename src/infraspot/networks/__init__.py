@@ -56,9 +56,11 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "unet": UNet,
 }
 
-# A network over packages of an extra stands here by its place, and is imported when it is asked for.
+# A network over packages of an extra, or over other networks, stands here by its place, and is imported when
+# it is asked for.
 OPTIONAL_NETWORKS: dict[str, type[SegmentationNetwork] | str] = {
     "clip": "infraspot.networks.clip:PromptedCLIP",
+    "compared": "infraspot.networks.compared:Compared",
     "sam": "infraspot.networks.sam:TunedSAM",
 }
 

@@ -22,6 +22,7 @@ from infraspot.schemes.maml import MAML
 from infraspot.schemes.offline import Offline
 from infraspot.schemes.pal import Pal
 from infraspot.schemes.paste import Paste
+from infraspot.schemes.prototypes import CosineHead, IncrementalPrototypes, Prototypes
 from infraspot.schemes.sdaistd import SDAISTD
 from infraspot.schemes.self_training import SelfTraining
 from infraspot.schemes.taught import Taught
@@ -40,16 +41,19 @@ __all__ = [
     "CameraMatch",
     "CameraScenes",
     "Coral",
+    "CosineHead",
     "Displace",
     "Distilled",
     "FineTune",
     "Full",
+    "IncrementalPrototypes",
     "Inpaint",
     "LabelStore",
     "Lesps",
     "Offline",
     "Pal",
     "Paste",
+    "Prototypes",
     "Scheme",
     "SelfTraining",
     "Taught",
@@ -70,6 +74,9 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "distilled": Distilled,
     "finetune": FineTune,
     "maml": MAML,
+    "cosine_head": CosineHead,
+    "prototypes": Prototypes,
+    "incremental_prototypes": IncrementalPrototypes,
     "analytic_filters": AnalyticFilters,
     "sdaistd": SDAISTD,
     "self_training": SelfTraining,

@@ -18,6 +18,7 @@ from infraspot.detection import Detector
 from infraspot.inference.engines import locate
 from infraspot.inference.prepared import channels_last
 from infraspot.networks import SegmentationNetwork
+from infraspot.networks.compared import Compared
 from infraspot.networks.fitting import fit_layers
 from infraspot.schemes import LabelStore, Scheme
 from infraspot.training import parts
@@ -291,7 +292,9 @@ def _load_start(run: Run) -> None:
     else:
         source, card = load_network(path, trust=trust)
     try:
-        run.module.load_state_dict(_widened(source.state_dict(), run.module))
+        state = source.state_dict()
+        adopted = run.module.adopt(state) if isinstance(run.module, Compared) else _widened(state, run.module)
+        run.module.load_state_dict(adopted)
     except RuntimeError as error:
         raise UsageError(
             f"network.start {start} holds weights of {card['network']}, and the recipe trains"

@@ -12,7 +12,7 @@ from infraspot.training import build_run, fit, read_state, restore_run
 from infraspot.training.run import Run
 from infraspot.training.settings import Recipe
 
-EVERY: dict[str, dict[str, str]] = {name: {"name": name} for name in SCHEMES}
+EVERY: dict[str, dict[str, str]] = {name: {"name": name} for name in SCHEMES if name != "boxes"}
 EVERY["d2d-program"] = {"name": "d2d", "variant": "program"}
 
 

@@ -41,6 +41,8 @@ class Prototypes(Full):
     def begin(self, run: Trainee) -> None:
         super().begin(run)
         set_prototypes(require_compared(run), run.samples, run.seed)
+        for group in run.optimiser.param_groups:
+            group["weight_decay"] = 0.0  # prototypes stand for directions: their length means nothing
 
     def loss(self, run: Trainee, batch: Batch) -> Tensor:
         network = require_compared(run)

@@ -138,8 +138,10 @@ def _write_detector(
 ) -> int:
     """Write a detector of boxes; frames of ``data`` join the check."""
     from infraspot.data import open_dataset
+    from infraspot.inference.box_engines import TorchBoxEngine
     from infraspot.inference.engines import locate
     from infraspot.inference.export_boxes import export_detector
+    from infraspot.inference.false_alarms import measure_false_alarms
     from infraspot.weights.files import load_detector, save_weights
 
     detector, card = load_detector(locate(model, "torch"), trust=trust)
@@ -149,6 +151,9 @@ def _write_detector(
     if data is not None:
         samples = open_dataset(data, split=split)
         frames = [samples[index] for index in range(min(CHECKED_FRAMES, len(samples)))]
+        stream = progress(iter(samples), len(samples), "calibrating")
+        engine = TorchBoxEngine(detector, card, model)
+        card = {**card, "false_alarms": measure_false_alarms(engine, stream, f"{samples.name} {split}")}
     difference = export_detector(detector, card, target, frames=frames, suppress=suppress)
     weights = target.with_suffix(".safetensors")
     save_weights(weights, detector.state_dict(), card)

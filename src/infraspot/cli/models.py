@@ -20,6 +20,7 @@ HEADER = (
     "FLOPs are multiply-accumulates at 256x256, counted as the survey's Table 6 counts them;"
     " ms and MB are of one frame on this machine"
 )
+AFRESH = "Apache-2.0, written afresh"
 SAM_NOTE = "pip install 'infraspot[sam]', and give it weights that are on this machine"
 
 
@@ -102,7 +103,7 @@ def _entries(on: int | None, *, counted: bool) -> list[Entry]:
     with_torch = is_installed("torch")
     entries = [*_weights(with_torch), *_methods(with_torch)]
     if with_torch:
-        return [*_networks(on), *_readings(on, counted=counted), *entries]
+        return [*_networks(on), *_detectors(), *_readings(on, counted=counted), *entries]
     warn("networks and SAM are not listed: they need torch, which `pip install 'infraspot[train]'` brings")
     return entries
 
@@ -151,6 +152,27 @@ def _networks(threads: int | None) -> Iterator[Entry]:
 
     for name, network in NETWORKS.items():
         yield Entry(name, network.sheet.family, partial(_network, name, network, network.sheet, threads))
+
+
+def _detectors() -> Iterator[Entry]:
+    """Detectors of boxes, with their parameters; what they compute hangs on what they find."""
+    from infraspot.detection import DETECTORS
+
+    for name, detector in DETECTORS.items():
+        family = f"detector of boxes, {detector.sheet.family}"
+        yield Entry(name, family, partial(_detector, name, family))
+
+
+def _detector(name: str, family: str) -> dict[str, Any]:
+    import torch
+
+    from infraspot.detection import DETECTORS
+
+    sheet = DETECTORS[name].sheet
+    with torch.device("meta"):
+        params = sum(parameter.numel() for parameter in DETECTORS[name]().parameters())
+    paper, note = _whole(sheet.paper_params), sheet.note
+    return _row(name, family, sheet.source, AFRESH, params=params, paper_params=paper, note=note)
 
 
 def _readings(threads: int | None, *, counted: bool) -> Iterator[Entry]:

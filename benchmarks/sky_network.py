@@ -1,8 +1,8 @@
 """Is a small trained network better at finding the sky than the method without labels?
 
-A U-Net learns on the training frames of DenseSIRST, shrunk to 128x128 pixels, for so many seconds of CPU time.
-It sees the frame, its activity (the mean step between neighbours, at full size) and the row. IoU with the masks
-of val at full size; intervals and the paired difference from resampled images.
+A U-Net learns on the training frames of DenseSIRST, shrunk to 128x128 pixels, for so many seconds of CPU
+time. It sees the frame, its activity (the mean step between neighbours, at full size) and the row. IoU with
+the masks of val at full size; intervals and the paired difference from resampled images.
 
     python benchmarks/sky_network.py DENSESIRST [--seconds 60]
 """

@@ -17,6 +17,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.pasting import (
     SHOWN_LEVEL,
     draw_corner,
+    elsewhere,
     gaussian_weights,
     grown,
     open_corners,
@@ -146,14 +147,9 @@ class BagCP:
             return
         mask = frame.supervision >= 0.5
         parts = find_components(mask)
-        for k, (x0, y0, x1, y1) in enumerate(parts.boxes.tolist()):
+        for k, box in enumerate(parts.boxes):
+            x0, y0, x1, y1 = elsewhere(box, mask, rng) if self.patches == "background" else box
             crop, shape = frame.image[y0:y1, x0:x1], parts.mask(k)
-            if self.patches == "background":
-                corner = draw_corner(open_corners(mask, shape.shape), rng)
-                if corner is None:
-                    continue
-                y, x = corner
-                crop = frame.image[y : y + shape.shape[0], x : x + shape.shape[1]]
             new = self._new_shape(shape.shape)
             if new != shape.shape:
                 likely = resized_patch(shape.astype(np.float32), new)

@@ -15,6 +15,7 @@ SHOWN_LEVEL = 25 / 255
 """Pixels of a pasted target whose weight is above this belong to its mask: what the released masks show."""
 OFFSET = 0.2
 SPREAD = (0.3, 0.6)
+_ATTEMPTS = 8
 
 
 def gaussian_weights(
@@ -75,6 +76,18 @@ def draw_corner(free: BoolArray, rng: Generator) -> tuple[int, int] | None:
 def grown(mask: BoolArray, reach: int) -> BoolArray:
     """The pixels within ``reach`` rows and columns of the mask."""
     return np.asarray(ndimage.maximum_filter(mask, 2 * reach + 1)) if mask.any() else mask.copy()
+
+
+def elsewhere(box: NDArray[np.int64], mask: BoolArray, rng: Generator) -> NDArray[np.int64]:
+    """A box of the same size (x0, y0, x1, y1) elsewhere, clear of the mask where that is soon found."""
+    width, height = int(box[2] - box[0]), int(box[3] - box[1])
+    y = x = 0
+    for _ in range(_ATTEMPTS):
+        y = int(rng.integers(mask.shape[0] - height + 1))
+        x = int(rng.integers(mask.shape[1] - width + 1))
+        if not mask[y : y + height, x : x + width].any():
+            break
+    return np.array([x, y, x + width, y + height])
 
 
 def resized_patch(crop: NDArray[np.floating], shape: tuple[int, int]) -> NDArray[np.floating]:

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError
 from infraspot.core.geometry import find_components
-from infraspot.core.pasting import resized_patch
+from infraspot.core.pasting import elsewhere, resized_patch
 from infraspot.core.sample import Sample
 
 Patches = NDArray[np.float32]
 PatchSource = Literal["background", "targets"]
 PATCH_SOURCES: tuple[PatchSource, ...] = get_args(PatchSource)
-
-_ATTEMPTS = 8
 
 
 def cut_patches(sample: Sample, source: PatchSource, side: int, rng: Generator) -> Patches:
@@ -40,7 +38,7 @@ def cut_patches(sample: Sample, source: PatchSource, side: int, rng: Generator) 
     assert sample.mask is not None
     boxes = find_components(sample.mask).boxes
     if source == "background":
-        boxes = np.array([_elsewhere(box, sample.mask, rng) for box in boxes], np.int64).reshape(-1, 4)
+        boxes = np.array([elsewhere(box, sample.mask, rng) for box in boxes], np.int64).reshape(-1, 4)
     patches = [resized_patch(sample.image[y0:y1, x0:x1], (side, side)) for x0, y0, x1, y1 in boxes]
     return np.array(patches, np.float32).reshape(-1, side, side)
 
@@ -61,15 +59,3 @@ def build_library(samples: Iterable[Sample], source: PatchSource, side: int, rng
             "choose a base set, or a training split, with targets"
         )
     return library
-
-
-def _elsewhere(box: NDArray[np.int64], mask: NDArray[np.bool_], rng: Generator) -> NDArray[np.int64]:
-    """A box of the same size at a random place, clear of targets where that is soon found."""
-    width, height = int(box[2] - box[0]), int(box[3] - box[1])
-    y = x = 0
-    for _ in range(_ATTEMPTS):
-        y = int(rng.integers(mask.shape[0] - height + 1))
-        x = int(rng.integers(mask.shape[1] - width + 1))
-        if not mask[y : y + height, x : x + width].any():
-            break
-    return np.array([x, y, x + width, y + height])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from infraspot.core.errors import InfraspotError
 from infraspot.core.sample import Sample
@@ -155,6 +156,41 @@ def _anti_uav(root: Path) -> None:
     _text(root / "val" / "seq_1" / "IR_label.json", json.dumps(label))
 
 
+def _nudt_mirsdt(root: Path) -> None:
+    for sequence, frames in (("Sequence1", 2), ("Sequence47", 1)):
+        for frame in range(frames):
+            path = root / sequence / "Mix" / f"{frame + 1:05}.mat"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            savemat(path, {"Mix": np.stack([_picture(0) // 2] * 4 + [_picture(0)])})
+            _save(root / sequence / "masks" / f"{frame + 1:05}.png", _mask(0))
+
+
+def _mot(root: Path) -> None:
+    x0, y0, x1, y1 = (int(side) for side in BOX)
+    row = f"7,{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0},1,-1,-1,-1"
+    for frame in range(3):
+        _save(root / "train" / "night" / "img1" / f"{frame + 1:06}.jpg", _picture(0))
+    _text(root / "train" / "night" / "gt" / "gt.txt", f"1,{row}\n3,{row}\n3,9,1,1,2,2,0\n")
+
+
+def _rgbt_tiny(root: Path) -> None:
+    for frame in range(3):
+        for camera in ("00", "01"):
+            _save(root / "DJI_1" / camera / f"{frame:05}.jpg", _picture(0))
+            _text(
+                root / "DJI_1" / camera / f"{frame:05}.xml", _voc().replace("<bndbox>", "<id>3</id><bndbox>")
+            )
+
+
+def _box_lists(root: Path) -> None:
+    box = ",".join(str(int(side)) for side in BOX)
+    for frame in range(3):
+        _save(root / "images" / "7" / f"{frame}.bmp", _picture(0))
+    lines = [f"/home/author/images/7/{frame}.bmp {box},0\n" for frame in range(3)]
+    _text(root / "coco_train.txt", "".join(lines[:2]))
+    _text(root / "coco_val.txt", lines[2])
+
+
 def _split_folders(*roles: str) -> Callable[[Path], None]:
     def build(root: Path) -> None:
         for index, role in enumerate((roles[0], roles[0], roles[1])):
@@ -216,6 +252,10 @@ FAKES: dict[str, tuple[Callable[[Path], None], str | None, int]] = {
     "irdst": (_irdst, "test", 1),
     "ist-a": (_ist_a, "test", 1),
     "anti-uav": (_anti_uav, "val", 3),
+    "nudt-mirsdt": (_nudt_mirsdt, "train", 2),
+    "mot": (_mot, None, 3),
+    "rgbt-tiny": (_rgbt_tiny, None, 3),
+    "box-lists": (_box_lists, "train", 2),
     "sirst-aug": (_split_folders("trainval", "test"), "trainval", 2),
     "nuaa-sirst": (_nuaa, "trainval", 3),
     "irstd-1k": (_irstd, "train", 2),
@@ -308,6 +348,9 @@ NUMBERED = {
     "yolo": {"classes": {0}},
     "ist-a": {"classes": {1}},
     "anti-uav": {"tracks": {0}},
+    "mot": {"tracks": {7}},
+    "rgbt-tiny": {"tracks": {1}},
+    "box-lists": {"classes": {0}},
 }
 
 

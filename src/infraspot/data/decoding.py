@@ -23,6 +23,7 @@ from infraspot.data.fits import FITS_MAGIC, count_fits, fits_pages
 from infraspot.data.flir import JPEG_MAGIC, count_flir, flir_pages, is_flir
 from infraspot.data.hdf5 import HDF5_MAGIC, count_hdf5, hdf5_pages
 from infraspot.data.listing import IMAGE_SUFFIXES, RAW_SUFFIXES, VIDEO_SUFFIXES
+from infraspot.data.mat import MAT_MAGIC, count_mat, mat_pages
 from infraspot.data.opening import open_file
 from infraspot.data.pillow import STILL_MAGIC, count_stills, still_pages
 from infraspot.data.raster import Raster, explained
@@ -42,12 +43,18 @@ _STILL, _TIFF = Kind(still_pages, count_stills), Kind(tiff_pages, count_tiff)
 _NPZ, _VIDEO = Kind(npz_pages, count_npz), Kind(video_pages, count_video)
 _FITS, _ENVI = Kind(fits_pages, count_fits), Kind(envi_pages, count_envi)
 _CPTV, _FLIR = Kind(cptv_pages, count_cptv), Kind(flir_pages, count_flir)
-_HDF5 = Kind(hdf5_pages, count_hdf5)
+_HDF5, _MAT = Kind(hdf5_pages, count_hdf5), Kind(mat_pages, count_mat)
 _NPY = Kind(npy_pages, lambda path, file, reading: npy_layout(path, file, reading).count)
 _RAW = Kind(raw_pages, lambda path, file, reading: raw_layout(path, file, reading).count)
 
 
-_MARKS = ((FITS_MAGIC, _FITS), (ENVI_MAGIC, _ENVI), (GZIP_MAGIC, _CPTV), (HDF5_MAGIC, _HDF5))
+_MARKS = (
+    (FITS_MAGIC, _FITS),
+    (ENVI_MAGIC, _ENVI),
+    (GZIP_MAGIC, _CPTV),
+    (HDF5_MAGIC, _HDF5),
+    (MAT_MAGIC, _MAT),
+)
 
 
 def decode(path: Path, reading: Reading = DEFAULT, page: int = 1) -> Raster:

@@ -128,6 +128,10 @@ LAYOUTS: Mapping[str, Layout] = {
         "Anti-UAV: sequences of frames with IR_label.json or infrared.json",
         needs=("|".join(f"{folder}{name}" for folder in ("", "*/", "*/*/") for name in SEQUENCE_LABELS),),
     ),
+    "nudt-mirsdt": Layout(
+        "NUDT-MIRSDT: SequenceN/Mix/*.mat, SequenceN/masks/",
+        needs=("*/Mix/*.mat|*/*/Mix/*.mat",),
+    ),
     "sirst-aug": Layout(
         "SIRST-Aug: trainval/ and test/, each with images/ and masks/",
         {role: Part(f"{role}/images", f"{role}/masks") for role in ("trainval", "test")},
@@ -163,7 +167,18 @@ LAYOUTS: Mapping[str, Layout] = {
         {role: Part(f"{role}/images", f"{role}/masks") for role in _ROLES},
         needs=("*/images/*", "*/masks/*"),
     ),
+    "mot": Layout(
+        "MOT: sequences of frames in img1/ with gt/gt.txt",
+        needs=("gt.txt|*/gt.txt|gt/gt.txt|*/gt/gt.txt|*/*/gt/gt.txt",),
+    ),
+    "rgbt-tiny": Layout(
+        "RGBT-Tiny: the thermal frames SEQ/01/ with VOC boxes and ids beside them",
+        needs=("*/01/*.xml",),
+    ),
     "coco": Layout("COCO: a JSON file with images and annotations", needs=("*.json|annotations/*.json",)),
+    "box-lists": Layout(
+        "DAUB, ITSDT-15K: lists of lines 'PATH x0,y0,x1,y1,class ...', one a split", needs=("*.txt",)
+    ),
     "nchu-sirst": Layout(
         "NCHU-SIRST: VOC boxes",
         {"": Part("JPEGImages", boxes="Annotations")},

@@ -12,7 +12,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 RAW_SUFFIXES = frozenset({".raw", ".bin", ".dat", ".y16"})
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
-RECORDING_SUFFIXES = frozenset({".fits", ".fit", ".fts", ".hdr", ".cptv", ".h5", ".hdf5"})
+RECORDING_SUFFIXES = frozenset({".fits", ".fit", ".fts", ".hdr", ".cptv", ".h5", ".hdf5", ".mat"})
 PAGED_SUFFIXES = (
     frozenset({".tif", ".tiff", ".gif"}) | ARRAY_SUFFIXES | RECORDING_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
 )

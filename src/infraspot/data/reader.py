@@ -14,6 +14,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_point_lines, read_targets
 from infraspot.data.coco import coco_entries, find_coco_files, sequence_entries
+from infraspot.data.decoding import count_pages
 from infraspot.data.entries import Entry, folder_entries, refuse_repeats
 from infraspot.data.images import read_image, read_mask, read_stored_mask
 from infraspot.data.layouts import LAYOUTS, Layout
@@ -21,7 +22,23 @@ from infraspot.data.listing import natural_key
 from infraspot.data.points import read_points
 from infraspot.data.raster import MAX_PIXELS
 from infraspot.data.segments import Segments
+from infraspot.data.sequence_entries import (
+    LAST_PAGE,
+    is_box_list,
+    list_entries,
+    mot_entries,
+    nudt_entries,
+    rgbt_entries,
+)
 from infraspot.data.splits import find_split_lists, names_of_split, read_split_list, split_role
+
+_OF_SEQUENCES = {
+    "anti-uav": sequence_entries,
+    "nudt-mirsdt": nudt_entries,
+    "mot": mot_entries,
+    "rgbt-tiny": rgbt_entries,
+    "box-lists": list_entries,
+}
 
 
 class Reader(Sequence[Sample]):
@@ -106,15 +123,32 @@ class Reader(Sequence[Sample]):
         mask = self._entries[index].mask
         return mask if isinstance(mask, Path) else None
 
+    def targets(self, index: int) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
+        """(N, 4) boxes and (N,) tracks of one image, without reading it; None where no list has them."""
+        entry = self._entries[index]
+        return (entry.boxes if isinstance(entry.boxes, np.ndarray) else None), entry.tracks
+
     def has_mask(self, index: int) -> bool:
         """Whether one image has a mask, as a file or as outlines."""
         return self._entries[index].mask is not None
 
     def names_in(self, lines: Sequence[str]) -> list[str]:
-        """Ids for the lines of a list, which may carry an ending that the layout drops (MDvsFA's ``_1``)."""
+        """Ids for the lines of a list.
+
+        A line may carry an ending that the layout drops (MDvsFA's ``_1``), or name the folder of a sequence
+        and stand for its frames.
+        """
         endings = {part.image_ending for part in LAYOUTS[self.layout].parts.values()} - {""}
         shorter = {entry.id + ending: entry.id for entry in self._entries for ending in endings}
-        return [shorter.get(line, line) for line in lines]
+        members: dict[str, list[str]] = {}
+        for entry in self._entries:
+            members.setdefault(entry.section.rpartition("/")[2], []).append(entry.id)
+        known = {*self.ids, *shorter, ""}
+        return [
+            name
+            for line in lines
+            for name in (members.get(line, [line]) if line not in known else [shorter.get(line, line)])
+        ]
 
     def select(self, ids: Sequence[str], split: str | None = None) -> "Reader":
         """The samples with these ids, in this order.
@@ -197,6 +231,8 @@ def _recognised(path: Path, layout: str) -> tuple[Path, str]:
 def _holds(root: Path, layout: str) -> bool:
     if layout == "coco":
         return bool(find_coco_files(root))
+    if layout == "box-lists" and not is_box_list(root):
+        return False
     names = LAYOUTS[layout].names
     entries = _entries(root, layout)
     return bool(entries) and (names is None or all(re.fullmatch(names, entry.id) for entry in entries))
@@ -205,8 +241,8 @@ def _holds(root: Path, layout: str) -> bool:
 def _entries(root: Path, layout: str) -> list[Entry]:
     if layout == "coco":
         return coco_entries(root)
-    if layout == "anti-uav":
-        return sequence_entries(root)
+    if layout in _OF_SEQUENCES:
+        return _OF_SEQUENCES[layout](root)
     return folder_entries(root, LAYOUTS[layout])
 
 
@@ -231,7 +267,8 @@ def open_split(reader: Reader, split: str) -> Reader:
 
 
 def _read(entry: Entry, layout: Layout, max_pixels: int) -> Sample:
-    frame = read_image(entry.image, entry.page, max_pixels=max_pixels)
+    page = count_pages(entry.image) if entry.page == LAST_PAGE else entry.page
+    frame = read_image(entry.image, page, max_pixels=max_pixels)
     height, width = frame.image.shape
     mask = _layer(entry.mask, entry, (height, width), max_pixels)
     sky = _layer(entry.sky, entry, (height, width), max_pixels)

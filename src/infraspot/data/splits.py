@@ -11,8 +11,8 @@ from infraspot.data.opening import read_text
 from infraspot.data.points import drop_image_suffix
 from infraspot.data.writing import check_id
 
-# splits/, Splits/, img_idx/, idx_427/, 50_50/, 10000_100/, ImageSets/Main/
-_FOLDER = re.compile(r"splits?|lists?|(img_)?idx\w*|\d+_\d+|imagesets|main", re.IGNORECASE)
+# splits/, Splits/, img_idx/, video_idx/, idx_427/, 50_50/, 10000_100/, ImageSets/Main/
+_FOLDER = re.compile(r"splits?|lists?|((img|video)_)?idx\w*|\d+_\d+|imagesets|main", re.IGNORECASE)
 _WORDS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.options import require_number
 from infraspot.data.opening import read_text
+from infraspot.data.sequences import open_sequences
 from infraspot.jobs.track_files import SUMMARY, read_table
 from infraspot.jobs.watching import Tell, tell_nobody
 from infraspot.metrics.tracks import GATE, NOTHING, Points, TrackedSequence, count_points, score_tracks
@@ -39,8 +40,9 @@ def evaluate_tracks(
     pred
         Folder that ``infraspot track`` wrote, of one sequence or of several.
     truth
-        Folder of ``infraspot generate --frames``; or MOT text, or a folder with ``gt.txt`` or ``gt/gt.txt``,
-        or a folder of such folders named like the sequences. Frames count from 1 on both sides.
+        Folder of ``infraspot generate --frames``; a set of sequences whose boxes have tracks; or MOT text,
+        or a folder with ``gt.txt`` or ``gt/gt.txt``, or a folder of such folders named like the sequences.
+        Frames count from 1 on both sides.
     threshold
         Chance of the detections that are counted before tracking; None takes the threshold at which
         ``infraspot detect`` would have cut.
@@ -208,8 +210,29 @@ def _truths(place: Path) -> dict[str, dict[int, Points]]:
             if (folder / name).is_file():
                 found[folder.name] = _mot(folder / name)
                 break
+    found = found or _of_set(place)
     if not found:
-        raise DataError(f"{place} holds neither {_SCENES} nor MOT text ({', '.join(_MOT_PLACES)})")
+        raise DataError(
+            f"{place} holds neither {_SCENES} nor MOT text ({', '.join(_MOT_PLACES)}), nor a set with tracks"
+        )
+    return found
+
+
+def _of_set(place: Path) -> dict[str, dict[int, Points]]:
+    """The points of the sequences of a data set whose boxes have tracks; empty where it is none."""
+    try:
+        sequences = open_sequences(place)
+    except InfraspotError:
+        return {}
+    found = {}
+    for sequence in sequences:
+        first, members = sequence.numbers[0], {}
+        for place_in, number in enumerate(sequence.numbers):
+            boxes, tracks = sequence.reader.targets(place_in)
+            if boxes is not None and tracks is not None:
+                members[number - first + 1] = (tracks, (boxes[:, 1::-1] + boxes[:, :1:-1] - 1) / 2)
+        if len(members) == len(sequence):
+            found[sequence.name] = members
     return found
 
 

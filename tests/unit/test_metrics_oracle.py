@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from infraspot.metrics import PROTOCOLS, BoxPrecision, Evaluation
+from infraspot.metrics.average_precision import Criterion, PrecisionTable, scored_boxes
 from infraspot.metrics.frame import prepare
 from infraspot.metrics.ranking import PixelRanking
 from infraspot.metrics.sweep import SweepCounts, sweep_frame
@@ -153,6 +154,44 @@ def test_box_precision_equals_the_coco_program(rng):
     program = coco.COCOeval_faster(expected, expected.loadRes(found), "bbox", print_function=lambda *_: None)
     program.run()
     assert metric.compute()["coco"] == pytest.approx(program.stats[0], abs=1e-6)
+
+
+def test_precision_and_recall_at_each_overlap_equal_the_coco_program(rng):
+    coco = pytest.importorskip("faster_coco_eval")
+    overlaps = (0.25, 0.5, 0.75)
+    criteria = [Criterion("iou", least, "101-point", "best", 100) for least in overlaps]
+    frames, table = [], PrecisionTable(criteria)
+    for number in range(30):
+        true_boxes = random_boxes(rng, int(rng.integers(1, 8)))
+        moved = true_boxes + rng.integers(-1, 2, size=true_boxes.shape)
+        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+        scores = rng.permutation(1000)[: len(moved)] / 1000 + number * 1e-6
+        frames.append((moved, scores, true_boxes))
+        table.add(scored_boxes(moved, scores, true_boxes))
+    truth, found = as_coco(frames)
+    expected = coco.COCO(truth)
+    program = coco.COCOeval_faster(expected, expected.loadRes(found), "bbox", print_function=lambda *_: None)
+    program.params.iouThrs = np.array(overlaps)
+    program.evaluate()
+    program.accumulate()
+    for k, criterion in enumerate(criteria):
+        precision = program.eval["precision"][k, :, 0, 0, -1]
+        assert table.at(criterion) == pytest.approx(precision.mean(), abs=1e-6)
+        assert table.recall(criterion) == pytest.approx(program.eval["recall"][k, 0, 0, -1], abs=1e-6)
+
+
+def test_resampled_intervals_hold_the_average_precision(rng):
+    table, criterion = PrecisionTable([Criterion("iou", 0.5, "area")]), Criterion("iou", 0.5, "area")
+    for _ in range(40):
+        true_boxes = random_boxes(rng, 4)
+        scores = rng.random(4)
+        kept = rng.random(4) < 0.3 + 0.6 * scores
+        table.add(scored_boxes(np.where(kept[:, None], true_boxes, true_boxes + 40), scores, true_boxes))
+    low, high = table.interval(criterion, draws=200)
+    assert low < table.at(criterion) < high
+    assert table.interval(criterion, draws=200) == (low, high)
+    empty = PrecisionTable([criterion])
+    assert np.isnan(empty.interval(criterion, draws=10)).all()
 
 
 def test_eleven_point_precision_by_hand():

@@ -108,3 +108,10 @@ def test_annotators_compile_each_kernel_for_one_type_of_arguments() -> None:
     }
     assert {"flood", "describe", "cluster"} <= kernels.keys()
     assert [name for name, part in kernels.items() if len(part.signatures) > 1] == []
+
+
+def test_the_first_compilation_is_announced_and_loading_is_silent(kernel):
+    before = "from infraspot.core.compiled import announce_compiling\nannounce_compiling(print)\n"
+    first, second = kernel(before).split(), kernel(before).split()
+    assert (first[0], first[-1]) == ("preparing,", "10")
+    assert second == ["10"]

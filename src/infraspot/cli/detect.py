@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from infraspot.cli.console import hear, note, progress, say, warn
 from infraspot.cli.detector import detector_options
+from infraspot.core.compiled import announce_compiling
 from infraspot.core.errors import UsageError
 from infraspot.core.extras import require
 
@@ -137,6 +138,7 @@ def command(
     if ray is not None and len(paths) != 1:
         raise UsageError(f"--ray takes one folder or URL, and {len(paths)} came")
     part = None if shard is None else parse_shard(shard)
+    announce_compiling(note)
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     if stream:
         return _follow(engine, threshold, paths[0], reading, drop)

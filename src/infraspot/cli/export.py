@@ -1,5 +1,6 @@
 """``infraspot export``: a trained network as ONNX and safetensors, checked and calibrated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,10 +10,11 @@ import click
 
 from infraspot.cli.console import progress, say
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import InfraspotError, UsageError
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
+    from infraspot.core.sample import Sample
     from infraspot.data import Reader
     from infraspot.networks import SegmentationNetwork
     from infraspot.weights.second_look import SecondLookNetwork
@@ -87,8 +89,9 @@ def command(
     The file is kept only if its scores agree with torch to 1e-4. With --data, the false alarms at every
     threshold are written into the card; `infraspot detect --fa-per-mpx` reads them.
 
-    --int8 needs --data. 64 of its frames set the ranges of the integers. The file is kept only if, on all of
-    them, the IoU falls by at most .005 and false targets rise by at most a tenth (one more is always borne).
+    --int8 needs --data. 64 frames, of its split train where it has one, set the ranges of the integers. The
+    file is kept only if on the frames of the split the IoU falls by at most .005, and false targets rise by at most a tenth
+    (one more is always borne).
     The second look stays in float; named operating points are left out, as their thresholds were float's.
     """
     require("export", "`infraspot export`")
@@ -111,8 +114,8 @@ def command(
     if suppress:
         raise UsageError(f"{model} is a segmentation network, and --suppress is for detectors of boxes")
     chosen = _load(model, data, split, pixels, threshold, trust)
-    if int8:
-        _write_int8(chosen, target)
+    if int8 and data is not None:
+        _write_int8(chosen, target, data)
     else:
         _write_float(chosen, target, split, model)
     if triton is not None and pixels is not None:
@@ -211,13 +214,24 @@ def _write_float(chosen: _Model, target: Path, split: str, model: str) -> None:
     say(f"{target} agrees with torch to {difference:.1e}; weights in {weights}")
 
 
-def _write_int8(chosen: _Model, target: Path) -> None:
+def _ranges(data: str) -> "Sequence[Sample]":
+    """The frames that were trained on, so that the others say something; none where they are unknown."""
+    from infraspot.data import open_dataset
+
+    try:
+        return open_dataset(data, split="train")
+    except InfraspotError:
+        return ()
+
+
+def _write_int8(chosen: _Model, target: Path, data: str) -> None:
     from infraspot.inference.int8 import export_int8
 
     assert chosen.samples is not None
     with TemporaryDirectory() as folder:
         source = Path(folder) / f"{target.stem}.onnx"
         chosen.write(source)
-        told = export_int8(source, target, list(chosen.samples), chosen.samples.name, chosen.trust)
+        compared, name = list(chosen.samples), chosen.samples.name
+        told = export_int8(source, target, compared, name, chosen.trust, ranges=_ranges(data))
     (iou, new_iou), (false, new_false) = told.iou, told.false
     say(f"{target}: on {told.frames} frames IoU {iou:.4f} -> {new_iou:.4f}, false {false} -> {new_false}")

@@ -5,6 +5,14 @@ from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+COMPILING = "preparing, once: loops are being compiled, which takes some seconds"
+_listeners: list[Callable[[str], object]] = []
+
+
+def announce_compiling(say: Callable[[str], object]) -> None:
+    """Let ``say`` hear a sentence when this process compiles its first function; loading one is silent."""
+    _listeners[:] = [say]
+
 
 def compiled(function: Function) -> Function:
     """The function as machine code where numba is installed, and the function itself elsewhere.
@@ -39,9 +47,12 @@ class _ForgivingCache:
 
     def load_overload(self, *arguments: Any) -> Any:
         try:
-            return self._cache.load_overload(*arguments)
+            kept = self._cache.load_overload(*arguments)
         except Exception:  # a damaged pickle can raise anything
-            return None
+            kept = None
+        while kept is None and _listeners:
+            _listeners.pop()(COMPILING)
+        return kept
 
     def save_overload(self, *arguments: Any) -> None:
         try:

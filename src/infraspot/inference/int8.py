@@ -61,7 +61,13 @@ class Compared:
 
 
 def export_int8(
-    source: Path, path: Path, samples: Sequence[Sample], data: str, trust: Collection[str] = ()
+    source: Path,
+    path: Path,
+    samples: Sequence[Sample],
+    data: str,
+    trust: Collection[str] = (),
+    *,
+    ranges: Sequence[Sample] = (),
 ) -> Compared:
     """Quantise an ONNX file of :mod:`infraspot.inference.export`, and compare the two.
 
@@ -72,11 +78,13 @@ def export_int8(
     path
         The new one; written only if the comparison passes.
     samples
-        Frames with masks; 64 of them, evenly spaced, set the ranges, and all of them are scored.
+        Frames with masks; all of them are scored.
     data
         Name of these frames in the card.
     trust
         See :class:`infraspot.inference.onnx_engines.OnnxEngine`.
+    ranges
+        Frames that set the ranges, 64 of them, evenly spaced; ``samples`` where they are left out.
 
     Returns
     -------
@@ -100,7 +108,8 @@ def export_int8(
     card = {name: value for name, value in card.items() if name != "operating_points"}
     with TemporaryDirectory() as folder, replacing(path) as temporary:
         trial = Path(folder) / "int8.onnx"
-        _quantise(source, trial, before, masked[:: -(-len(masked) // CALIBRATION_FRAMES)])
+        seen = ranges or masked
+        _quantise(source, trial, before, seen[:: -(-len(seen) // CALIBRATION_FRAMES)])
         model = onnx.load(trial)
         save_model(model, trial, texts_for(card, texts.second_look))
         after: Exported = open_onnx(trial, trust=trust)

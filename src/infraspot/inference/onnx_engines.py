@@ -156,7 +156,8 @@ class PixelEngine(_ExportedFile):
                 f"{self.name} takes frames of 2 to {MOST_PIXELS} pixels, and one of {frame.image.size} came;"
                 " a file without --self-contained is run in tiles"
             )
-        pixels = np.rint(frame.image * np.float32(np.iinfo(kind).max)).astype(kind)
+        most = 255 if kind == "uint8" else 2**frame.bit_depth - 1
+        pixels = np.rint(frame.image * np.float32(most)).astype(kind)
         return {"frame": pixels[None, None]}
 
     def answer(self, pixels: NDArray[Any]) -> NDArray[np.float32]:

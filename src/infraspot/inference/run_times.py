@@ -149,14 +149,8 @@ class _OpenVino:
 
 
 def _quiet_openvino() -> Any:
-    """OpenVINO, imported without its telemetry, which reports every import."""
-    before = sys.modules.get("openvino_telemetry")
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if before is None:
-            del sys.modules["openvino_telemetry"]
-        else:
-            sys.modules["openvino_telemetry"] = before
+    """OpenVINO without its telemetry, which would report every import; it works where that is absent."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
     return openvino

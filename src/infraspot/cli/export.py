@@ -90,9 +90,9 @@ def command(
     threshold are written into the card; `infraspot detect --fa-per-mpx` reads them.
 
     --int8 needs --data. 64 frames, of its split train where it has one, set the ranges of the integers. The
-    file is kept only if on the frames of the split the IoU falls by at most .005, and false targets rise by at most a tenth
-    (one more is always borne).
-    The second look stays in float; named operating points are left out, as their thresholds were float's.
+    file is kept only if on the frames of the split the IoU falls by at most .005, and false targets rise by
+    at most a tenth (one more is always borne). The second look stays in float; named operating points are
+    left out, as their thresholds were float's.
     """
     require("export", "`infraspot export`")
     if int8 and data is None:

@@ -308,3 +308,24 @@ def test_a_detector_of_sequences_tracks_and_detects_what_moves(tmp_path) -> None
     assert first == []  # nothing is known of the past yet
     assert main(["track", str(folder), "--out", str(tmp_path / "out"), "--method", "temporal-z"]) == 0
     assert len({row["id"] for row in table(tmp_path / "out/tracks.csv")}) == 1
+
+
+def test_a_film_shows_every_frame_with_its_tracks(tmp_path) -> None:
+    av = pytest.importorskip("av")
+    folder = save(tmp_path / "in", scene(6, side=65))
+    assert run(folder, "--out", tmp_path / "out", "--film", "10") == 0
+    with av.open(str(tmp_path / "out/overlay.mp4")) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(frames) == 6
+    assert frames[0].shape[0] % 2 == 0
+    assert not (tmp_path / "out/overlay").exists()
+
+
+def test_numbers_that_jump_ahead_and_back_do_not_hang_or_break_the_run(tmp_path) -> None:
+    frames = scene(14)
+    numbers = [*range(1, 8), *range(999_999_999_000, 999_999_999_007)]
+    folder = save(tmp_path / "in", frames, numbers=numbers, name="night_{:015d}.png")
+    assert run(folder, "--out", tmp_path / "out") == 0
+    rows = table(tmp_path / "out/frames.csv")
+    assert [int(row["frame"]) for row in rows] == list(range(1, 15))
+    assert len({row["id"] for row in table(tmp_path / "out/tracks.csv") if row["motion"] == "moving"}) == 1

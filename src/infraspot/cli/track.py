@@ -96,6 +96,12 @@ SCORE = click.FloatRange(0, 1)
 )
 @trust_option
 @click.option("--overlay", is_flag=True, help="Write OUT/overlay/: a picture of each frame with its tracks.")
+@click.option(
+    "--film",
+    type=click.FloatRange(0.1, 1000),
+    metavar="FPS",
+    help="Write OUT/overlay.mp4, a film of the frames with their tracks, at so many frames a second.",
+)
 @click.option("--restart", is_flag=True, help="Start over where a run was stopped, instead of going on.")
 @click.option("--recursive", is_flag=True, help="Read the subfolders of folders as well.")
 @click.option("--raw", metavar="FORM", help="What raw files hold: 640x512:uint16, 320x240:uint14:big:512.")

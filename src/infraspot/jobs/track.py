@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infraspot.core.errors import DataError, UsageError, unknown_name
+from infraspot.core.extras import require
 from infraspot.core.files import check_writable
 from infraspot.core.options import require_number, require_whole
 from infraspot.data import MAX_PAGES, MAX_PIXELS, FrameFile, Reading, parse_raw
@@ -64,6 +65,7 @@ def track(
     slow: float = 0.3,
     jerk: float = 0.05,
     overlay: bool = False,
+    film: float | None = None,
     restart: bool = False,
     recursive: bool = False,
     raw: str | None = None,
@@ -95,6 +97,8 @@ def track(
         See :class:`infraspot.tracking.Settings`.
     overlay
         Write a picture of each frame with its tracks into the folder ``overlay``.
+    film
+        Write ``overlay.mp4`` with so many frames a second; needs the extra ``video``.
     restart
         Start over where a run was stopped.
     recursive, raw, array, max_pixels, max_pages
@@ -110,6 +114,9 @@ def track(
         If no frame could be read, ``out`` cannot be written to, or holds a stopped run of other options.
     """
     _check(output=output, still=still, low=low, start=start, delay=delay, coast=coast, slow=slow, jerk=jerk)
+    if film is not None:
+        require_number(0.1, 1000, film=film)
+        require("video", "a film of the tracks")
     reading = Reading(max_pixels, max_pages, None if raw is None else parse_raw(raw), array)
     settings = Settings(
         rule=parse_rule(confirm), output=output, still=still, delay=delay, coast=coast, slow=slow, jerk=jerk
@@ -137,8 +144,8 @@ def track(
         summary = work.run(progress, tell, run.failures)
         if summary is not None:
             run.sequences[sequence.name] = summary
-            if overlay:
-                write_overlays(sequence, where, reading)
+            if overlay or film:
+                write_overlays(sequence, where, reading, pictures=overlay, film=film)
     if not run.sequences:
         first = f"; the first error: {run.failures[0]}" if run.failures else ""
         raise DataError(f"no frame could be read, so nothing was tracked{first}")

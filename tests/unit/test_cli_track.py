@@ -329,3 +329,11 @@ def test_numbers_that_jump_ahead_and_back_do_not_hang_or_break_the_run(tmp_path)
     rows = table(tmp_path / "out/frames.csv")
     assert [int(row["frame"]) for row in rows] == list(range(1, 15))
     assert len({row["id"] for row in table(tmp_path / "out/tracks.csv") if row["motion"] == "moving"}) == 1
+
+
+def test_the_packaged_network_of_sequences_tracks_a_generated_scene(tmp_path) -> None:
+    ranges = SceneRanges(size=(96, 96), frames=10, targets=(1, 1), scr=(8, 9), kinds=("sky",), weights=(1,))
+    infraspot.write_scenes(tmp_path / "set", 1, 3, ranges)
+    found = track(tmp_path / "set/images", tmp_path / "out", model="compact-clip", threads=1)
+    assert [one["model"] for one in found.sequences.values()] == ["compact-clip"]
+    assert table(tmp_path / "out/detections.csv")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.geometry import find_components
 from infraspot.metrics import Evaluation
 from infraspot.metrics.intervals import curve_bands, rate_interval, share_interval
-from infraspot.metrics.taxonomy import alarm_causes
+from infraspot.metrics.taxonomy import CAUSES, KINDS, alarm_causes
 from infraspot.report import cases
 from infraspot.report.cases import Case, CaseBook, FrameView, Picture
 from infraspot.report.crops import Window, outline, png_text, window_at
@@ -189,6 +190,11 @@ def test_nothing_in_the_file_names_another_address(scored):
     text = report_of(scored).read_text(encoding="utf-8")
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
     assert "default-src 'none'" in text
+
+
+def test_every_word_of_the_taxonomy_has_its_words_on_the_page():
+    words = files("infraspot.report").joinpath("static", "elements.js").read_text(encoding="utf-8")
+    assert [name for name in (*KINDS, *CAUSES) if not re.search(rf"\b{name}: \"", words)] == []
 
 
 def test_names_that_are_no_text_are_written_and_json_ends_no_element(tmp_path):

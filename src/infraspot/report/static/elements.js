@@ -47,7 +47,7 @@ function range(low, high, show) {
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 const WORDS = {
-  good: "found", too_small: "found, too small", too_large: "found, too large", merge: "merged", split: "split",
+  good: "found", too_small: "found, too small", too_large: "found, too large", merged_cluster: "merged with a neighbour", split: "split",
   displaced: "displaced", miss: "missed", at_target: "beside a target", border: "at the border",
   speck: "speck of 1–2 px", clutter: "clutter",
 };

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "retinanet": TOWERS | {"scale": 1.0},
     "tood": TOWERS | {"depth": 2},
     "vfnet": TOWERS | {"scale": 1.0},
+    "yolox": {"wide": 0.125, "strides": (4, 8, 16, 32), "width": 16},
     "yolof": PYRAMID | {"strides": (32,), "width": 32, "scale": 0.125},
 }
 """The options of a small form of each detector."""
@@ -39,13 +40,22 @@ SMALL: dict[str, dict[str, Any]] = {
 CASES: dict[str, Callable[[], Detector]] = {
     **{name: partial(DETECTORS[name], **options) for name, options in SMALL.items()},
     "fcos, nearest": partial(DETECTORS["fcos"], **TOWERS, nearest=True),
+    **{
+        f"{host}, {assigner}": partial(DETECTORS[host], **SMALL[host], assigner={"name": assigner})
+        for host, assigner in (
+            ("fcos", "simota"),
+            ("fcos", "dynamic_soft"),
+            ("atss", "cell"),
+            ("atss", "nearest_anchors"),
+        )
+    },
     "bafe, gated": partial(DETECTORS["bafe"], **TOWERS, selection="gated"),
     "bafe, spatial": partial(DETECTORS["bafe"], **TOWERS, exchange="spatial+channel", selection="fixed"),
 }
 
 
 # Their boxes are read at places that move, or chosen from proposals: no numbers of one place make a box.
-MOVED = {"tood", "faster-rcnn", "cascade-rcnn", "dynamic-rcnn", "libra-rcnn"}
+MOVED = {"tood", "yolox", "faster-rcnn", "cascade-rcnn", "dynamic-rcnn", "libra-rcnn"}
 
 
 def make(name: str) -> Detector:

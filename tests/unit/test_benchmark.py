@@ -296,3 +296,19 @@ def test_the_papers_figures_are_all_there() -> None:
     for name in PAPERS:
         for figures in paper_figures(name).values():
             assert all(0 <= figures[number] <= 1 for number in figures)
+
+
+def test_a_detector_of_boxes_is_a_row_of_a_grid(tmp_path: Path, data: Path) -> None:
+    write_grid(tmp_path, data, '[[scheme]]\nname = "boxes"\n', seeds="[0]")
+    base, grid = tmp_path / "base.toml", tmp_path / "grid.toml"
+    recipe = base.read_text().replace("epochs = 1", 'epochs = 1\nselect = "ap"')
+    write_text(base, recipe.replace('"compact"', '"fcos"') + '[scheme]\nname = "boxes"\n')
+    options = 'backbone = "resnet10"\nstrides = [2, 4]\nwidth = 8\ndepth = 1'
+    write_text(grid, grid.read_text().replace(f"name = {json.dumps(TINY)}", f'name = "fcos"\n{options}'))
+    loaded = load_grid(grid, tmp_path / "out")
+    outcome = run_grid(loaded, tmp_path / "out")
+    assert not outcome.failed
+    (table,) = tables_of(loaded, tmp_path / "out")
+    figures = table.rows[0].figures
+    assert math.isnan(figures["iou"].mean)  # a list of boxes has no pixels
+    assert 0 <= figures["pd"].mean <= 1

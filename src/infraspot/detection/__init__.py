@@ -13,6 +13,7 @@ from infraspot.detection.retinanet import RetinaNet
 from infraspot.detection.tood import TOOD
 from infraspot.detection.vfnet import VFNet
 from infraspot.detection.yolof import YOLOF
+from infraspot.detection.yolox import YOLOX
 
 __all__ = ["BACKBONES", "DETECTORS", "BoxOutput", "Detector", "Wanted"]
 
@@ -33,4 +34,5 @@ DETECTORS: dict[str, type[Detector]] = {
     "tood": TOOD,
     "vfnet": VFNet,
     "yolof": YOLOF,
+    "yolox": YOLOX,
 }

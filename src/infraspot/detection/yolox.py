@@ -113,7 +113,8 @@ class DownAndUp(nn.Module):
         self.out = nn.ModuleList(Layer(count, width) for count in channels)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        maps, x = [], levels[-1]
+        x = levels[-1]
+        maps: list[Tensor] = []
         for k in reversed(range(len(self.reduce))):
             x = self.reduce[k](x)
             maps.insert(0, x)

@@ -11,6 +11,7 @@ from training_fakes import TINY, TinyNet, make_recipe, make_samples, write_data
 
 from infraspot.core.errors import UsageError
 from infraspot.core.noise import noise_of
+from infraspot.data import write_dataset
 from infraspot.networks.compared import Compared
 from infraspot.schemes.adabn import mix_statistics
 from infraspot.schemes.analytic_filters import target_filters
@@ -168,9 +169,10 @@ def test_a_camera_more_leaves_the_answers_of_the_first_bit_by_bit(tmp_path: Path
     assert fit(first)
     start = str(tmp_path / "a" / "last.safetensors")
     more = {**places, "cameras": 2, "camera": 1, "start": start}
-    second = build_run(
-        make_recipe(data, network=more, scheme={"name": "incremental_prototypes"}), tmp_path / "b"
-    )
+    names = [f"frame{k}" for k in range(10)]
+    write_dataset(tmp_path / "other", make_samples(10, seed=3), splits={"train": names[:7], "val": names[7:]})
+    other = make_recipe(tmp_path / "other", network=more, scheme={"name": "incremental_prototypes"})
+    second = build_run(other, tmp_path / "b")
     assert fit(second)
     one, both = first.module.eval(), second.module.eval()
     both.camera = 0

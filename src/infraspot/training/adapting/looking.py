@@ -31,8 +31,7 @@ def tuned_look(model: Model, known: Known, old: Examples | None, clock: Clock, s
     """The model with a second look that knows the candidates of the new camera.
 
     It goes on from the look of ``model`` with candidates of the shots and of frames without targets, with
-    targets of the shots pasted into frames, and with candidates of old frames. Its calibration moves by a
-    constant, as far as the new candidates ask for it.
+    targets of the shots pasted into frames, and with candidates of old frames.
 
     Returns
     -------
@@ -50,9 +49,23 @@ def tuned_look(model: Model, known: Known, old: Examples | None, clock: Clock, s
     fresh = (
         seen + find_pasted(engine, map(_with_mask, chosen), known.shots, part, rng) if known.shots else seen
     )
-    look = _go_on(model.look, fresh, old, part, rng, clock)
-    shift = shift_of(evidence_in(look, seen), seen.true, model.card["second_look"])
-    return model.with_look(look, offset=model.card["second_look"]["offset"] + shift)
+    return model.with_look(_go_on(model.look, fresh, old, part, rng, clock))
+
+
+def recalibrated(model: Model, samples: Sequence[Sample]) -> Model:
+    """The model with scores that mean what they say on labelled frames of the new camera.
+
+    The logit of every candidate gains a constant. Where targets are more frequent among the candidates than
+    in the frames of the start's calibration, the same score is worth more.
+    """
+    if model.look is None:
+        return model
+    seen = examples_in(Remembering(model.engine, model.part.level), map(_with_mask, samples), model.part)
+    if not len(seen.true):
+        return model
+    card = model.card["second_look"]
+    shift = shift_of(evidence_in(model.look, seen), seen.true, card)
+    return model.with_look(model.look, offset=card["offset"] + shift)
 
 
 def old_candidates(model: Model, frames: Sequence[Sample]) -> Examples | None:

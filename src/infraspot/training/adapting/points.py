@@ -9,6 +9,7 @@ from infraspot.inference.operating_points import DEFAULT_POINT
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.training.adapting.judging import Counts, Seen, expected_false, figures_at, worths
 
+LOWEST = 0.02  # threshold: what scores less is no candidate that anybody looks at
 NEARLY = 0.9  # of the best worth
 USUAL = {"quiet": 0.1, "balanced": 0.4, "keen": 1.0}
 
@@ -43,7 +44,7 @@ def choose_thresholds(
     ]
     seen = np.concatenate([np.zeros(0), *(one.scores for one in (*unknown, *empty))])
     left = whole.column("hits") + (seen[:, None] >= DEFAULT_THRESHOLDS).sum(0)
-    usable = np.flatnonzero((left > 0) & (DEFAULT_THRESHOLDS > 0) & (DEFAULT_THRESHOLDS < 1))
+    usable = np.flatnonzero((left > 0) & (DEFAULT_THRESHOLDS >= LOWEST) & (DEFAULT_THRESHOLDS < 1))
     if not len(usable):  # nothing is found in any of them, at any threshold
         return dict.fromkeys(rates, 0.5)
     highest, bound = usable[-1], _bound(labelled)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import Counts, judge, worth
-from infraspot.training.adapting.looking import old_candidates, tuned_look
+from infraspot.training.adapting.looking import old_candidates, recalibrated, tuned_look
 from infraspot.training.adapting.model import Model
 from infraspot.training.adapting.tuning import Known, Weights, of_steps, seconds_of_a_step, tune
 from infraspot.training.candidates import Examples
@@ -86,8 +86,10 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     model = _shaped(start, chosen, tune(recipe, known, [chosen.steps], clock).last if chosen.steps else None)
     if chosen.looks_anew:
         model = tuned_look(model, known, old, clock)
+    model = recalibrated(model, known.shots)
+    after = _judge_all(start, chosen, trials, old, clock, calibrate=True)
     worths = {choice.name: round(worth(counts), 4) for choice, counts in judged.items()}
-    return Adapted(model, chosen.steps, chosen.looks_anew, before, judged.get(chosen, []), worths)
+    return Adapted(model, chosen.steps, chosen.looks_anew, before, after, worths)
 
 
 def _announced(planned: Plan, shots: int) -> str:
@@ -151,6 +153,8 @@ def _judge_all(
     trials: Sequence["_Trial"],
     old: Examples | None = None,
     clock: Clock | None = None,
+    *,
+    calibrate: bool = False,
 ) -> Counts:
     """Counts of every shot by a model that did not see it."""
     counts: Counts = []
@@ -160,6 +164,8 @@ def _judge_all(
         if choice.looks_anew:
             assert clock is not None
             model = tuned_look(model, trial.known, old, clock)
+        if calibrate:
+            model = recalibrated(model, trial.known.shots)
         counts += judge(model, trial.held)
     return counts
 

@@ -116,6 +116,8 @@ def groups_of(shots: Sequence[Sample], count: int) -> list[list[Sample]]:
     Names that differ in their last number alone are of one sequence: shots that were held out would otherwise
     have near twins among those that are learnt.
     """
+    if not count:
+        return []
     sequences: dict[str, list[Sample]] = {}
     for shot in shots:
         sequences.setdefault(re.sub(r"\d+$", "", shot.id), []).append(shot)

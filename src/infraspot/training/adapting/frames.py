@@ -11,7 +11,7 @@ from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock
 from infraspot.training.adapting.judging import Counts, judge, worth
 from infraspot.training.adapting.model import Model
-from infraspot.training.adapting.tuning import Known, sources_of, tune_on
+from infraspot.training.adapting.tuning import Known, of_steps, sources_of, tune_on
 from infraspot.training.adapting.tuning import repeated as as_epoch
 from infraspot.training.settings import Recipe
 
@@ -48,7 +48,7 @@ def adapt_to_frames(start: Model, known: Known, recipe: Recipe, steps: int, cloc
     if not judged or steps < 1:
         return Trained(start, 0, {})
     sources = sources_of(known, training=as_epoch(donors), unlabelled=known.frames)
-    model = start.with_weights(tune_on(recipe, sources, [steps], clock).last)
+    model = start.with_weights(tune_on(of_steps(recipe, steps), sources, [steps], clock).last)
     worths = {"start": judge(start, judged), "self-trained": judge(model, judged)}
     return _better(start, model, steps, worths)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from infraspot.inference.false_alarms import CERTAIN
 from infraspot.inference.operating_points import DEFAULT_POINT
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.training.adapting.judging import Counts, Seen, expected_false, figures_at, worths
@@ -50,7 +51,7 @@ def choose_thresholds(
     highest, bound = usable[-1], _bound(labelled)
     thresholds = {}
     for name, rate in rates.items():
-        shows = sizes[0] * rate >= 1 or not unknown
+        shows = sizes[0] * rate >= CERTAIN or not unknown
         false, megapixels = (counted, sizes[0]) if shows else (counted + expected, sum(sizes))
         kept = [row for row in usable if (false[row : highest + 1] <= rate * megapixels + 1e-9).all()]
         row = min(kept[0] if kept else highest, bound)

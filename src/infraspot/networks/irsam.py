@@ -5,7 +5,7 @@ weights the mask by 1 + edge. In each stage of the encoder a wavelet Perona-Mali
 
 Departures: the released program has no wavelet block and feeds nothing of the encoder's middle to the edge
 branch, though it passes it along, and it trains nothing. The blocks here are written from the paper's idea
-(:mod:`infraspot.blocks.perona_malik`) and start as the identity, so that MobileSAM's weights give MobileSAM's
+(``blocks/perona_malik.py``) and start as the identity, so that MobileSAM's weights give MobileSAM's
 features. The program resizes every frame to 512x512 and that to 1024x1024; here a frame keeps its shape and
 is enlarged by a whole factor. Parts of the decoder that serve prompts, several masks and their ratings are
 left out.

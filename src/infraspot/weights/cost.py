@@ -56,7 +56,7 @@ def cost(build: Callable[[], nn.Module], side: int = SIDE) -> Cost:
     """
     with torch.device("meta"):
         network = build().eval()
-        frame = torch.empty(1, 1, side, side)
+        frame = torch.empty(1, getattr(network, "frames", 1), side, side)
     with torch.no_grad(), _Counter() as counter:
         network(frame)
     params = sum(parameter.numel() for parameter in network.parameters())
@@ -93,7 +93,8 @@ def measure(network: nn.Module, side: int = SIDE, *, repeats: int = 5) -> Measur
     """Time and memory of one frame of noise, on the network's device and in its present mode."""
     parameter = next(network.parameters())
     generator = torch.Generator().manual_seed(0)
-    frame = torch.rand(1, 1, side, side, generator=generator).to(parameter.device, parameter.dtype)
+    count = getattr(network, "frames", 1)
+    frame = torch.rand(1, count, side, side, generator=generator).to(parameter.device, parameter.dtype)
     with torch.inference_mode():
         peak = peak_bytes(lambda: network(frame), parameter.device)
         times = [_seconds(network, frame) for _ in range(repeats)]

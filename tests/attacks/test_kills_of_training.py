@@ -21,6 +21,12 @@ TESTS = Path(__file__).parent.parent / "unit"
 sys.path.insert(0, str(TESTS))
 
 KILLS = 20
+COMPARED = {"name": "compared", "base": "training_fakes:TinyNet"}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "boxes": {"name": "fcos", "backbone": "resnet10", "strides": [2, 4], "width": 8, "depth": 1},
+    **dict.fromkeys(["prototypes", "cosine_head", "incremental_prototypes"], COMPARED),
+}
+"""Networks of the schemes that do not train every network."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,17 +82,20 @@ def saved_at(folder: Path) -> int:
 
 def main(scheme: str, place: Path) -> None:
     import torch
-    from training_fakes import assert_same, make_recipe, write_data
+    from training_fakes import assert_same, table, write_data
 
     from infraspot.training import read_state
+    from infraspot.training.recipe import parse_recipe
 
     torch.set_num_threads(1)
-    data = write_data(place / "data")
-    recipe = make_recipe(
-        data,
-        scheme={"name": scheme},
-        train={"epochs": 40, "save_seconds": 0, "evaluate_every": 8, "threads": 1},
-    )
+    train = {"epochs": 40, "save_seconds": 0, "evaluate_every": 8, "threads": 1}
+    whole_recipe = table(write_data(place / "data"), scheme={"name": scheme}, train=train)
+    if scheme in NETWORKS:
+        whole_recipe["network"] = NETWORKS[scheme]
+    if scheme == "boxes":
+        whole_recipe["train"] |= {"select": "ap", "epochs": 12}
+        del whole_recipe["loss"]
+    recipe = parse_recipe(whole_recipe, "the test")
     whole, killed = place / "whole", place / "killed"
     assert os.waitpid(train_in_fork(recipe, whole), 0)[1] == 0
     draw = random.Random(f"{scheme}")

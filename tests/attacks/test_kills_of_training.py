@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from infraspot.schemes import SCHEMES
+from infraspot.schemes.adaptation import Adaptation
 
 TESTS = Path(__file__).parent.parent / "unit"
 sys.path.insert(0, str(TESTS))
@@ -89,7 +90,13 @@ def main(scheme: str, place: Path) -> None:
 
     torch.set_num_threads(1)
     train = {"epochs": 40, "save_seconds": 0, "evaluate_every": 8, "threads": 1}
-    whole_recipe = table(write_data(place / "data"), scheme={"name": scheme}, train=train)
+    data = write_data(place / "data")
+    whole_recipe = table(data, scheme={"name": scheme}, train=train)
+    if issubclass(SCHEMES[scheme], Adaptation):
+        crop = {"name": "crop", "size": 16}
+        whole_recipe["unlabelled"] = {"path": str(data), "split": "val", "per_batch": 2, "augment": [crop]}
+    if scheme == "sdaistd":
+        whole_recipe["data"]["sets"] = [str(data)]  # trains on two cameras
     if scheme in NETWORKS:
         whole_recipe["network"] = NETWORKS[scheme]
     if scheme == "boxes":

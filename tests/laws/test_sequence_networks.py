@@ -7,7 +7,7 @@ import torch
 from infraspot.inference.engines import TorchEngine
 from infraspot.inference.prepared import prepare_for_inference
 from infraspot.networks import SEQUENCE_NETWORKS, SegOutput
-from infraspot.weights.building import build_network, sketch_network
+from infraspot.weights.building import build_network, sketch
 from infraspot.weights.files import load_network, save_weights
 
 ODD = (33, 47)
@@ -92,7 +92,7 @@ def test_a_weight_file_carries_the_whole_network(name, network, tmp_path):
     clip = clips(network, 1, ODD)
     with torch.no_grad():
         torch.testing.assert_close(loaded(clip).logits, network(clip).logits)
-    assert sketch_network(spec).frames == network.frames
+    assert sketch(spec, build_network).frames == network.frames
 
 
 def test_an_engine_takes_a_stack_and_a_frame_without_a_past(network):

@@ -13,7 +13,6 @@ from infraspot.data import Frame
 from infraspot.inference.frames import OVERLAP, TILE, prepare_frame, tiles
 from infraspot.inference.run_times import open_graph
 from infraspot.inference.scores import check_boxes, first_line
-from infraspot.inference.suppression import thin_out
 
 if TYPE_CHECKING:
     from infraspot.detection import Detector
@@ -65,7 +64,7 @@ class BoxEngine:
         boxes, scores = (np.concatenate(part) for part in zip(*found, strict=True))
         # Across a cut, both tiles may have kept a box of one target.
         several = {**options, "most": len(scores) or 1, "before": len(scores) or 1}
-        kept = thin_out(boxes, scores, **several)
+        kept = _thin_out(boxes, scores, **several)
         return boxes[kept], scores[kept]
 
     def _boxes_of(self, image: FloatArray, options: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
@@ -82,8 +81,15 @@ class BoxEngine:
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
         whole = (boxes[:, 2:] - boxes[:, :2] > THINNEST).all(axis=1)
         boxes, scores = boxes[whole], np.clip(scores[whole], 0, 1)
-        kept = thin_out(boxes, scores, **options)
+        kept = _thin_out(boxes, scores, **options)
         return boxes[kept], scores[kept]
+
+
+def _thin_out(boxes: FloatArray, scores: FloatArray, **options: Any) -> NDArray[np.intp]:
+    # Loads compiled loops, which engines of score maps need not wait for.
+    from infraspot.inference.suppression import thin_out
+
+    return thin_out(boxes, scores, **options)
 
 
 class TorchBoxEngine(BoxEngine):

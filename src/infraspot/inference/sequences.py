@@ -1,7 +1,7 @@
 """Engines that look at several frames at once, shown a sequence one frame after the other."""
 
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from infraspot.core.catalog import find
 from infraspot.inference.frames import seen_as
 from infraspot.inference.scores import scores_of
-from infraspot.tracking import Motion, Registrar
-from infraspot.tracking.stacking import Stack
+
+if TYPE_CHECKING:
+    from infraspot.tracking import Motion
 
 USUAL_FA_PER_MPX = 5.0
 
@@ -81,7 +82,7 @@ class FrameByFrame:
             self.begin()
         self._key = key
 
-    def follow(self, motion: Motion) -> None:
+    def follow(self, motion: "Motion") -> None:
         """Give the motion of the background before the next frame, for engines that use it."""
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,10 +118,14 @@ class Streaming(FrameByFrame):
         super().__init__()
 
     def begin(self) -> None:
+        # Loads SciPy, which single frames need not wait for.
+        from infraspot.tracking import Registrar
+        from infraspot.tracking.stacking import Stack
+
         self._registrar, self._stack = Registrar(), Stack(self.engine.frames)
         self._motion: Motion | None = None
 
-    def follow(self, motion: Motion) -> None:
+    def follow(self, motion: "Motion") -> None:
         self._motion = motion
 
     def score(self, image: NDArray[np.float32]) -> NDArray[np.float32]:

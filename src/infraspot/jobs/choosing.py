@@ -149,7 +149,6 @@ def _open_at(
     **where: str,
 ) -> tuple[Engine | TargetEngine, float]:
     """The engine at a threshold that its card or the caller knows; see :func:`choose_engine`."""
-    from infraspot.classical.sequences import SEQUENCES
     from infraspot.inference.engines import ClassicalEngine
     from infraspot.inference.false_alarms import threshold_for
     from infraspot.inference.operating_points import threshold_at
@@ -178,6 +177,8 @@ def _open_at(
             )
         if where:
             raise UsageError("a classical method runs on the CPU alone; leave out device and precision")
+        from infraspot.classical.sequences import SEQUENCES
+
         made = ClassicalSequence if method in SEQUENCES else ClassicalEngine
         chosen = made(method, sigmas=sigmas, fa_per_mpx=fa_per_mpx)
     elif sigmas is not None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from infraspot.core.matching import near_boxes
 from infraspot.core.prediction import Target
@@ -40,6 +38,11 @@ def find_clusters(targets: Sequence[Target]) -> tuple[list[Cluster], list[Target
 
     Targets whose boxes are up to 6 pixels apart belong together, along rows and columns alike.
     """
+    if len(targets) < 2:
+        return [], list(targets)
+    from scipy.sparse import coo_array  # slow to import, and seldom needed
+    from scipy.sparse.csgraph import connected_components
+
     boxes = np.array([target.box for target in targets], np.float64).reshape(-1, 4)
     rows, columns = near_boxes(boxes, boxes, NEAR)
     links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(boxes), len(boxes)))

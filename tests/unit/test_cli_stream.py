@@ -283,6 +283,8 @@ def test_ctrl_c_ends_a_stream_with_whole_lines_and_a_sum():
     process = subprocess.Popen(
         [sys.executable, "-m", "infraspot", *COMMAND, "-", "--raw", f"{SIDE}x{SIDE}:uint16"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A background job ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None

@@ -18,13 +18,14 @@ from infraspot.data.entries import Entry
 from infraspot.data.finding import Found
 from infraspot.data.listing import PAGED_SUFFIXES
 from infraspot.data.reader import open_split
+from infraspot.data.reading import DEFAULT
 from infraspot.inference.stream import NamedFile
 from infraspot.jobs.naming import name_results
 from infraspot.jobs.watching import Tell, tell_nobody
 
 
 def list_frames(
-    places: Sequence[str | Path], recursive: bool, reading: Reading, out: Path, tell: Tell
+    places: Sequence[str | Path], recursive: bool, reading: Reading, out: Path | None, tell: Tell
 ) -> Found:
     """Every file of frames that the places name; what was passed over and what failed is told."""
     found = Found()
@@ -76,11 +77,7 @@ def open_set(
             return reader if split is None else open_split(reader, split)
     if split is not None:
         raise UsageError(f"--split {split} is of a data set, and {place} is read as frames; leave it out")
-    found = frames_at(place, recursive=recursive)
-    for remark in found.remarks:
-        tell(remark)
-    for error in found.errors:
-        tell(error)
+    found = list_frames([place], recursive, DEFAULT, None, tell)
     entries = [entry for file in name_results(found.files) for entry in _entries(file)]
     if not entries:
         raise DataError(f"{place} holds no frame that can be read; check the folder")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
-from infraspot.networks.compact import RegionalContext, ResidualBlock, RingContrast
+from infraspot.networks.compact import RegionalContext, RingContrast, residual_level
 
 
 class Backbone(nn.Module):
@@ -123,9 +123,9 @@ class CompactEncoder(Backbone):
         self.channels = channels
         self.contrast = RingContrast()
         self.stem = ConvNormAct(2 * 4, channels[0])
-        stages = [_stage(channels[0], channels[0], depths[0], 1)]
+        stages = [residual_level(channels[0], channels[0], depths[0], 1)]
         stages += [
-            _stage(fine, coarse, depth, 2)
+            residual_level(fine, coarse, depth, 2)
             for (fine, coarse), depth in zip(pairwise(channels), depths[1:], strict=True)
         ]
         self.stages = nn.ModuleList(stages)
@@ -139,11 +139,6 @@ class CompactEncoder(Backbone):
             levels.append(x)
         levels[-1] = self.context(levels[-1])
         return levels
-
-
-def _stage(in_channels: int, out_channels: int, depth: int, stride: int) -> nn.Sequential:
-    rest = (ResidualBlock(out_channels, out_channels) for _ in range(depth - 1))
-    return nn.Sequential(ResidualBlock(in_channels, out_channels, stride), *rest)
 
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {

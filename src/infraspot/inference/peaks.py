@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.geometry import find_components
+from infraspot.inference.second_look import sureness_of
 
 EVIDENCE = ("peak", "size", "crowd")
 """What judges a target: the logit of its highest score, the logarithm of its area, and that of the number of
 targets that the frame seems to have, up to :data:`MOST_COUNTED`: where there are many, most are clutter."""
 MOST_COUNTED = 32  # so that a large crowd does not hide itself
-SUREST = 16.0  # logit beyond which float32 scores differ by rounding alone
 _NEIGHBOURS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 _AHEAD = _NEIGHBOURS[4:]  # each pair of neighbours once
 
@@ -169,10 +169,4 @@ def _described(
     peaks = np.zeros(len(own), np.float32)
     np.maximum.at(peaks, labels[inside] - 1, scores[inside])
     crowd = np.full(len(own), np.log(min(max(len(own), 1), MOST_COUNTED)))
-    return Parted(labels, pieces.boxes[own - 1], np.stack([_logit(peaks), np.log(areas), crowd], axis=1))
-
-
-def _logit(scores: NDArray[Any]) -> NDArray[np.float64]:
-    least = 1 / (1 + np.exp(SUREST))
-    bounded = np.clip(scores.astype(np.float64), least, 1 - least)
-    return np.log(bounded / (1 - bounded))
+    return Parted(labels, pieces.boxes[own - 1], np.stack([sureness_of(peaks), np.log(areas), crowd], axis=1))

@@ -130,11 +130,15 @@ def evidence_of(
     counts
         (N,) how many candidates its frame has.
     """
-    least = 1 / (1 + np.exp(SUREST))
-    peaks = np.clip(np.asarray(peaks, np.float64), least, 1 - least)
-    sure = np.log(peaks / (1 - peaks))
     crowd = np.log(np.minimum(counts, MOST_COUNTED))
-    return np.stack([np.asarray(logits, np.float64), sure, crowd], axis=1)
+    return np.stack([np.asarray(logits, np.float64), sureness_of(peaks), crowd], axis=1)
+
+
+def sureness_of(peaks: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(N,) logits of peaks (N,) in [0, 1], at most :data:`SUREST` either way."""
+    least = 1 / (1 + np.exp(SUREST))
+    bounded = np.clip(np.asarray(peaks, np.float64), least, 1 - least)
+    return np.log(bounded / (1 - bounded))
 
 
 def peaks_of(scores: NDArray[np.float32], found: Components) -> NDArray[np.float32]:

@@ -54,7 +54,7 @@ class Compact(SegmentationNetwork):
         self.stem = ConvNormAct(2 * 4, widths[0])
         ins = (widths[0], *widths[:-1])
         self.encoder = nn.ModuleList(
-            _level(i, o, depth, stride=2 if k else 1)
+            residual_level(i, o, depth, stride=2 if k else 1)
             for k, (i, o, depth) in enumerate(zip(ins, widths, depths, strict=True))
         )
         self.context = RegionalContext(widths[-1])
@@ -176,6 +176,7 @@ class RegionalContext(nn.Module):
         return x * (1 + torch.tanh(scale)) + shift
 
 
-def _level(in_channels: int, out_channels: int, depth: int, stride: int) -> nn.Sequential:
+def residual_level(in_channels: int, out_channels: int, depth: int, stride: int) -> nn.Sequential:
+    """``depth`` residual blocks, of which the first changes channels and size."""
     rest = (ResidualBlock(out_channels, out_channels) for _ in range(depth - 1))
     return nn.Sequential(ResidualBlock(in_channels, out_channels, stride), *rest)

@@ -266,16 +266,22 @@ def test_labels_come_from_what_the_ablation_says(source: str) -> None:
         assert np.array_equal(run.val_labels[sample.id], label)
 
 
-def test_labels_of_the_profile_stay_as_they_are_grown() -> None:
+@pytest.mark.parametrize("options", [{}, {"level": 0.7}])
+def test_labels_of_the_profile_stay_as_they_are_grown(options: dict[str, float]) -> None:
     samples = _frames(3)
     run = _run(_Net(), samples=samples, val=samples, epoch=4)
-    scheme = D2D(labels="profile")
+    scheme = D2D(labels="profile", options=options)
     scheme.begin(run)
     assert not scheme.relabel
     for sample in samples:
-        wanted = annotate(sample.image, sample.points, "profile").mask
+        wanted = annotate(sample.image, sample.points, "profile", **options).mask
         assert np.array_equal(run.labels[sample.id], wanted)
         assert np.array_equal(run.val_labels[sample.id], wanted)
+
+
+def test_options_without_labels_of_the_profile_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"scheme\.labels"):
+        D2D(labels="heat", options={"level": 0.7})
 
 
 @pytest.mark.parametrize("variant", ["paper", "program"])

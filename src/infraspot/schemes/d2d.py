@@ -24,6 +24,7 @@ step takes half as many frames of val as of train. The program knows the true si
 does. Schedules are shares of the run: 80 and 20 of the paper's 400 epochs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -84,6 +85,8 @@ class D2D(Scheme):
     labels
         ``"both"``, heat and superpixel; ``"heat"`` (A2), ``"superpixel"`` (A3) or ``"point"`` (A1).
         ``"profile"``, masks of our annotator of that name, is not of the paper; theta then rests.
+    options
+        Those of ``profile``, such as ``{level = "level.json"}`` from ``infraspot calibrate``.
     outer
         Share of the run after which the outer level begins; 1 is never (A1-A4).
     every
@@ -108,6 +111,7 @@ class D2D(Scheme):
         self,
         variant: Literal["paper", "program"] = "paper",
         labels: Literal["both", "heat", "superpixel", "point", "profile"] = "both",
+        options: Mapping[str, Any] | None = None,
         outer: float = 0.2,
         every: float = 0.05,
         outer_steps: int = 8,
@@ -123,11 +127,16 @@ class D2D(Scheme):
                 f"the scheme d2d has the variants {', '.join(VARIANTS)} and labels from {', '.join(SOURCES)};"
                 f" variant is {variant!r} and labels is {labels!r}"
             )
+        if options and labels != "profile":
+            raise UsageError(
+                f"options of the scheme d2d are those of the annotator profile, and labels is {labels!r};"
+                ' set scheme.labels="profile", or leave options out'
+            )
         require_whole(1, 1_000_000, outer_steps=outer_steps)
         require_number(0, 1000, beta=beta)
         require_number(0, 1, meta_lr=meta_lr, theta_lr=theta_lr)
         require_shares(outer=outer, every=every)
-        self.program, self.source = variant == "program", labels
+        self.program, self.source, self.options = variant == "program", labels, dict(options or {})
         self.outer, self.every, self.outer_steps, self.beta = outer, every, outer_steps, beta
         self.balance, self.relabel, self.joint = balance, relabel and labels not in FIXED, joint
         rho = SOURCES[labels]
@@ -233,10 +242,10 @@ class D2D(Scheme):
             if self.source == "point":
                 masks = click_masks(samples)
             elif self.source == "profile":
-                masks = masks_from_clicks(samples, "profile")
+                masks = masks_from_clicks(samples, "profile", self.options)
             elif self.program:
-                options = {"physics": self.surrogate.numbers(), "seed": run.seed}
-                masks = masks_from_clicks(samples, "diffusion-mc", options)
+                physics = {"physics": self.surrogate.numbers(), "seed": run.seed}
+                masks = masks_from_clicks(samples, "diffusion-mc", physics)
             else:
                 train, val, _ = self._prepare(run)
                 masks = (train if store is run.labels else val).masks(self.heat)

@@ -29,6 +29,7 @@ from infraspot.inference.second_look import (
     evidence_of,
     find_candidates,
     frame_for_windows,
+    mirrored,
 )
 from infraspot.networks import NETWORKS
 from infraspot.training.calibration import as_counted, calibrate, calibration_error, chances, even_odds
@@ -70,6 +71,36 @@ def scene(shape=(60, 80)):
     frame[20:60, 40:80] = 0.9
     frame[50, 5:7] = (0.3, 0.4)
     return frame
+
+
+def leaning(near, wide):
+    """Logits that mirrors change: how much the upper left corner of the window stands out."""
+    return near[:, 0, 4, 4]
+
+
+def test_likely_candidates_are_judged_by_the_mean_of_eight_forms_and_others_by_one_look():
+    rng = np.random.default_rng(3)
+    frame = rng.random((90, 120), np.float32)
+    places = np.array([[20, 30], [60, 60], [45.4, 90.6]])
+    near, _ = cut_windows(frame_for_windows(frame), places)
+    corners = near[:, 0][:, [4, 27]][:, :, [4, 27]]  # mirrored and transposed, one of them is the upper left
+    once, mean = corners[:, 0, 0], corners.mean((1, 2))
+    look = SecondLook({**LOOK, "mirrored": True}, leaning, "given")
+    assert np.allclose(
+        look.chances(frame, places, np.zeros(3, np.float32)), 1 / (1 + np.exp(-mean)), atol=1e-6
+    )
+    unlikely = SecondLook({**LOOK, "mirrored": True, "offset": -9.0}, leaning, "given")
+    found = unlikely.chances(frame, places, np.zeros(3, np.float32))
+    assert np.allclose(found, 1 / (1 + np.exp(9 - once)), rtol=1e-4)
+    plain = SecondLook(LOOK, leaning, "given").chances(frame, places, np.zeros(3, np.float32))
+    assert np.allclose(plain, 1 / (1 + np.exp(-once)), atol=1e-6)
+
+
+def test_the_eight_forms_of_a_window_are_all_that_mirrors_and_transposing_make():
+    window = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    forms = {form.tobytes() for form in mirrored(window)}
+    turned = [np.rot90(side, k) for side in (window[0, 0], window[0, 0].T) for k in range(4)]
+    assert forms == {np.ascontiguousarray(one).tobytes() for one in turned}
 
 
 def test_every_pixel_of_a_target_gets_the_score_of_the_second_look():

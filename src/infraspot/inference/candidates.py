@@ -111,7 +111,7 @@ def _judged(
 ) -> NDArray[np.float64]:
     """The best chance of what the second look finds within each candidate."""
     own = find_candidates(scores, look.level, look.outline)
-    judged = look.probabilities(look.logits(image, own.centroids), peaks_of(scores, own))
+    judged = look.chances(image, own.centroids, peaks_of(scores, own))
     chances = np.zeros(len(found))
     inside = (own.labels > 0) & (found.labels > 0)
     np.maximum.at(chances, found.labels[inside] - 1, judged[own.labels[inside] - 1])

@@ -25,7 +25,9 @@ from infraspot.inference.scores import first_line
 NEAR, WIDE = 32, 128  # pixels of the frame
 SHRINKING = 2  # pixels of the frame to one of the wide window
 TOGETHER = 64
-WORTH_AN_OUTLINE = 0.02  # probability below which nobody will look at the outline
+WORTH_MORE = 0.02  # probability below which a candidate gets no closer look and no outline of its own
+FORMS = 8
+"""Ways to mirror and transpose a window."""
 EVIDENCE = ("look", "peak", "crowd")
 """What is weighed: the logit of the second look, that of the segmentation's peak, and the logarithm of the
 number of candidates in the frame, up to :data:`MOST_COUNTED`."""
@@ -43,8 +45,9 @@ class SecondLook:
     Parameters
     ----------
     card
-        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, and the calibration: a
-        weight for each of :data:`EVIDENCE`, and ``offset``. The ``second_look`` of a weight file's card.
+        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, ``mirrored``, and the
+        calibration: a weight for each of :data:`EVIDENCE`, and ``offset``. The ``second_look`` of a weight
+        file's card.
     classify
         (N, 1, 32, 32) and (N, 1, 64, 64) windows to (N,) logits.
     name
@@ -54,6 +57,7 @@ class SecondLook:
     def __init__(self, card: dict[str, Any], classify: Classify, name: str) -> None:
         self.level, self.outline = float(card["level"]), float(card["outline"])
         self.outlines = card.get("outlines", "map")
+        self.mirrored = bool(card.get("mirrored", False))
         self._weights = np.array([card[name] for name in EVIDENCE], np.float64)
         self._offset = float(card["offset"])
         self._classify, self._name = classify, name
@@ -80,11 +84,28 @@ class SecondLook:
         found = find_candidates(scores, self.level, self.outline)
         looked = np.zeros_like(scores)
         inside = found.labels > 0
-        chances = self.probabilities(self.logits(image, found.centroids), peaks_of(scores, found))
+        chances = self.chances(image, found.centroids, peaks_of(scores, found))
         looked[inside] = chances[found.labels[inside] - 1]
         if self.outlines == "levels":
             _draw_outlines(looked, image, scores, found, chances)
         return looked
+
+    def chances(
+        self, image: NDArray[np.float32], centroids: NDArray[np.float64], peaks: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(N,) probabilities of all candidates of a frame, from their centroids (N, 2) and peaks (N,).
+
+        Where the card says ``mirrored``, candidates that are worth it are seen in all eight mirrored and
+        transposed forms, and their logit is the mean of the answers.
+        """
+        framed = frame_for_windows(image)
+        logits = self._logits(framed, centroids)
+        chances = self.probabilities(logits, peaks)
+        closer = chances >= WORTH_MORE
+        if not (self.mirrored and closer.any()):
+            return chances
+        logits[closer] = self._logits(framed, centroids[closer], FORMS)
+        return self.probabilities(logits, peaks)
 
     def probabilities(self, logits: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) probabilities of the candidates of one frame, from answers and peaks (N,)."""
@@ -93,15 +114,23 @@ class SecondLook:
         return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
     def logits(self, image: NDArray[np.float32], centroids: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(N,) answers of the network, before the calibration."""
-        framed = frame_for_windows(image)
+        """(N,) answers of the network to the windows as they are, before the calibration."""
+        return self._logits(frame_for_windows(image), centroids)
+
+    def _logits(
+        self, framed: NDArray[np.float32], centroids: NDArray[np.float64], forms: int = 1
+    ) -> NDArray[np.float32]:
         parts = [
-            self._answer(*cut_windows(framed, centroids[first : first + TOGETHER]))
-            for first in range(0, len(centroids), TOGETHER)
+            self._answer(*cut_windows(framed, centroids[first : first + TOGETHER // forms]), forms)
+            for first in range(0, len(centroids), TOGETHER // forms)
         ]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def _answer(self, near: NDArray[np.float32], wide: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _answer(
+        self, near: NDArray[np.float32], wide: NDArray[np.float32], forms: int
+    ) -> NDArray[np.float32]:
+        if forms > 1:
+            near, wide = mirrored(near), mirrored(wide)
         try:
             logits = self._classify(near, wide)
         except InfraspotError:
@@ -113,7 +142,8 @@ class SecondLook:
                 f"the second look of {self._name} answers {len(near)} candidates with values of the shape"
                 f" {logits.shape} that are not all finite numbers, one for each; its weights are damaged"
             )
-        return logits
+        answers: NDArray[np.float32] = logits.reshape(forms, -1).mean(0)
+        return answers
 
 
 def evidence_of(
@@ -157,7 +187,7 @@ def _draw_outlines(
     chances: NDArray[np.float32],
 ) -> None:
     """Give each likely candidate of the map ``looked`` the outline that the frame shows."""
-    likely = np.flatnonzero(chances >= WORTH_AN_OUTLINE)
+    likely = np.flatnonzero(chances >= WORTH_MORE)
     if not len(likely):
         return
     # Loads compiled loops, which frames without targets need not wait for.
@@ -229,6 +259,12 @@ def windows_of(whole: NDArray[np.float32]) -> Windows:
     side = WIDE // SHRINKING
     wide = whole.reshape(-1, side, SHRINKING, side, SHRINKING).mean((2, 4))
     return _normalised(near), _normalised(wide)
+
+
+def mirrored(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(8 N, 1, H, H) the windows (N, 1, H, H) as they are, mirrored, and both again transposed."""
+    turned = (windows, windows.transpose(0, 1, 3, 2))
+    return np.concatenate([one[..., ::up, ::left] for one in turned for up in (1, -1) for left in (1, -1)])
 
 
 def _normalised(windows: NDArray[np.float32]) -> NDArray[np.float32]:

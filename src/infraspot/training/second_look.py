@@ -30,7 +30,7 @@ from infraspot.inference.operating_points import (
     measure_at,
 )
 from infraspot.inference.predictor import TargetEngine
-from infraspot.inference.second_look import evidence_of, windows_of
+from infraspot.inference.second_look import FORMS, evidence_of, mirrored, windows_of
 from infraspot.training.calibration import calibrate, calibration_of_strangers, describe_calibration
 from infraspot.training.candidates import (
     Examples,
@@ -113,19 +113,27 @@ def augmented(whole: Tensor, part: SecondLookPart, rng: np.random.Generator) -> 
     return (whole.transpose(1, 2) if rng.random() < 0.5 else whole).contiguous()
 
 
-def answers_of(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float32]:
-    """(N,) logits of the candidates as they are."""
+def answers_of(
+    network: SecondLookNetwork, examples: Examples, *, all_forms: bool = False
+) -> NDArray[np.float32]:
+    """(N,) logits of the candidates as they are, or means over their mirrored and transposed forms."""
     answers = []
     with torch.inference_mode():
         for first in range(0, len(examples.true), 64):
-            patches = examples.patches[first : first + 64].astype(np.float32)
-            answers.append(network(*map(torch.from_numpy, windows_of(patches))).numpy())
+            windows = windows_of(examples.patches[first : first + 64].astype(np.float32))
+            if all_forms:
+                windows = (mirrored(windows[0]), mirrored(windows[1]))
+            logits = network(*map(torch.from_numpy, windows)).numpy()
+            answers.append(logits.reshape(FORMS if all_forms else 1, -1).mean(0))
     return np.concatenate(answers)
 
 
-def evidence_in(network: SecondLookNetwork, examples: Examples) -> NDArray[np.float64]:
+def evidence_in(
+    network: SecondLookNetwork, examples: Examples, *, all_forms: bool = False
+) -> NDArray[np.float64]:
     """(N, 3) what is known of each candidate (see :func:`infraspot.inference.second_look.evidence_of`)."""
-    return evidence_of(answers_of(network, examples), examples.peaks, examples.counts)
+    answers = answers_of(network, examples, all_forms=all_forms)
+    return evidence_of(answers, examples.peaks, examples.counts)
 
 
 class _LookedTwice:
@@ -216,7 +224,9 @@ def _leave_out(
     return {
         "measured": measure_at(strangers, points),
         "asked": compare_asked([(counted, strangers)], name),
-        "calibration": calibration_of_strangers(evidence_in(judge, judged), judged.true, card["second_look"]),
+        "calibration": calibration_of_strangers(
+            evidence_in(judge, judged, all_forms=part.mirrored), judged.true, card["second_look"]
+        ),
     }
 
 
@@ -258,12 +268,13 @@ def _fit(
 ) -> tuple[SecondLookNetwork, dict[str, Any]]:
     """A network, and what the card says about it: its calibration on candidates that it did not see."""
     network = fit_network(learnt, part, seed, progress)
-    evidence = evidence_in(network, held)
+    evidence = evidence_in(network, held, all_forms=part.mirrored)
     card = {
         "widths": list(part.widths),
         "level": part.level,
         "outline": part.outline,
         "outlines": part.outlines,
+        "mirrored": part.mirrored,
         **calibrate(evidence, held.true),
     }
     trained = {

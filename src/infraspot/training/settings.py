@@ -147,7 +147,9 @@ class SecondLookPart(Part):
     Candidates are found above ``level`` in the frames of ``[data]`` and of ``sets``: folders, or sets within
     the folder that INFRASPOT_DATA names. They hold the pixels above ``outline``. Where ``outlines`` is
     "levels", each target then gets the level set of the frame that fits it best
-    (:mod:`infraspot.annotators.profile.outline`); with "map" it keeps its pixels.
+    (:mod:`infraspot.annotators.profile.outline`); with "map" it keeps its pixels. Where ``mirrored``,
+    candidates that may be targets are seen in eight mirrored and transposed forms, and the mean of the
+    answers counts.
 
     ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of
     ``pasted_scr`` deviations of the place, at ``pasted_zoom`` of their size. Where the network finds them,
@@ -164,6 +166,7 @@ class SecondLookPart(Part):
     level: float = Field(default=0.05, gt=0, lt=1)
     outline: float = Field(default=0.5, gt=0, lt=1)
     outlines: Literal["map", "levels"] = "levels"
+    mirrored: bool = True
     widths: tuple[int, int, int] = (16, 28, 40)
     pasted: int = Field(default=1, ge=0)
     pasted_share: float = Field(default=0.5, ge=0, lt=1)

@@ -100,6 +100,7 @@ class SecondLookCard(_Part):
     level: float = Field(gt=0, lt=1)
     outline: float = Field(gt=0, lt=1)
     outlines: Literal["map", "levels"] = "map"
+    mirrored: bool = False
     look: Coefficient
     peak: Coefficient
     crowd: Coefficient

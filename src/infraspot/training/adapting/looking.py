@@ -64,7 +64,7 @@ def recalibrated(model: Model, samples: Sequence[Sample]) -> Model:
     if not len(seen.true):
         return model
     card = model.card["second_look"]
-    shift = shift_of(evidence_in(model.look, seen), seen.true, card)
+    shift = shift_of(evidence_in(model.look, seen, all_forms=model.part.mirrored), seen.true, card)
     return model.with_look(model.look, offset=card["offset"] + shift)
 
 

@@ -54,6 +54,7 @@ class Model:
             level=card["level"],
             outline=card["outline"],
             outlines=card.get("outlines", "map"),
+            mirrored=card.get("mirrored", False),
             widths=tuple(card["widths"]),
         )
 

@@ -69,6 +69,17 @@ def test_a_jobs_progress_sees_every_item(data, tmp_path):
     assert seen == [(6, "detecting")] * 6 + [(6, "scoring")] * 6
 
 
+def test_a_model_is_scored_at_the_threshold_that_detect_takes_and_a_folder_at_the_protocols(data, tmp_path):
+    told = []
+    model = infraspot.evaluate("compact-sirst1", data=data, bootstrap=0, tell=told.append)
+    card = infraspot.load("compact-sirst1").card
+    assert model.result["threshold"] == card["threshold"] == card["operating_points"]["balanced"]["threshold"]
+    assert any("as detect takes it" in line for line in told)
+    asked = infraspot.evaluate("compact-sirst1", data=data, bootstrap=0, threshold=0.7)
+    assert asked.result["threshold"] == 0.7
+    assert infraspot.evaluate(data / "masks", data / "masks", bootstrap=0).result["threshold"] == 0.5
+
+
 def test_wrong_options_are_refused_before_anything_is_written(data, tmp_path):
     out = tmp_path / "out"
     for wrong in ({"formats": ["jsn"]}, {"formats": []}, {"method": "tophat", "model": "x"}, {"sigmas": 3.0}):

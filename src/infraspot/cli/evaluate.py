@@ -18,14 +18,20 @@ from infraspot.core.extras import require
 @click.option(
     "--protocol", default="infraspot", show_default=True, help="Definition of the metrics; see --list."
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Replaces the protocol's threshold.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Replaces the threshold of the model's card, or where there is none the protocol's.",
+)
 @click.option("--json", "json_file", help="File for every number, with the curves and each image.")
 @click.option("--csv", "csv_file", help="File for one line an image.")
 @click.option("--plots", help="Folder for the Pd-Fa curve, IoU by size and the worst frames.")
 @click.option("--report", help="HTML file with operating points and every target and alarm.")
 @click.option("--against", help="A second folder of predictions, or with --data a model, to compare with.")
 @click.option(
-    "--against-threshold", type=click.FloatRange(0, 1), help="Threshold of --against; default: the same."
+    "--against-threshold",
+    type=click.FloatRange(0, 1),
+    help="Threshold of --against; default: --threshold, or its own.",
 )
 @click.option(
     "--bootstrap",

@@ -112,7 +112,8 @@ def evaluate(
     protocol
         A key of :data:`infraspot.metrics.PROTOCOLS`.
     threshold
-        Replaces the protocol's threshold, in [0, 1].
+        Replaces, in [0, 1], the threshold of the model's card, which :func:`infraspot.detect` takes too, or
+        where there is none the protocol's.
     bootstrap, seed
         Resampled sets for the 95 % intervals (0: no intervals), and the seed of the resampling.
     missing
@@ -130,7 +131,7 @@ def evaluate(
         ``data`` also a model. ``result`` then has ``comparison``
         (see :func:`infraspot.jobs.comparing.compare_evaluations`).
     against_threshold
-        Its threshold, where it is not that of the first.
+        Its threshold; by default ``threshold``, or else its own card's or the protocol's.
     keep_cases
         Whether to keep every target and false alarm with its picture, for a report.
     boxes
@@ -155,16 +156,20 @@ def evaluate(
     if against is None and against_threshold is not None:
         raise UsageError("a threshold of the second detector needs a second detector (against)")
     options: dict[str, Any] = {} if curves else {"thresholds": None}
-    evaluation = Evaluation(protocol, threshold=threshold, pixel_ranking=curves, **options)
+    Evaluation(protocol, threshold=threshold, pixel_ranking=curves, **options)  # refuses before it reads
     where = _Where(truth, data, split, missing, max_value, recursive, trust)
     found = where.pairs_of(pred)
     left_out = _tell_missing(found, missing, tell)
-    lists, evaluations = [found], [evaluation]
+    lists, asked = [found], [threshold]
     if against is not None:
-        level = threshold if against_threshold is None else against_threshold
-        evaluations.append(Evaluation(protocol, threshold=level, pixel_ranking=curves, **options))
         lists.append(where.pairs_of(against))
+        asked.append(threshold if against_threshold is None else against_threshold)
         left_out += _tell_missing(lists[1], missing, tell)
+    evaluations = [
+        Evaluation(protocol, threshold=_level(level, one, tell), pixel_ranking=curves, **options)
+        for level, one in zip(asked, lists, strict=True)
+    ]
+    evaluation = evaluations[0]
     workers = 1 if any(one.model for one in lists) else threads or available_cores()
     book = CaseBook() if keep_cases else None
     warm_up(evaluation.measure, tell)
@@ -224,6 +229,14 @@ class _Where:
             full_scale=self.max_value,
             recursive=self.recursive,
         )
+
+
+def _level(asked: float | None, found: PairList, tell: Tell) -> float | None:
+    """The threshold that was asked for, or that of the model's card; None is the protocol's."""
+    if asked is not None or found.threshold is None:
+        return asked
+    tell(f"{found.model['model']} at {found.threshold:g}, as detect takes it; --threshold sets another one")
+    return found.threshold
 
 
 def _holds_predictions(place: Path) -> bool:

@@ -53,7 +53,8 @@ class Pair:
 class PairList:
     """Frames to score in natural order, what is wrong with the others, and the files taken, in words.
 
-    Of a model also its name and the hash of its file (``model``), and the thresholds of its operating points.
+    Of a model also its name and the hash of its file (``model``), the ``threshold`` of its card, which `detect`
+    takes, and those of its operating points.
     """
 
     pairs: list[Pair]
@@ -61,6 +62,7 @@ class PairList:
     surplus: list[str] = field(default_factory=list)
     taken: str = ""
     model: Mapping[str, str] = field(default_factory=dict)
+    threshold: float | None = None
     points: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -195,7 +197,13 @@ def pair_engine(
     pairs = [Pair(name, loader(index)) for index, name in enumerate(reader.ids)]
     taken = f"{engine.name} on {len(pairs)} images of {reader.name}, layout {reader.layout}"
     points = {name: float(at["threshold"]) for name, at in engine.card.get("operating_points", {}).items()}
-    return PairList(pairs, taken=taken, model={"model": engine.name, **_digest(spec)}, points=points)
+    return PairList(
+        pairs,
+        taken=taken,
+        model={"model": engine.name, **_digest(spec)},
+        threshold=engine.card.get("threshold"),
+        points=points,
+    )
 
 
 def _digest(spec: str) -> dict[str, str]:

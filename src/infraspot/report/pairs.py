@@ -53,8 +53,8 @@ class Pair:
 class PairList:
     """Frames to score in natural order, what is wrong with the others, and the files taken, in words.
 
-    Of a model also its name and the hash of its file (``model``), the ``threshold`` of its card, which `detect`
-    takes, and those of its operating points.
+    Of a model also its name and the hash of its file (``model``), the ``threshold`` of its card, which
+    `detect` takes, and those of its operating points.
     """
 
     pairs: list[Pair]

@@ -7,12 +7,16 @@ from infraspot.detection.bafe import BAFENet
 from infraspot.detection.base import BoxOutput, Detector, Wanted
 from infraspot.detection.centernet import CenterNet
 from infraspot.detection.ddod import DDOD
+from infraspot.detection.efficientdet import EfficientDet
 from infraspot.detection.fcos import FCOS
 from infraspot.detection.rcnn import CascadeRCNN, DynamicRCNN, FasterRCNN, LibraRCNN
 from infraspot.detection.retinanet import RetinaNet
+from infraspot.detection.rtmdet import RTMDet
+from infraspot.detection.ssd import SSD
 from infraspot.detection.tood import TOOD
 from infraspot.detection.vfnet import VFNet
 from infraspot.detection.yolof import YOLOF
+from infraspot.detection.yolov3 import YOLOv3
 from infraspot.detection.yolox import YOLOX
 
 __all__ = ["BACKBONES", "DETECTORS", "BoxOutput", "Detector", "Wanted"]
@@ -25,14 +29,18 @@ DETECTORS: dict[str, type[Detector]] = {
     "centernet": CenterNet,
     "ddod": DDOD,
     "dynamic-rcnn": DynamicRCNN,
+    "efficientdet": EfficientDet,
     "faster-rcnn": FasterRCNN,
     "fcos": FCOS,
     "gfl": GFL,
     "libra-rcnn": LibraRCNN,
     "paa": PAA,
     "retinanet": RetinaNet,
+    "rtmdet": RTMDet,
+    "ssd": SSD,
     "tood": TOOD,
     "vfnet": VFNet,
     "yolof": YOLOF,
+    "yolov3": YOLOv3,
     "yolox": YOLOX,
 }

@@ -3,7 +3,7 @@
 Each takes the priors, (n, 4) target boxes, and what the detector says so far (without gradient).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,6 +49,11 @@ class Assignment(NamedTuple):
     def positive(self) -> Tensor:
         """(K,) whether a place is taught a target."""
         return self.target >= 0
+
+
+def boxes_taught(boxes: Sequence[Tensor], assigned: Sequence[Assignment]) -> Tensor:
+    """(P, 4) target boxes of all places that are taught one, frame after frame."""
+    return torch.cat([own[one.target[one.positive]] for own, one in zip(boxes, assigned, strict=True)])
 
 
 Assigner = Callable[[Priors, Tensor, Said], Assignment]

@@ -12,6 +12,7 @@ from torch import Tensor
 # Sizes are exponentials of what a network says; a wild answer must not become an infinite box.
 LARGEST_POWER = math.log(1000 / 16)
 TINY = 1e-7
+NARROW = (0.1, 0.1, 0.2, 0.2)  # what shifts and scales are spread by where they are small, as R-CNNs have it
 
 
 def areas(boxes: Tensor) -> Tensor:

@@ -9,10 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.core.catalog import find
-from infraspot.detection.assigners import ASSIGNERS, IGNORED, Assignment, Said
+from infraspot.detection.assigners import ASSIGNERS, IGNORED, Assignment, Said, boxes_taught
 from infraspot.detection.backbones import BACKBONES
 from infraspot.detection.base import BoxOutput, Detector, Wanted
-from infraspot.detection.boxes import from_deltas, from_edges, overlaps, to_deltas, to_edges
+from infraspot.detection.boxes import (
+    LARGEST_POWER,
+    NARROW,
+    around,
+    from_deltas,
+    from_edges,
+    overlaps,
+    sides,
+    to_deltas,
+    to_edges,
+)
 from infraspot.detection.heads import HeadMaps, flat
 from infraspot.detection.losses import (
     BOX_LOSSES,
@@ -22,7 +32,7 @@ from infraspot.detection.losses import (
     distribution_focal,
     smooth_absolute,
 )
-from infraspot.detection.priors import Anchors, Priors
+from infraspot.detection.priors import Anchors, Priors, SizedAnchors
 from infraspot.detection.pyramid import FPN
 
 Decoder = Callable[[Priors, Tensor], Tensor]
@@ -48,7 +58,13 @@ def _deltas(priors: Priors, raw: Tensor) -> Tensor:
 
 
 def _narrow_deltas(priors: Priors, raw: Tensor) -> Tensor:
-    return from_deltas(priors.boxes, raw, (0.1, 0.1, 0.2, 0.2))
+    return from_deltas(priors.boxes, raw, NARROW)
+
+
+def _in_cell(priors: Priors, raw: Tensor) -> Tensor:
+    shift = (raw[..., :2].sigmoid() - 0.5) * priors.strides[:, None]
+    size = sides(priors.boxes) * raw[..., 2:].clamp(max=LARGEST_POWER).exp()
+    return around(priors.points + shift, size)
 
 
 def _distribution(priors: Priors, raw: Tensor) -> Tensor:
@@ -63,6 +79,7 @@ DECODERS: dict[str, Decoder] = {
     "edges_strides": _edges_exp_strides,
     "deltas": _deltas,
     "narrow_deltas": _narrow_deltas,
+    "in_cell": _in_cell,
     "distribution": _distribution,
 }
 """From the raw numbers of a head, (N, K, d), to boxes."""
@@ -119,7 +136,7 @@ class DenseDetector(Detector):
     """
 
     method: Method
-    anchors: Anchors = Anchors(scales=(8.0,))
+    anchors: Anchors | SizedAnchors = Anchors(scales=(8.0,))
     extra_from: ClassVar[str] = "output"
 
     def __init__(
@@ -186,9 +203,7 @@ class DenseDetector(Detector):
         target = torch.stack([one.target for one in assigned])
         label = torch.stack([one.label for one in assigned])
         positive = target >= 0
-        truth = torch.cat(
-            [boxes[one.target[one.positive]] for boxes, one in zip(wanted.boxes, assigned, strict=True)]
-        )
+        truth = boxes_taught(wanted.boxes, assigned)
         found = output.boxes[positive]
         fit = overlaps(found.detach(), truth)
         if method.labels == "overlap":

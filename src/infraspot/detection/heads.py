@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 RARE = 0.01  # targets are rare: scores begin there
@@ -62,12 +63,17 @@ def begin_small(module: nn.Module, deviation: float = 0.01) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def output(width: int, channels: int, *, rare: bool = False) -> nn.Conv2d:
-    """A last 3x3; ``rare`` begins with the score that targets have before anything is learnt."""
-    layer = nn.Conv2d(width, channels, 3, padding=1)
+def begin_rare(layer: nn.Conv2d) -> None:
+    """Logits begin with the chance that targets have before anything is learnt."""
+    nn.init.constant_(layer.bias, -math.log(1 / RARE - 1))  # type: ignore[arg-type]
+
+
+def output(width: int, channels: int, *, kernel_size: int = 3, rare: bool = False) -> nn.Conv2d:
+    """A last layer; ``rare`` is for logits, see :func:`begin_rare`."""
+    layer = nn.Conv2d(width, channels, kernel_size, padding=kernel_size // 2)
     begin_small(layer)
     if rare:
-        nn.init.constant_(layer.bias, -math.log(1 / RARE - 1))  # type: ignore[arg-type]
+        begin_rare(layer)
     return layer
 
 
@@ -118,6 +124,31 @@ class TowerHead(nn.Module):
         if self.quality is not None:
             quality = [self.quality(x) for x in (of_class if self.quality_from == "class" else of_box)]
         return HeadMaps([self.logits(x) for x in of_class], boxes, quality)
+
+
+class NormedByLevel(nn.Module):
+    """Layers that all levels share; the batch norm after each is the level's own, and then SiLU.
+
+    Parameters
+    ----------
+    layers
+        Each from ``width`` to ``width`` channels.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], width: int, levels: int):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(width, eps=1e-3, momentum=0.01) for _ in range(levels * len(layers))
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        found = []
+        for level, x in enumerate(maps):
+            for k, layer in enumerate(self.layers):
+                x = F.silu(self.norms[level * len(self.layers) + k](layer(x)))
+            found.append(x)
+        return found
 
 
 def flat(maps: Sequence[Tensor], numbers: int = 1) -> Tensor:

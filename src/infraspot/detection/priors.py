@@ -53,15 +53,34 @@ class Anchors:
         ]
         return Priors(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
-    def _level(self, map_: Tensor, stride: int, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        points = grid_points(map_, stride)
-        sizes = points.new_tensor(
-            [(s * stride / r**0.5, s * stride * r**0.5) for r in self.ratios for s in self.scales]
-        )
-        points = points[:, None].expand(-1, self.count, -1).reshape(-1, 2)
-        boxes = around(points.reshape(-1, self.count, 2), sizes).reshape(-1, 4)
-        same = torch.zeros_like(points[:, 0])
-        return points, same + stride, boxes, same.long() + number
+    def _level(self, map_: Tensor, stride: int, number: int) -> Priors:
+        sizes = [(s * stride / r**0.5, s * stride * r**0.5) for r in self.ratios for s in self.scales]
+        return anchors_of_level(map_, stride, number, sizes)
+
+
+@dataclass(frozen=True)
+class SizedAnchors:
+    """Anchors of a place that differ from level to level: (width, height) of each, in strides."""
+
+    sizes: tuple[tuple[tuple[float, float], ...], ...]
+
+    def __call__(self, maps: Sequence[Tensor], strides: Sequence[int]) -> Priors:
+        """The priors of (N, C, h, w) maps at their strides."""
+        found = [
+            anchors_of_level(map_, stride, k, [(w * stride, h * stride) for w, h in sizes])
+            for k, (map_, stride, sizes) in enumerate(zip(maps, strides, self.sizes, strict=True))
+        ]
+        return Priors(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def anchors_of_level(map_: Tensor, stride: int, number: int, sizes: Sequence[tuple[float, float]]) -> Priors:
+    """Anchors of these (width, height), in pixels of the frame, at each cell of the map of one level."""
+    points = grid_points(map_, stride)
+    points = points[:, None].expand(-1, len(sizes), -1)
+    boxes = around(points, points.new_tensor(sizes)).reshape(-1, 4)
+    points = points.reshape(-1, 2)
+    same = torch.zeros_like(points[:, 0])
+    return Priors(points, same + stride, boxes, same.long() + number)
 
 
 def grid_points(map_: Tensor, stride: int) -> Tensor:

@@ -1,12 +1,15 @@
 """Feature pyramids: maps of one width at the strides that a head reads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.detection.backbones import Backbone
+from infraspot.detection.backbones.partial import Layer, PartialStage, narrow_block
 
 
 class FPN(nn.Module):
@@ -70,3 +73,67 @@ def _check_strides(strides: Sequence[int], of_backbone: Sequence[int], made: int
             f"strides double from one to the next and begin at one of the backbone's {tuple(of_backbone)};"
             f" {tuple(strides)} came"
         )
+
+
+def levels_at(backbone: Backbone, strides: Sequence[int], *, beyond: int = 0) -> list[int]:
+    """Numbers of the backbone's levels at these strides, of which up to ``beyond`` may be coarser than it.
+
+    Raises
+    ------
+    ValueError
+        If it lacks one of the others, its coarsest is left out, or strides do not double each time.
+    """
+    kept = [backbone.strides.index(stride) for stride in strides if stride in backbone.strides]
+    last = backbone.strides[-1]
+    _check_strides(strides, backbone.strides, len(kept) + sum(stride > last for stride in strides))
+    if not last <= strides[-1] <= last << beyond:
+        reach = f"from {last} to {last << beyond}" if beyond else f"the backbone's, {last}"
+        raise ValueError(f"the last stride is {reach}, and {strides[-1]} came")
+    return kept
+
+
+class DownAndUp(nn.Module):
+    """A pyramid from coarse to fine and back to coarse (PANet, 2018), its joints partial stages.
+
+    Parameters
+    ----------
+    depth, block
+        Of the partial stages.
+    kernel_size
+        Of the last layer of each level.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        strides: Sequence[int],
+        width: int,
+        depth: int,
+        *,
+        block: Callable[[int], nn.Module] = narrow_block,
+        kernel_size: int = 1,
+    ):
+        super().__init__()
+        self.levels = levels_at(backbone, strides)
+        channels = [backbone.channels[k] for k in self.levels]
+        joint = partial(PartialStage, depth=depth, adds=False, block=block)
+        pairs = list(pairwise(channels))
+        self.reduce = nn.ModuleList(Layer(coarse, fine) for fine, coarse in pairs)
+        self.down = nn.ModuleList(joint(2 * fine, fine) for fine, _ in pairs)
+        self.shrink = nn.ModuleList(Layer(fine, fine, 3, 2) for fine, _ in pairs)
+        self.up = nn.ModuleList(joint(2 * fine, coarse) for fine, coarse in pairs)
+        self.out = nn.ModuleList(Layer(count, width, kernel_size) for count in channels)
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        levels = [levels[k] for k in self.levels]
+        x = levels[-1]
+        maps: list[Tensor] = []
+        for k in reversed(range(len(self.reduce))):
+            x = self.reduce[k](x)
+            maps.insert(0, x)
+            x = self.down[k](torch.cat([F.interpolate(x, scale_factor=2.0), levels[k]], 1))
+        found = [x]
+        for k, shrink in enumerate(self.shrink):
+            x = self.up[k](torch.cat([shrink(x), maps[k]], 1))
+            found.append(x)
+        return [layer(map_) for layer, map_ in zip(self.out, found, strict=True)]

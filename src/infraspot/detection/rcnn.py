@@ -15,7 +15,7 @@ from infraspot.core.catalog import find
 from infraspot.detection.assigners import IGNORED, Said, by_overlap
 from infraspot.detection.backbones import BACKBONES
 from infraspot.detection.base import BoxOutput, Detector, Wanted
-from infraspot.detection.boxes import from_deltas, pairwise_overlaps, to_deltas, within
+from infraspot.detection.boxes import NARROW, from_deltas, pairwise_overlaps, to_deltas, within
 from infraspot.detection.heads import begin_small, flat
 from infraspot.detection.losses import cross_entropy
 from infraspot.detection.priors import Anchors, Priors
@@ -102,7 +102,7 @@ class FasterRCNN(Detector):
         note="41.348 M with a pyramid; the table's figure is of the form without one",
     )
     thresholds: ClassVar[tuple[float, ...]] = (0.5,)
-    spreads: ClassVar[tuple[tuple[float, ...], ...]] = ((0.1, 0.1, 0.2, 0.2),)
+    spreads: ClassVar[tuple[tuple[float, ...], ...]] = (NARROW,)
     stage_gains: ClassVar[tuple[float, ...]] = (1.0,)
     learnt_from, share = 512, 0.25
 
@@ -271,7 +271,7 @@ class CascadeRCNN(FasterRCNN):
 
     sheet = Sheet(family="two-stage", source="Cai and Vasconcelos, CVPR 2018", paper_params=69.152e6)
     thresholds = (0.5, 0.6, 0.7)
-    spreads = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+    spreads = (NARROW, (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
     stage_gains = (1.0, 0.5, 0.25)
 
 

@@ -29,6 +29,7 @@ class RetinaNet(DenseDetector):
     sheet = Sheet(family="dense", source="Lin et al., ICCV 2017", paper_params=36.330e6)
     method = Method(assigner="overlap", decoder="deltas", box_loss="deltas")
     extra_from = "input"
+    anchors: Anchors
 
     def __init__(
         self,

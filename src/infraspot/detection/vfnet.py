@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from infraspot.detection.assigners import IGNORED, Assignment
+from infraspot.detection.assigners import IGNORED, Assignment, boxes_taught
 from infraspot.detection.atss import ATSS
 from infraspot.detection.base import BoxOutput, Wanted
 from infraspot.detection.boxes import from_edges, overlaps
@@ -114,9 +114,7 @@ class VFNet(ATSS):
     def taught(self, output: BoxOutput, assigned: Sequence[Assignment], wanted: Wanted) -> Tensor:
         target = torch.stack([one.target for one in assigned])
         positive = target >= 0
-        truth = torch.cat(
-            [boxes[one.target[one.positive]] for boxes, one in zip(wanted.boxes, assigned, strict=True)]
-        )
+        truth = boxes_taught(wanted.boxes, assigned)
         first, found = output.parts["first"][positive], output.boxes[positive]
         fits = [overlaps(boxes.detach(), truth) for boxes in (first, found)]
         label = torch.zeros_like(output.logits, dtype=torch.float32).masked_scatter(positive, fits[1])

@@ -74,6 +74,7 @@ class YOLOF(DenseDetector):
 
     sheet = Sheet(family="dense", source="Chen et al., CVPR 2021", paper_params=42.339e6)
     method = Method(assigner="nearest_anchors", decoder="deltas")
+    anchors: Anchors
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ def convert_backbone(
         If keys are unknown, missing or of another shape; some of them are named.
     """
     if not isinstance(backbone, ResNet):
-        raise UsageError(f"{name} is a backbone of ours; published files are of resnet18, 34, 50 and 101")
+        raise UsageError(f"files of {name} are not converted; those of resnet18, 34, 50 and 101 are")
     renamed = {re.sub(r"^(module\.)?(backbone\.)?", "", key): value for key, value in state.items()}
     expected = backbone.state_dict()
     kept = {key: value for key, value in renamed.items() if key not in CLASSIFIER}

@@ -1,26 +1,9 @@
-"""What turns a frame into features at several strides: ResNets, and a small encoder for one CPU thread.
-
-A backbone has ``strides`` and ``channels`` of its levels, finest first, and gives one map for each.
-"""
-
-from collections.abc import Callable
-from itertools import pairwise
+"""ResNets, with the usual names of their tensors."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infraspot.blocks.conv import ConvNormAct
-from infraspot.networks.compact import RegionalContext, RingContrast, residual_level
-
-
-class Backbone(nn.Module):
-    """(N, 1, H, W) frames, with sides that are multiples of the last stride, to one map a level."""
-
-    strides: tuple[int, ...]
-    channels: tuple[int, ...]
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        raise NotImplementedError
+from infraspot.detection.backbones.base import Backbone
 
 
 class BasicBlock(nn.Module):
@@ -108,45 +91,3 @@ class ResNet(Backbone):
             x = self.get_submodule(name)(x)
             levels.append(x)
         return levels
-
-
-class CompactEncoder(Backbone):
-    """The encoder of the network ``compact``: phases become channels, local contrast lies beside the image.
-
-    Levels are at strides 2, 4, 8 and 16; the last one knows its region.
-    """
-
-    strides = (2, 4, 8, 16)
-
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 64), depths: tuple[int, ...] = (1, 2, 2, 2)):
-        super().__init__()
-        self.channels = channels
-        self.contrast = RingContrast()
-        self.stem = ConvNormAct(2 * 4, channels[0])
-        stages = [residual_level(channels[0], channels[0], depths[0], 1)]
-        stages += [
-            residual_level(fine, coarse, depth, 2)
-            for (fine, coarse), depth in zip(pairwise(channels), depths[1:], strict=True)
-        ]
-        self.stages = nn.ModuleList(stages)
-        self.context = RegionalContext(channels[-1])
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.stem(F.pixel_unshuffle(self.contrast(image), 2))
-        levels = []
-        for stage in self.stages:
-            x = stage(x)
-            levels.append(x)
-        levels[-1] = self.context(levels[-1])
-        return levels
-
-
-BACKBONES: dict[str, Callable[[], Backbone]] = {
-    "resnet18": lambda: ResNet(BasicBlock, (2, 2, 2, 2)),
-    "resnet34": lambda: ResNet(BasicBlock, (3, 4, 6, 3)),
-    "resnet50": lambda: ResNet(Bottleneck, (3, 4, 6, 3)),
-    "resnet101": lambda: ResNet(Bottleneck, (3, 4, 23, 3)),
-    "resnet10": lambda: ResNet(BasicBlock, (1, 1, 1, 1), 16),
-    "compact": CompactEncoder,
-    "compact-wide": lambda: CompactEncoder((32, 48, 64, 96)),
-}

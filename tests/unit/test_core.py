@@ -3,7 +3,7 @@ import pytest
 
 from infraspot.core.catalog import find
 from infraspot.core.contrast import signal_to_clutter
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, UsageError, named
 from infraspot.core.files import replacing, write_json
 from infraspot.core.geometry import find_components
 from infraspot.core.prediction import Prediction
@@ -96,6 +96,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):
         write_json(tmp_path / "file" / "scores.json", {})
+
+
+def test_of_many_names_a_message_holds_the_first_and_counts_the_others():
+    assert named(["a"]) == "a"
+    assert named(list("abcde")) == "a, b, c, d, e"
+    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert named(["x" * 5000, "y"], 1) == "x" * 100 + " and 1 more"
 
 
 def test_an_unknown_name_comes_with_the_nearest_one():

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InputError, named
 from infraspot.core.frames import as_grey, as_plane
 from infraspot.core.options import shown
-
-_SHOWN = 5
 
 
 def as_image(image: Any) -> NDArray[np.float32]:
@@ -53,11 +51,10 @@ def as_points(points: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         inside = (clicks > -0.5).all(1) & (clicks[:, 0] < height - 0.5) & (clicks[:, 1] < width - 0.5)
     if not inside.all():
-        wrong = np.flatnonzero(~inside)
-        named = ", ".join(f"{k} (x={clicks[k, 1]:g}, y={clicks[k, 0]:g})" for k in wrong[:_SHOWN])
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        beyond = np.flatnonzero(~inside)
+        wrong = named([f"{k} (x={clicks[k, 1]:g}, y={clicks[k, 0]:g})" for k in beyond])
         raise InputError(
-            f"clicks outside the image of {width}x{height} pixels: {named}{more}; remove or correct them"
+            f"clicks outside the image of {width}x{height} pixels: {wrong}; remove or correct them"
         )
     return clicks
 

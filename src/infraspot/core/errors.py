@@ -4,7 +4,7 @@ Every message says what was expected, what came, which item, and what to do. The
 message alone, without a traceback, and exits with ``exit_code``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -38,3 +38,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(f"unknown {kind} {name!r}: {hint}Known: {', '.join(known)}")
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """The first names of many, each cut after 100 characters, for a message.
+
+    >>> named(["a.png", "b.png", "c.png"], most=2)
+    'a.png, b.png and 1 more'
+    """
+    first = ", ".join(name[:100] for name in names[:most])
+    return f"{first} and {len(names) - most} more" if len(names) > most else first

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InputError, named
 from infraspot.data.opening import size_of
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
@@ -22,7 +22,6 @@ NPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 _CHANNELS = (1, 3, 4)
 _FULL_SCALES = {"b1": 1, "u1": 255, "u2": 65535}
 _PIECE = 1 << 20
-_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def _member(path: Path, file: BinaryIO, reading: Reading) -> Iterator[tuple[IO[b
 def _name(path: Path, archive: "ZipFile", reading: Reading) -> str:
     """The array that was asked for, or the only one."""
     names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    shown = ", ".join(name[:40] for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    shown = named(names, 8)
     if reading.array is not None:
         if reading.array not in names:
             raise InputError(f"{path} holds no array {reading.array!r}, but {shown or 'none'}; check --array")

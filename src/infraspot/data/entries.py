@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.data.layouts import Layout, Part
 from infraspot.data.listing import IMAGE_SUFFIXES, images_in, natural_key
 from infraspot.data.segments import Segments
@@ -100,9 +100,9 @@ def refuse_repeats(ids: Iterable[str], source: str) -> None:
     """
     repeated = [name for name, count in Counter(ids).items() if count > 1]
     if repeated:
-        shown = ", ".join(repeated[:3]) + (", ..." if len(repeated) > 3 else "")
         raise DataError(
-            f"{source} holds {len(repeated)} ids more than once ({shown}); rename all but one image of each"
+            f"{source} holds {len(repeated)} ids more than once ({named(repeated)}); rename all but one image"
+            " of each"
         )
 
 

@@ -7,10 +7,9 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
-from infraspot.core.errors import DataError, InfraspotError, InputError
+from infraspot.core.errors import DataError, InfraspotError, InputError, named
 from infraspot.data.listing import RAW_SUFFIXES, is_frame_name, natural_key
 
-_NAMED = 3
 _KINDS = 6
 
 
@@ -105,7 +104,7 @@ def _passed_over(place: Path, others: list[Path]) -> str:
             path.name
         )
     parts = [
-        f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
+        f"{len(names)} {kind} ({named(names, 3)})"
         for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_KINDS]
     ]
     more = f", and {len(kinds) - _KINDS} more kinds" if len(kinds) > _KINDS else ""

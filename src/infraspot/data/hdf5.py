@@ -8,14 +8,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from infraspot.core.errors import InputError, UsageError
+from infraspot.core.errors import InputError, UsageError, named
 from infraspot.core.extras import require
 from infraspot.data.arrays import planes_of
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_MOST_NAMES, _NAMED = 10_000, 8
+_MOST_NAMES = 10_000
 _FULL_SCALES = {"b1": 1, "u1": 255, "u2": 65535}
 
 
@@ -98,5 +98,4 @@ def _names(opened: Any, h5py: Any) -> list[str]:
 
 
 def _shown(names: list[str]) -> str:
-    listed = ", ".join(name[:40] for name in names[:_NAMED])
-    return (listed + (", ..." if len(names) > _NAMED else "")) or "none"
+    return named(names, 8) or "none"

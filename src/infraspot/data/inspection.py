@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.contrast import signal_to_clutter
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InputError, named
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import FloatArray, Sample
 from infraspot.data.images import read_image, read_mask
@@ -130,7 +130,7 @@ def _brightness(image: FloatArray) -> tuple[float, float]:
 
 def _flaws(reader: Reader, index: int, sample: Sample, strays: list[float]) -> Iterator[Flaw]:
     if strays:
-        shown = ", ".join(f"{value:g}" for value in strays[:4]) + (", ..." if len(strays) > 4 else "")
+        shown = named([f"{value:g}" for value in strays])
         place = _relative(reader.mask_path(index), reader)
         yield Flaw("non-binary mask", sample.id, f"{place} also holds {shown}")
     if sample.mask is not None and not sample.mask.any():

@@ -6,13 +6,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InputError, named
 from infraspot.data.arrays import planes_of
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
 
 MAT_MAGIC = b"MATLAB 5.0 MAT"
-_NAMED = 8
 _FULL_SCALES = {"b1": 1, "u1": 255, "u2": 65535}
 _NUMBERS = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "single", "double", "logical"}
@@ -56,7 +55,7 @@ def _array(path: Path, file: BinaryIO, reading: Reading) -> tuple[str, int, tupl
             for name, shape, kind in whosmat(file)
             if len(shape) > 1 and kind in _NUMBERS and min(shape) > 1
         }
-    shown = ", ".join(name[:40] for name in list(arrays)[:_NAMED]) or "none"
+    shown = named(list(arrays), 8) or "none"
     name = reading.array or (next(iter(arrays)) if len(arrays) == 1 else "")
     if name not in arrays:
         wanted = f"no array {name!r:.60}, but {shown}" if reading.array else f"{len(arrays)} arrays ({shown})"

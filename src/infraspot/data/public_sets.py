@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infraspot.core.errors import InfraspotError
+from infraspot.core.errors import InfraspotError, named
 from infraspot.data.layouts import LAYOUTS
 from infraspot.data.reader import Reader, open_dataset
 
 DATA_FOLDER = "INFRASPOT_DATA"
 NONE_STATED = "none stated"
 NOT_KNOWN = "not known"
-NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -204,8 +203,7 @@ def find_lacks(known: PublicSet, folder: Path) -> tuple[Reader | None, list[str]
     if known.annotation.startswith("masks"):
         bare = [reader.ids[index] for index in range(len(reader)) if not reader.has_mask(index)]
         if bare:
-            named = ", ".join(bare[:NAMED]) + (", ..." if len(bare) > NAMED else "")
-            lacks.append(f"{len(bare)} images have no mask: {named}")
+            lacks.append(f"{len(bare)} images have no mask: {named(bare)}")
     return reader, lacks
 
 

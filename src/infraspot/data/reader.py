@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.errors import DataError, InputError, UsageError, named
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_point_lines, read_targets
@@ -161,10 +161,10 @@ class Reader(Sequence[Sample]):
         known = {entry.id: entry for entry in self._entries}
         absent = [name for name in ids if name not in known]
         if absent:
-            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
             raise DataError(
                 f"{self.root}: {split or 'the selection'} names {len(absent)} images that are not there "
-                f"({shown}); add them, or take them out of the list ('infraspot data check' lists all)"
+                f"({named(absent)}); add them, or take them out of the list ('infraspot data check' lists"
+                " all)"
             )
         return self._with([known[name] for name in ids], split)
 

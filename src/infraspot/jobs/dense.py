@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from infraspot.classical.sky import find_sky
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, unknown_name
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named, unknown_name
 from infraspot.core.files import write_json
 from infraspot.core.sample import Sample
 from infraspot.data import Reader, open_dataset, read_mask, write_sample
@@ -248,10 +248,9 @@ def _skies(reader: Reader, folder: Path) -> dict[str, Path]:
     files = mask_files(folder)
     lacking = [name for name in reader.ids if name not in files]
     if lacking:
-        named = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
         raise DataError(
-            f"{folder} has no sky mask for {len(lacking)} of {len(reader)} images ({named}); make them with "
-            "'infraspot sky', or take --sky auto"
+            f"{folder} has no sky mask for {len(lacking)} of {len(reader)} images ({named(lacking)}); make"
+            " them with 'infraspot sky', or take --sky auto"
         )
     return {name: files[name] for name in reader.ids}
 

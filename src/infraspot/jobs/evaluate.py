@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named
 from infraspot.data import find_frames
 from infraspot.jobs.comparing import compare_evaluations
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
@@ -19,7 +19,6 @@ from infraspot.metrics.reduction import add_rows, ratios
 from infraspot.report.cases import Answer, CaseBook, FrameView, view_frame
 from infraspot.report.pairs import Pair, PairList, pair_boxes, pair_engine, pair_files
 
-NAMED = 5
 TOLD = 20
 
 # A stored 1 of 255, and a little more against rounding: what a mask of 0 and 1 reads as.
@@ -313,21 +312,17 @@ def _write_plots(run: EvaluationRun, folder: Path) -> list[Path]:
 def _tell_missing(found: PairList, missing: str, tell: Tell) -> list[str]:
     """Name the truths without prediction and the predictions without truth; returns what is left out."""
     if found.surplus:
-        tell(f"{len(found.surplus)} predictions have no truth and are not scored: {_names(found.surplus)}")
+        tell(f"{len(found.surplus)} predictions have no truth and are not scored: {named(found.surplus)}")
     if not found.missing:
         return []
     if missing == "empty":
-        tell(f"{len(found.missing)} images have no prediction and count as empty: {_names(found.missing)}")
+        tell(f"{len(found.missing)} images have no prediction and count as empty: {named(found.missing)}")
         return []
     for name in found.missing[:TOLD]:
         tell(InputError(f"{name}: there is no prediction; add it, or count it as empty with --missing empty"))
     if len(found.missing) > TOLD:
         tell(InputError(f"... and {len(found.missing) - TOLD} more without prediction; --json names all"))
     return list(found.missing)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _score(

@@ -12,7 +12,7 @@ import numpy as np
 from infraspot.annotators import ADAPTERS, ANNOTATORS, annotate, find_annotator
 from infraspot.annotators.profile.level import make_chooser
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named
 from infraspot.core.files import write_json, write_text
 from infraspot.core.sample import Sample
 from infraspot.core.version import VERSION
@@ -25,7 +25,6 @@ from infraspot.labelling.clicks import ClickSource, open_clicks
 from infraspot.labelling.figures import overlap, summarise
 from infraspot.labelling.sample import LabelOptions, label_sample
 
-NAMED = 8
 _JOURNAL = "pseudo.jsonl"
 
 
@@ -313,14 +312,10 @@ def _tell_left_out(reader: Reader, source: ClickSource, tell: Tell) -> None:
     if len(missing) == len(reader):
         raise DataError(
             f"{source.kind} names none of the {len(reader)} images of {reader.name}, but"
-            f" {_some(sorted(source.listed))}; pass the points of these images"
+            f" {named(sorted(source.listed))}; pass the points of these images"
         )
     if missing:
-        tell(f"{source.kind} has no points for {len(missing)} images, which are left out: {_some(missing)}")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+        tell(f"{source.kind} has no points for {len(missing)} images, which are left out: {named(missing)}")
 
 
 def _strangers(reader: Reader, source: ClickSource, split: str | None) -> list[str]:
@@ -328,7 +323,7 @@ def _strangers(reader: Reader, source: ClickSource, split: str | None) -> list[s
     unknown = sorted(set(source.listed) - set(reader.ids))
     if not unknown or split is not None:
         return []
-    return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {_some(unknown)}"]
+    return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {named(unknown)}"]
 
 
 def _processes(workers: int, options: LabelOptions) -> int:

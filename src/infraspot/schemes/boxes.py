@@ -2,14 +2,13 @@
 
 from torch import Tensor
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.data.clicks import filled_boxes
 from infraspot.detection import Detector, Wanted
 from infraspot.losses import Batch
 from infraspot.schemes.base import Scheme, Trainee
 
 # How many frames an error names before it only counts.
-NAMED = 5
 
 
 class Boxes(Scheme):
@@ -31,10 +30,9 @@ class Boxes(Scheme):
         """
         missing = [sample.id for sample in run.samples if sample.boxes is None]
         if missing:
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise DataError(
                 f"a detector needs boxes or a mask for each of the {len(run.samples)} frames, and"
-                f" {len(missing)} have neither: {', '.join(missing[:NAMED])}{more}; annotate them, or leave"
+                f" {len(missing)} have neither: {named(missing)}; annotate them, or leave"
                 " them out"
             )
         count = 0

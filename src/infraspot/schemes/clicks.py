@@ -7,11 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import annotate
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.core.sample import Sample
-
-# How many frames an error names before it only counts.
-NAMED = 5
 
 
 def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
@@ -35,13 +32,13 @@ def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
     if missing:
         raise DataError(
             f"{purpose} needs the clicks of each of the {len(samples)} frames, and {len(missing)} have none:"
-            f" {_named(missing)}; put them into points.json of the set (an empty list says that a frame holds"
+            f" {named(missing)}; put them into points.json of the set (an empty list says that a frame holds"
             " no target)"
         )
     if outside:
         raise DataError(
             f"{purpose} needs clicks inside their frames, and {len(outside)} of {len(samples)} frames have"
-            f" clicks outside: {_named(outside)}; clicks are x, y in pixels of the stored image; correct them"
+            f" clicks outside: {named(outside)}; clicks are x, y in pixels of the stored image; correct them"
         )
     if not count:
         raise DataError(
@@ -96,8 +93,3 @@ def _beyond(sample: Sample) -> bool:
     height, width = sample.shape
     inside = (points > -0.5).all(axis=1) & (points < (height - 0.5, width - 0.5)).all(axis=1)
     return not bool(inside.all())
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    return f"{', '.join(ids[:NAMED])}{more}"

@@ -1,10 +1,9 @@
 """Full supervision: every frame has its mask."""
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.schemes.base import Scheme, Trainee
 
 # How many frames an error names before it only counts.
-NAMED = 5
 
 
 class Full(Scheme):
@@ -27,10 +26,9 @@ class Full(Scheme):
             else:
                 run.labels[sample.id] = sample.mask
         if missing:
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise DataError(
                 f"full supervision needs a mask for each of the {len(run.samples)} frames, and {len(missing)}"
-                f" have none: {', '.join(missing[:NAMED])}{more}; add them, or make them from clicks with"
+                f" have none: {named(missing)}; add them, or make them from clicks with"
                 " `infraspot pseudo`"
             )
         if not any(run.labels.mass(sample.id) for sample in run.samples):

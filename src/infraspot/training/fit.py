@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from infraspot.core.errors import InfraspotError, UsageError
+from infraspot.core.errors import InfraspotError, UsageError, named
 from infraspot.core.lock import locked
 from infraspot.detection import Detector
 from infraspot.losses import Batch
@@ -47,7 +47,6 @@ COLUMNS = {
 
 
 # How many frames of a batch an error names.
-NAMED = 8
 
 KEPT = "the last checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
 
@@ -142,7 +141,7 @@ def train_batch(run: Run, batch: Batch) -> float:
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} in epoch {run.epoch + 1}, step {run.at.batch + 1}, on the frames"
-                f" {', '.join(batch.ids[:NAMED])}{' and others' if len(batch) > NAMED else ''}; {KEPT}"
+                f" {named(batch.ids)}; {KEPT}"
             )
         run.fabric.backward(loss * (share / together))
     if steps:

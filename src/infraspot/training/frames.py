@@ -9,13 +9,12 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.core.sample import Clip, FloatArray, Sample
 from infraspot.inference.frames import prepare_frame
 from infraspot.schemes import LabelStore
 
 # How many ids an error names.
-NAMED = 5
 
 
 class Frames(Sequence[Sample]):
@@ -138,7 +137,7 @@ def _check_unique(ids: list[str]) -> None:
     if repeated:
         raise DataError(
             f"every frame needs an id of its own, and {len(repeated)} of {len(set(ids))} ids come more than"
-            f" once: {', '.join(repeated[:NAMED])}; rename the files, or leave a set out"
+            f" once: {named(repeated)}; rename the files, or leave a set out"
         )
 
 

@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.core.sample import Clip, Sample
 from infraspot.losses import Batch
 
 # How many frames an error names.
-NAMED = 5
 
 
 def stack(
@@ -87,6 +86,6 @@ def _given(frames: Sequence[Sample], name: str) -> list[NDArray[Any]]:
     if missing:
         raise DataError(
             f"{len(missing)} of the {len(frames)} frames of a batch have no {name}, and the scheme needs it:"
-            f" {', '.join(missing[:NAMED])}; annotate them, or leave them out"
+            f" {named(missing)}; annotate them, or leave them out"
         )
     return [getattr(frame, name) for frame in frames]

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from threading import Lock
 
-from infraspot.core.errors import DataError
+from infraspot.core.errors import DataError, named
 from infraspot.core.files import write_json
 
 MANIFEST = ".infraspot-export.json"
@@ -54,9 +54,8 @@ def _refuse_what_is_not_ours(folder: Path) -> None:
     written = _manifest(folder) if found else {}
     foreign = [name for name, digest in found.items() if written.get(name) != digest]
     if foreign:
-        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(
-            f"{folder} holds {foreign[0]}{more}, which no export wrote or which was changed since; move what"
+            f"{folder} holds {named(foreign, 1)}, which no export wrote or which was changed since; move what"
             " you want to keep out of it, or move the whole folder away, and export again"
         )
 

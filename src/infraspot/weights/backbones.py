@@ -6,11 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, UsageError, named
 from infraspot.detection.backbones import Backbone, ResNet
 from infraspot.weights.convert import InputScaling
 
-NAMED = 5
 CLASSIFIER = ("fc.weight", "fc.bias")
 
 
@@ -47,8 +46,7 @@ def convert_backbone(
         if shape != wanted:
             wrong.append(f"{key} has the shape {shape} instead of {wanted}")
     if wrong:
-        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        raise DataError(f"these are not the weights of {name}: {'; '.join(sorted(wrong)[:NAMED])}{more}")
+        raise DataError(f"these are not the weights of {name}: {named(sorted(wrong))}")
     converted = {**counters, **{key: value.to(expected[key].dtype) for key, value in kept.items()}}
     if converted[first].shape[1] == 3:
         _read_grey(converted, scaling)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -165,7 +165,7 @@ def _repeat(recipes: "Sequence[Recipe]", folder: Path, resume: bool) -> int:
 
 def train_to_end(run: "Run", again: str | None = None) -> int:
     """Train to the end; ``again`` says how to go on with a run that was stopped."""
-    from infraspot.training import fit
+    from infraspot.training import fit, run_stages
 
     if not run.leads:
         return 0 if fit(run) else INTERRUPTED
@@ -188,31 +188,22 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
     if run.at.best is not None:
         chosen_on = run.recipe.train.select_on
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
-    if run.recipe.second_look is not None:
-        _look_twice(run)
-    if run.recipe.peaks is not None:
-        _part_clusters(run)
+    for name, card in run_stages(run, progress).items():
+        STAGES[name](card)
     written = [name for name in RESULTS if (run.folder / name).is_file()]
     say(f"-> {run.folder}/{', '.join(written)}")
     return 0
 
 
-def _part_clusters(run: "Run") -> None:
-    """The stage after the run that fits the scores of parted targets; --resume does it again."""
-    from infraspot.training import part_clusters
-
-    found = part_clusters(run, progress)["parted"]
+def _say_peaks(card: Mapping[str, Any]) -> None:
+    found = card["parted"]
     say(
         f"peaks  AP {found['ap']:.3f}, recall {found['recall']:.3f}, centres within 3 px: AP"
         f" {found['centre_ap']:.3f}; calibration error {found['error']:.3f}"
     )
 
 
-def _look_twice(run: "Run") -> None:
-    """The stage after the run; it is done again by --resume if it is stopped."""
-    from infraspot.training import look_twice
-
-    card = look_twice(run, progress)
+def _say_second_look(card: Mapping[str, Any]) -> None:
     say(f"second look  calibration error {card['calibration']['error']:.3f}")
     for name, point in card["operating_points"].items():
         for row in point["measured"]:
@@ -221,6 +212,10 @@ def _look_twice(run: "Run") -> None:
                 f"{name:9} {point['threshold']:.2f}  Pd {pd:>5}  {row['false_per_frame']:.3f} false a frame"
                 f"  {row['clean']:.3f} of frames without  {row['data']} ({row['frames']})"
             )
+
+
+STAGES = {"second_look": _say_second_look, "peaks": _say_peaks}
+"""What is said after each of :data:`infraspot.training.stages.STAGES`."""
 
 
 def _introduction(run: "Run") -> str:

@@ -83,7 +83,7 @@ def train(
     watchers
         Called after each batch and epoch (:class:`infraspot.training.Watcher`).
     progress
-        See :mod:`infraspot.jobs.watching`; for a second look only.
+        See :mod:`infraspot.jobs.watching`; for the stages after the last epoch.
     **settings
         Changes of the recipe, a dict for each part: ``train={"epochs": 5}, network={"name": "mshnet"}``.
 
@@ -115,10 +115,8 @@ def train(
             )
         run = training.open_run(chosen, folder)
         complete = training.fit(run, *watchers)
-        if complete and run.leads and chosen.second_look is not None:
-            training.look_twice(run, progress)
-        if complete and run.leads and chosen.peaks is not None:
-            training.part_clusters(run, progress)
+        if complete and run.leads:
+            training.run_stages(run, progress)
     return TrainingRun(folder, complete, run.at.rows, run.at.best)
 
 

@@ -5,12 +5,11 @@ from infraspot.training.build import build_run
 from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
 from infraspot.training.fit import TrainingError, Watcher, fit
 from infraspot.training.opening import open_run, train
-from infraspot.training.peaks import part_clusters
 from infraspot.training.recipe import as_toml, changed_recipe, find_recipe, load_recipe, started_recipe
 from infraspot.training.repeats import spread_of, write_repeats
 from infraspot.training.run import Row, Run
-from infraspot.training.second_look import look_twice
 from infraspot.training.settings import Recipe
+from infraspot.training.stages import run_stages
 
 __all__ = [
     "Recipe",
@@ -26,12 +25,11 @@ __all__ = [
     "has_state",
     "load_recipe",
     "locked",
-    "look_twice",
     "open_run",
-    "part_clusters",
     "read_state",
     "recipe_of",
     "restore_run",
+    "run_stages",
     "save_run",
     "spread_of",
     "started_recipe",

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from infraspot.core.errors import UsageError
-from infraspot.tracking import Motion, OfLast, Registrar, Settings, Tracker, parse_rule
+from infraspot.tracking import STILL, Motion, OfLast, Registrar, Settings, Tracker, parse_rule
 from infraspot.tracking.kalman import TRACK, predict, update
 from infraspot.tracking.tracker import MOTIONS, STATES
 
@@ -167,8 +167,8 @@ def test_weak_detections_continue_a_track_and_start_none() -> None:
     assert len(follow([[(20, 30, 0.9)], *weak[1:]], start=0.05)) == 12
 
 
-def with_chances(frames, chances) -> np.ndarray:
-    tracker = Tracker(Settings(), SHAPE)
+def with_chances(frames, chances, **options) -> np.ndarray:
+    tracker = Tracker(Settings(**options), SHAPE)
     rows = []
     for number, points in enumerate(frames, 1):
         places = np.array(points, float).reshape(-1, 2)
@@ -181,6 +181,33 @@ def test_a_point_that_stands_still_is_believed_by_its_chances_and_one_that_moves
     assert len(np.unique(with_chances([[(20, 30)]] * 14, [0.95])["id"])) == 1
     assert not len(with_chances([[(20, 30)]] * 14, [0.3]))
     assert len(np.unique(with_chances(line((20, 30), (1, 0), 14), [0.0])["id"])) == 1
+
+
+def test_a_hovering_target_that_single_frames_take_is_written_and_marked_as_doubtful() -> None:
+    hovering, moving = [[(20, 30)]] * 14, line((80, 30), (1, 0), 14)
+    motions = {}
+    for still in STILL:
+        rows = with_chances(both(hovering, moving), [0.3, 0.0], taken=0.2, still=still)
+        by_id = [rows[rows["id"] == number] for number in np.unique(rows["id"])]
+        motions[still] = {MOTIONS[one["motion"][-1]] for one in by_id}
+        assert all(len(one) == 14 for one in by_id)
+    assert motions == {"flag": {"moving", "doubtful"}, "keep": {"unknown"}, "drop": {"moving"}}
+    assert not len(with_chances(hovering, [0.1], taken=0.2))
+
+
+def test_a_hovering_target_of_good_chances_is_marked_kept_or_dropped() -> None:
+    motions = {}
+    for still in STILL:
+        rows = with_chances([[(20, 30)]] * 14, [0.95], taken=0.2, still=still)
+        motions[still] = {MOTIONS[code] for code in rows["motion"]}
+    assert motions == {"flag": {"still"}, "keep": {"unknown"}, "drop": set()}
+
+
+def test_a_doubtful_pixel_that_stands_alone_is_no_track() -> None:
+    tracker = Tracker(Settings(taken=0.2), SHAPE)
+    frame, alone = (np.array([[20.0, 30.0]]), np.array([0.9])), np.array([True])
+    rows = [tracker.step(k, *frame, STILL_CAMERA, 1, np.array([0.4]), alone) for k in range(1, 15)]
+    assert not len(np.concatenate([*rows, tracker.finish()]))
 
 
 def test_a_moving_point_that_scores_next_to_nothing_is_not_believed() -> None:

@@ -163,7 +163,7 @@ def _score_tracks(
     say(f"{scores['sequences']} sequences, {scores['after']['true_tracks']} true tracks, {scores['output']}")
     table(["points", "Pd", "false a Mpx"], point_rows(scores))
     say()
-    table(["tracks", "all", "without still"], track_rows(scores))
+    table(["tracks", "all", "without doubtful", "without still"], track_rows(scores))
     for path in filter(None, (json_file, report)):
         say(f"-> {path}")
     return 1 if scores["left_out"] else 0

@@ -1,5 +1,6 @@
 """``infraspot track``: targets followed through folders of frames, stacks and videos."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,8 +47,8 @@ SCORE = click.FloatRange(0, 1)
     type=click.Choice(["keep", "drop", "flag"]),
     default="flag",
     show_default=True,
-    help="Tracks that stand still against the background or on the sensor: flag or drop them, or keep them"
-    " without a mark.",
+    help="Tracks that stand still against the background or on the sensor. flag: write and mark them, with"
+    " the doubtful ones. keep: write those that are surely targets, without a mark. drop: write none.",
 )
 @click.option(
     "--delay",
@@ -135,8 +136,9 @@ def command(
     )
     for name, found in run.sequences.items():
         tracks = found["tracks"]
-        still = sum(entry["motion"] in ("still", "fixed") for entry in tracks)
-        of_these = f", {still} of them standing still" if still else ""
+        counts = Counter(entry["motion"] for entry in tracks)
+        marked = {"standing still": counts["still"] + counts["fixed"], "doubtful": counts["doubtful"]}
+        of_these = "".join(f", {count} {mark}" for mark, count in marked.items() if count)
         plural = "" if len(tracks) == 1 else "s"
         say(f"{name}: {found['frames']} frames, {len(tracks)} track{plural}{of_these}")
         if lost := found["unregistered"]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from infraspot.report.track_report import TrackBook
 
 _SCENES = "scenes.json"
 _MOT_PLACES = ("gt/gt.txt", "gt.txt", "mot.txt")
-_STANDING = ("still", "fixed")
+_DOUBTFUL = ("doubtful",)
+_STANDING = ("still", "fixed", *_DOUBTFUL)
 
 
 def evaluate_tracks(
@@ -56,8 +57,9 @@ def evaluate_tracks(
     Returns
     -------
     ``before``: points of the single frames at ``threshold``; ``after``: the scores of
-    :func:`infraspot.metrics.tracks.score_tracks` with every row; ``moving``: the same without rows of tracks
-    that stand still. Also the number of sequences, those left out, and the options.
+    :func:`infraspot.metrics.tracks.score_tracks` with every row; ``sure``: the same without rows of doubtful
+    tracks; ``moving``: without any row of tracks that stand still. Also the number of sequences, those left
+    out, and the options.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def evaluate_tracks(
         )
     if left_out:
         tell(f"{len(left_out)} true sequences have no tracks and are left out: {_named(left_out)}")
-    sequences: dict[str, list[TrackedSequence]] = {"after": [], "moving": []}
+    sequences: dict[str, list[TrackedSequence]] = {"after": [], "sure": [], "moving": []}
     megapixels, seconds, before = 0.0, 0.0, np.zeros(3)
     for folder, true in pairs:
         about = _summary(folder)
@@ -90,8 +92,8 @@ def evaluate_tracks(
         seconds += about["frames"] / fps
         level = about["threshold"] if threshold is None else threshold
         before += _count_detections(folder, true, level, gate)
-        sequences["after"].append(_tracks(folder, true, lambda row: True))
-        sequences["moving"].append(_tracks(folder, true, lambda row: row["motion"] not in _STANDING))
+        for name, without in (("after", ()), ("sure", _DOUBTFUL), ("moving", _STANDING)):
+            sequences[name].append(_tracks(folder, true, without))
         output = about["output"]
         if book is not None:
             book.add(about["sequence"], about["shape"], sequences["after"][-1])
@@ -147,13 +149,12 @@ def _json(path: Path) -> Any:
         raise DataError(f"{path} is damaged ({error}); write it anew") from error
 
 
-def _tracks(
-    folder: Path, truth: dict[int, Points], wanted: Callable[[dict[str, str]], bool]
-) -> TrackedSequence:
+def _tracks(folder: Path, truth: dict[int, Points], without: Collection[str]) -> TrackedSequence:
+    """The rows of a run but for those of the motions ``without``."""
     rows: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
     known = {}
     for row in read_table(folder / "tracks.csv"):
-        if wanted(row):
+        if row["motion"] not in without:
             frame, number = _whole(row["frame"], folder), _whole(row["id"], folder)
             rows[frame].append((number, _place(row["y"], folder), _place(row["x"], folder)))
             known[frame, number] = _whole(row["known"], folder)

@@ -87,7 +87,8 @@ def track(
         goes on where it was.
     model, method, sigmas, engine, threads, trust, polarity
         The detector (see :func:`infraspot.jobs.choosing.choose_engine`). Where a model has a second look, its
-        chances are what tracks that do not move must have (``sure`` in :class:`infraspot.tracking.Settings`).
+        chances are what tracks that do not move must have (``sure`` and ``taken`` in
+        :class:`infraspot.tracking.Settings`).
     low, start
         Scores above which a detection continues a track, and starts one; by default 1e-5 and 1e-3 for models,
         0.3 and 0.5 for classical methods, 0.05 and 0.3 for detectors of boxes.
@@ -131,7 +132,7 @@ def track(
         polarity=polarity,
     )
     detector = Detector(chosen, low, start, threshold)
-    settings = replace(settings, start=detector.start, sure=detector.sure)
+    settings = replace(settings, start=detector.start, sure=detector.sure, taken=threshold)
     run = TrackRun()
     began = time.perf_counter()
     places = [source] if isinstance(source, str | Path) else list(source)

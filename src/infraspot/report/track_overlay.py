@@ -14,13 +14,15 @@ COLOURS = {
     "unknown": (255, 210, 80),
     "still": (110, 170, 255),
     "fixed": (200, 120, 255),
+    "doubtful": (150, 150, 150),
 }
 
 
 def draw_tracks(
     image: NDArray[Any], rows: Iterable[dict[str, str]], ways: Mapping[str, Sequence[tuple[float, float]]]
 ) -> Image.Image:
-    """An RGB picture; green moves, blue stands still, purple stands on the sensor, yellow is not known yet.
+    """An RGB picture; green moves, blue stands still, purple stands on the sensor, grey is doubtful,
+    yellow is not known yet.
 
     Parameters
     ----------

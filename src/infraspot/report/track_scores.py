@@ -16,19 +16,20 @@ _NAMES = {
 
 
 def point_rows(scores: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Pd and false alarms of the points: single frames, tracks, tracks that do not stand still."""
+    """Pd and false alarms of the points: single frames, tracks, and these without the marked ones."""
     rows = {
         f"single frames above {scores['threshold']:g}": scores["before"],
         "tracks": scores["after"],
+        "tracks without doubtful ones": scores["sure"],
         "tracks without still ones": scores["moving"],
     }
     return [(name, _shown(one["pd"]), _shown(one["false_per_mpx"], 1)) for name, one in rows.items()]
 
 
-def track_rows(scores: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The other scores, of all tracks and of those that do not stand still."""
-    a, b = scores["after"], scores["moving"]
-    return [(label, _shown(a[name]), _shown(b[name])) for name, label in _NAMES.items()]
+def track_rows(scores: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The other scores, of all tracks, of those without doubt, and of those that do not stand still."""
+    a, b, c = scores["after"], scores["sure"], scores["moving"]
+    return [(label, _shown(a[name]), _shown(b[name]), _shown(c[name])) for name, label in _NAMES.items()]
 
 
 def _shown(value: float | None, digits: int = 3) -> str:

@@ -17,7 +17,7 @@ TRACK = np.dtype(
         ("speed", "f8", 2),
         ("cov", "f8", 3),
         ("score", "f8"),
-        ("looks", "f8", 3),
+        ("looks", "f8", 4),
         ("evidence", "f8"),
         ("hits", "i8"),
         ("seen", "u8"),
@@ -34,7 +34,8 @@ TRACK = np.dtype(
     ]
 )
 """One track: ``place`` (y, x) and ``speed`` in the frame of the background; ``seen_at`` in the image.
-``looks`` are sums over its hits: log-odds of the score, log-odds of the chance, hits of a single pixel."""
+``looks`` are sums over its hits: log-odds of the score, log-odds of the chance, the chance,
+hits of a single pixel."""
 
 
 def predict(tracks: NDArray[Any], frames: int, jerk: float, drift: float) -> None:

@@ -13,7 +13,7 @@ from infraspot.tracking.kalman import TRACK, predict, update
 from infraspot.tracking.registration import Motion
 
 STATES = ("tentative", "confirmed", "coasting")
-MOTIONS = ("unknown", "moving", "still", "fixed")
+MOTIONS = ("unknown", "moving", "still", "fixed", "doubtful")
 STILL = ("keep", "drop", "flag")
 OUTPUTS = ("causal", "retro")
 
@@ -38,7 +38,7 @@ ROW = np.dtype(
 """One track in one frame. ``x``, ``y`` lie in the image; ``vx``, ``vy`` are against the background."""
 
 _TENTATIVE, _CONFIRMED, _COASTING = range(3)
-_UNKNOWN, _MOVING, _STILL, _FIXED = range(4)
+_UNKNOWN, _MOVING, _STILL, _FIXED, _DOUBTFUL = range(5)
 _SURE = 2.0  # standard deviations by which a speed differs from none
 _HITS_TO_JUDGE = 3
 _FIXED_WITHIN, _CAMERA_BEYOND = 0.5, 3.0  # pixels
@@ -62,8 +62,9 @@ class Settings:
         ``"causal"``: a row is final in its own frame, and a track's rows begin where it is confirmed.
         ``"retro"``: rows are final ``delay`` frames later, and a confirmed track has its earlier rows too.
     still
-        What becomes of tracks that stand still against the background, or on the sensor: ``"flag"`` and
-        ``"keep"`` write them, ``"drop"`` does not; ``"keep"`` does not tell them apart.
+        What becomes of tracks that stand still against the background, or on the sensor. ``"flag"`` writes
+        them with their mark, and doubtful ones as well; ``"keep"`` writes those that are surely targets, like
+        any other track; ``"drop"`` writes none of them.
     delay
         Frames by which retroactive rows wait, and after which a track must be confirmed.
     coast
@@ -84,8 +85,11 @@ class Settings:
         Score that the hits of a moving track must have in the mean (of log-odds): what moves evenly against
         the background is seldom clutter, so that little is asked.
     sure
-        Chance that the hits of any other track must have in the mean before it is believed: only its looks
-        tell a hovering target from a structure.
+        Chance that the hits of any other track must have in the mean (of log-odds) before it is surely a
+        target: only its looks tell a hovering target from a structure.
+    taken
+        Chance at which a single frame's detection is taken for a target. A track whose hits have this much in
+        the mean is doubtful where it is not sure: a hovering target, or a structure that looks like one.
     most
         Most detections used of one frame, the strongest; this bounds time and memory.
     """
@@ -104,6 +108,7 @@ class Settings:
     gate: float = 12.0
     faint: float = 0.004
     sure: float = 0.8
+    taken: float = 0.5
     most: int = 1000
 
     def __post_init__(self) -> None:
@@ -170,7 +175,7 @@ class Tracker:
             points, scores, chances, alone = points[kept], scores[kept], chances[kept], alone[kept]
         self.camera = self.camera + np.array([motion.dy, motion.dx])
         places = np.asarray(points, np.float64).reshape(-1, 2) - self.camera
-        looks = np.stack([_log_odds(scores), _log_odds(chances), alone], axis=1)
+        looks = np.stack([_log_odds(scores), _log_odds(chances), chances, alone], axis=1)
         predict(self.tracks, frames, self.settings.jerk, motion.error)
         free = self._continue(frame, places, scores, looks, frames)
         self._start(frame, places[free], scores[free], looks[free])
@@ -254,12 +259,19 @@ class Tracker:
         self._end(lost)
 
     def _believed(self) -> NDArray[np.bool_]:
-        """Which tracks score like targets: moving ones with faint scores, others with good chances only."""
+        """Which tracks score like targets; doubtful ones count only where they can be marked."""
         tracks, settings = self.tracks, self.settings
-        faint, sure, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
+        faint, _, chances, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
         moving = (self._motions() == _MOVING) & (faint >= _log_odds(settings.faint))
-        believed: NDArray[np.bool_] = (moving | (sure >= _log_odds(settings.sure))) & (alone <= 0.5)
+        doubtful = (chances >= settings.taken) & (settings.still == "flag")
+        believed: NDArray[np.bool_] = (moving | self._sure() | doubtful) & (alone <= 0.5)
         return believed
+
+    def _sure(self) -> NDArray[np.bool_]:
+        """Which tracks look like targets, however they move."""
+        mean = self.tracks["looks"][:, 1] / np.maximum(self.tracks["hits"], 1)
+        sure: NDArray[np.bool_] = mean >= _log_odds(self.settings.sure)
+        return sure
 
     def _end(self, lost: NDArray[np.bool_]) -> None:
         """Let tracks go: their held rows keep what is known of them, without those after the last hit."""
@@ -323,7 +335,9 @@ class Tracker:
             return
         at, mine = self._owners()
         self.held["id"][mine] = self.tracks["name"][at[mine]]
-        self.held["motion"][mine] = self._motions()[at[mine]]
+        motions = self._motions()
+        motions[(motions != _MOVING) & ~self._sure()] = _DOUBTFUL
+        self.held["motion"][mine] = motions[at[mine]]
         self.held["believed"][mine] = self._believed()[at[mine]]
 
     def _motions(self) -> NDArray[np.uint8]:
@@ -342,7 +356,7 @@ class Tracker:
         if self.settings.output == "causal":
             kept &= rows["missed"] <= self.settings.shown
         if self.settings.still == "drop":
-            kept &= (rows["motion"] != _STILL) & (rows["motion"] != _FIXED)
+            kept &= ~np.isin(rows["motion"], (_STILL, _FIXED))
         rows = rows[kept]
         rows["known"] = frame
         if self.settings.still == "keep":

@@ -15,7 +15,7 @@ page.append(make("div", { class: "tiles" },
 const pointsPart = section("points", "Points, before and after tracking", `Detections are those above ${short(scores.threshold)}.`);
 pointsPart.append(plain(["points", "Pd", "false a megapixel"], report.points));
 const scorePart = section("scores", "Tracks", "");
-scorePart.append(plain(["", "all", "without still"], report.rows));
+scorePart.append(plain(["", "all", "without doubtful", "without still"], report.rows));
 
 const tracksPart = section("tracks", "Every track", report.tracks_left_out ? `${plural(report.tracks_left_out, "track")} left out.` : "");
 const table = sortable([

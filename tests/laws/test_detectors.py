@@ -10,6 +10,7 @@ import torch
 
 from infraspot.detection import DETECTORS, Detector, Wanted
 from infraspot.detection.dense import DECODERS, DenseDetector
+from infraspot.detection.rcnn import FasterRCNN
 from infraspot.inference.box_engines import TorchBoxEngine
 
 PYRAMID: dict[str, Any] = {"backbone": "resnet10", "strides": (4, 8), "width": 16}
@@ -28,12 +29,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "efficientdet": TOWERS | {"backbone": "compact", "strides": (8, 16, 32), "stages": 1, "scale": 0.5},
     "ddod": TOWERS | {"scale": 1.0},
     "fcos": TOWERS,
+    "grid-rcnn": REGIONS | {"each": 4, "looked": 10},
     "gfl": TOWERS | {"scale": 1.0},
     "paa": TOWERS | {"scale": 1.0},
     "retinanet": TOWERS | {"scale": 1.0},
     "rtmdet": TOWERS | {"strides": (8, 16, 32)},
+    "sabl": REGIONS,
+    "sparse-rcnn": PYRAMID
+    | {"strides": (4, 8, 16, 32), "proposals": 12, "stages": 2, "hidden": 16, "narrow": 4},
     "ssd": {"backbone": "resnet10", "strides": (4, 8, 16, 32, 64), "scale": 1.0},
     "tood": TOWERS | {"depth": 2},
+    "tridentnet": {"backbone": "resnet10", "scale": 0.2, "proposals": 12},
     "vfnet": TOWERS | {"scale": 1.0},
     "yolov3": {"backbone": "resnet10", "strides": (8, 16, 32), "scale": 0.4},
     "yolox": {"wide": 0.125, "strides": (4, 8, 16, 32), "width": 16},
@@ -59,7 +65,8 @@ CASES: dict[str, Callable[[], Detector]] = {
 
 
 # Their boxes are read at places that move, or chosen from proposals: no numbers of one place make a box.
-MOVED = {"tood", "yolox", "faster-rcnn", "cascade-rcnn", "dynamic-rcnn", "libra-rcnn"}
+MOVED = {"tood", "yolox", "sparse-rcnn"}
+MOVED |= {name for name, detector in DETECTORS.items() if issubclass(detector, FasterRCNN)}
 
 
 def make(name: str) -> Detector:

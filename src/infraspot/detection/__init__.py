@@ -9,11 +9,15 @@ from infraspot.detection.centernet import CenterNet
 from infraspot.detection.ddod import DDOD
 from infraspot.detection.efficientdet import EfficientDet
 from infraspot.detection.fcos import FCOS
+from infraspot.detection.grid_rcnn import GridRCNN
 from infraspot.detection.rcnn import CascadeRCNN, DynamicRCNN, FasterRCNN, LibraRCNN
 from infraspot.detection.retinanet import RetinaNet
 from infraspot.detection.rtmdet import RTMDet
+from infraspot.detection.sabl import SABL
+from infraspot.detection.sparse_rcnn import SparseRCNN
 from infraspot.detection.ssd import SSD
 from infraspot.detection.tood import TOOD
+from infraspot.detection.trident import TridentNet
 from infraspot.detection.vfnet import VFNet
 from infraspot.detection.yolof import YOLOF
 from infraspot.detection.yolov3 import YOLOv3
@@ -33,12 +37,16 @@ DETECTORS: dict[str, type[Detector]] = {
     "faster-rcnn": FasterRCNN,
     "fcos": FCOS,
     "gfl": GFL,
+    "grid-rcnn": GridRCNN,
     "libra-rcnn": LibraRCNN,
     "paa": PAA,
     "retinanet": RetinaNet,
     "rtmdet": RTMDet,
+    "sabl": SABL,
+    "sparse-rcnn": SparseRCNN,
     "ssd": SSD,
     "tood": TOOD,
+    "tridentnet": TridentNet,
     "vfnet": VFNet,
     "yolof": YOLOF,
     "yolov3": YOLOv3,

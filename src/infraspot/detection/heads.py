@@ -63,7 +63,7 @@ def begin_small(module: nn.Module, deviation: float = 0.01) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def begin_rare(layer: nn.Conv2d) -> None:
+def begin_rare(layer: nn.Conv2d | nn.Linear) -> None:
     """Logits begin with the chance that targets have before anything is learnt."""
     nn.init.constant_(layer.bias, -math.log(1 / RARE - 1))  # type: ignore[arg-type]
 

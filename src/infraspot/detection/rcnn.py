@@ -54,27 +54,50 @@ class ProposalHead(nn.Module):
         return flat([self.logits(x) for x in shared]), flat([self.boxes(x) for x in shared], 4)
 
 
-class BoxHead(nn.Module):
-    """Two layers over a region's features, then background against target, and the box."""
+def apart(both: Tensor) -> Tensor:
+    """(n,) logits of target against background, from (n, 2) of background and target."""
+    return both[:, 1] - both[:, 0]
+
+
+class ClassHead(nn.Module):
+    """Layers over a region's features, then background against target.
+
+    Parameters
+    ----------
+    depth
+        Layers of ``hidden`` numbers.
+    """
+
+    def __init__(self, width: int, hidden: int, depth: int = 2):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten())
+        for wide in (width * REGION**2, *[hidden] * (depth - 1)):
+            self.layers.extend([nn.Linear(wide, hidden), nn.ReLU(inplace=True)])
+        self.classes = nn.Linear(hidden, 2)
+
+    def read(self, x: Tensor) -> Tensor:
+        """(n,) logits after the layers."""
+        return apart(self.classes(x))
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) logits, and no numbers of a box: (n, 0)."""
+        logits = self.read(self.layers(regions))
+        return logits, logits.new_zeros(len(logits), 0)
+
+
+class BoxHead(ClassHead):
+    """The same, and the box."""
 
     def __init__(self, width: int, hidden: int):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(width * REGION**2, hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(inplace=True),
-        )
-        self.classes, self.boxes = nn.Linear(hidden, 2), nn.Linear(hidden, 4)
+        super().__init__(width, hidden)
+        self.boxes = nn.Linear(hidden, 4)
         nn.init.normal_(self.boxes.weight, std=0.001)
         nn.init.zeros_(self.boxes.bias)
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         """(n,) logits and (n, 4) deltas."""
         x = self.layers(regions)
-        both = self.classes(x)
-        return both[:, 1] - both[:, 0], self.boxes(x)
+        return self.read(x), self.boxes(x)
 
 
 class FasterRCNN(Detector):
@@ -99,12 +122,13 @@ class FasterRCNN(Detector):
         family="two-stage",
         source="Ren et al., 2015; Lin et al., 2017",
         paper_params=33.035e6,
-        note="41.348 M with a pyramid; the table's figure is of the form without one",
+        note="41.348 M with a pyramid; the table's form without one is tridentnet with dilations=[1]",
     )
     thresholds: ClassVar[tuple[float, ...]] = (0.5,)
     spreads: ClassVar[tuple[tuple[float, ...], ...]] = (NARROW,)
     stage_gains: ClassVar[tuple[float, ...]] = (1.0,)
     learnt_from, share = 512, 0.25
+    sides: ClassVar[tuple[float, ...]] = (1.0,)  # of the anchors, times the option ``scale``
 
     def __init__(
         self,
@@ -121,9 +145,9 @@ class FasterRCNN(Detector):
         self.backbone = find("backbone", backbone, BACKBONES)()
         self.stride, self.strides = self.backbone.strides[-1], tuple(strides)
         self.neck = self.make_neck(width)
-        self.anchors = Anchors((scale,), RATIOS)
-        self.propose = ProposalHead(width, self.anchors.count)
-        self.stages = nn.ModuleList(BoxHead(width, hidden) for _ in self.thresholds)
+        self.anchors = Anchors(tuple(scale * side for side in self.sides), RATIOS)
+        self.propose = self.make_proposer(width)
+        self.stages = nn.ModuleList(self.make_stage(width, hidden) for _ in self.thresholds)
         self.proposals, self.finest = proposals, finest or 14.0 * strides[0]
         self.choose = by_overlap(0.7, 0.3, least=0.3)
 
@@ -131,35 +155,57 @@ class FasterRCNN(Detector):
         """The pyramid."""
         return FPN(self.backbone, self.strides, width, extra_from="pool")
 
+    def make_proposer(self, width: int) -> nn.Module:
+        """What proposals come from."""
+        return ProposalHead(width, self.anchors.count)
+
+    def make_stage(self, width: int, hidden: int) -> nn.Module:
+        """A head: from (n, C, 7, 7) features of regions to (n,) logits and (n, d) numbers of a box."""
+        return BoxHead(width, hidden)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The maps that proposals and regions are read from."""
+        maps: list[Tensor] = self.neck(self.backbone(image))
+        return maps
+
     def detect(self, image: Tensor) -> BoxOutput:
-        maps = self.neck(self.backbone(image))
+        maps = self.features(image)
         logits, deltas = self.propose(maps)
         priors = self.anchors(maps, self.strides)
         shape = int(image.shape[-2]), int(image.shape[-1])
         found = self._proposals(logits.detach().float(), deltas.detach().float(), priors, shape)
         boxes, total = found, torch.zeros(())
         for number, stage in enumerate(self.stages):
-            said, moves = self._look(stage, maps, boxes)
+            said, numbers = self.look(stage, maps, boxes)
             total = total.to(said) + said
-            boxes = self._moved(boxes, moves, number, shape)
+            boxes = self._moved(boxes, numbers, number, shape)
         logit = total / len(self.stages)
-        counts = [len(own) for own in found]
-        most = max(counts, default=0)
-        answer = boxes[0].new_zeros(len(counts), most, 4), logit.new_full((len(counts), most), NOTHING)
-        for k, (own, mine) in enumerate(zip(boxes, logit.split(counts), strict=True)):
-            answer[0][k, : len(own)], answer[1][k, : len(own)] = own, mine
         parts = {"maps": maps, "logits": logits, "deltas": deltas, "found": found, "shape": shape}
-        return BoxOutput(*answer, None, priors, parts=parts)
+        counts, sure = [len(own) for own in found], self.sureness(numbers)
+        quality = None if sure is None else side_by_side(boxes, sure.split(counts)).logits
+        output = side_by_side(boxes, logit.split(counts))
+        return output._replace(quality=quality, priors=priors, parts=parts)
 
-    def _look(
+    def look(
         self, stage: nn.Module, maps: Sequence[Tensor], boxes: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        levels = [k for k, stride in enumerate(self.strides) if stride in self.backbone.strides]
-        regions = roi_align_levels(
-            [maps[k] for k in levels], [self.strides[k] for k in levels], boxes, REGION, finest=self.finest
-        )
-        said: tuple[Tensor, Tensor] = stage(regions)
+        """What a stage says of the boxes of each frame, all frames together."""
+        said: tuple[Tensor, Tensor] = stage(self.regions(maps, boxes, REGION))
         return said
+
+    def regions(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: int) -> Tensor:
+        """(n, C, size, size) features of the boxes of each frame, all frames together."""
+        levels = [k for k, stride in enumerate(self.strides) if stride in self.backbone.strides]
+        strides = [self.strides[k] for k in levels]
+        return roi_align_levels([maps[k] for k in levels], strides, boxes, size, finest=self.finest)
+
+    def decoded(self, boxes: Tensor, numbers: Tensor, number: int) -> Tensor:
+        """(n, 4) boxes that the numbers of a stage make of the ones that it looked at."""
+        return from_deltas(boxes, numbers, self.spreads[number])
+
+    def sureness(self, numbers: Tensor) -> Tensor | None:
+        """(n,) logits of how sure the last stage's boxes are, for methods that score it."""
+        return None
 
     def _moved(
         self, boxes: Sequence[Tensor], deltas: Tensor, number: int, shape: tuple[int, int]
@@ -167,8 +213,7 @@ class FasterRCNN(Detector):
         """The boxes of each frame after the deltas of a stage."""
         own = deltas.float().split([len(one) for one in boxes])
         return [
-            within(from_deltas(one, moves, self.spreads[number]), shape)
-            for one, moves in zip(boxes, own, strict=True)
+            within(self.decoded(one, moves, number), shape) for one, moves in zip(boxes, own, strict=True)
         ]
 
     @torch.no_grad()
@@ -202,9 +247,9 @@ class FasterRCNN(Detector):
             chosen = [
                 self.sampled(own, truth, number) for own, truth in zip(boxes, wanted.boxes, strict=True)
             ]
-            logits, deltas = self._look(stage, maps, [one.boxes for one in chosen])
-            total = total + self.stage_gains[number] * self._loss_of_stage(logits, deltas, chosen, number)
-            boxes = self._moved([one.boxes for one in chosen], deltas.detach(), number, shape)
+            logits, numbers = self.look(stage, maps, [one.boxes for one in chosen])
+            total = total + self.stage_gains[number] * self._loss_of_stage(logits, numbers, chosen, number)
+            boxes = self._moved([one.boxes for one in chosen], numbers.detach(), number, shape)
             boxes = [own[(own[:, 2:] - own[:, :2] > 0.1).all(1)] for own in boxes]
         return total
 
@@ -243,18 +288,29 @@ class FasterRCNN(Detector):
         return self.thresholds[number]
 
     def _loss_of_stage(
-        self, logits: Tensor, deltas: Tensor, chosen: Sequence[Sampled], number: int
+        self, logits: Tensor, numbers: Tensor, chosen: Sequence[Sampled], number: int
     ) -> Tensor:
-        target = torch.cat([one.target for one in chosen])
-        positive = target >= 0
+        positive = torch.cat([one.target for one in chosen]) >= 0
         boxes, truth = (torch.cat([one[k] for one in chosen])[positive] for k in (0, 2))
-        wish = to_deltas(boxes, truth, self.spreads[number])
-        box = self.box_losses(deltas[positive].float(), wish).sum()
-        return (cross_entropy(logits.float(), positive.float()).sum() + box) / max(len(target), 1)
+        box = self.box_loss(boxes, truth, numbers[positive].float(), number)
+        return (cross_entropy(logits.float(), positive.float()).sum() + box) / max(len(positive), 1)
+
+    def box_loss(self, boxes: Tensor, truth: Tensor, numbers: Tensor, number: int) -> Tensor:
+        """Sum of the losses of what a stage says of the (P, 4) boxes that have a target."""
+        return self.box_losses(numbers, to_deltas(boxes, truth, self.spreads[number])).sum()
 
     def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Losses of (P, 4) deltas."""
         return (found - wanted).abs()
+
+
+def side_by_side(boxes: Sequence[Tensor], logits: Sequence[Tensor]) -> BoxOutput:
+    """The (n, 4) boxes and (n,) logits of each frame as one table; rows that a frame lacks hold nothing."""
+    most = max(len(own) for own in boxes)
+    table = boxes[0].new_zeros(len(boxes), most, 4), logits[0].new_full((len(boxes), most), NOTHING)
+    for k, (own, said) in enumerate(zip(boxes, logits, strict=True)):
+        table[0][k, : len(own)], table[1][k, : len(own)] = own, said
+    return BoxOutput(*table)
 
 
 def drawn(able: Tensor, positive: Tensor, count: int, share: float) -> Tensor:

@@ -19,9 +19,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(in_channels, width, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
+        y = self.bn2(_spread(self.conv2, y, dilation))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -41,11 +41,18 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample = _shortcut(in_channels, out, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = F.relu(self.bn2(_spread(self.conv2, y, dilation)))
         y = self.bn3(self.conv3(y))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _spread(layer: nn.Conv2d, x: Tensor, dilation: int) -> Tensor:
+    """The layer, a 3x3, with its taps so many cells apart."""
+    if dilation == 1:
+        return layer(x)
+    return F.conv2d(x, layer.weight, layer.bias, layer.stride, dilation, dilation)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
@@ -83,8 +90,12 @@ class ResNet(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def start(self, image: Tensor) -> Tensor:
+        """The stem's map, at stride 2."""
+        return F.relu(self.bn1(self.conv1(image)))
+
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = F.relu(self.bn1(self.conv1(image)))
+        x = self.start(image)
         levels = [x]
         x = F.max_pool2d(x, 3, 2, 1)
         for name in ("layer1", "layer2", "layer3", "layer4"):

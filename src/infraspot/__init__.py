@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from infraspot.core.prediction import Prediction, Target
     from infraspot.core.sample import Sample
     from infraspot.data import open_dataset, read_image, read_mask
+    from infraspot.jobs.adapt import adapt
     from infraspot.jobs.calibrate import calibrate
     from infraspot.jobs.dense import write_dense
     from infraspot.jobs.detect import detect_files
@@ -36,6 +37,7 @@ _PUBLIC = {
     "Prediction": "infraspot.core.prediction",
     "Sample": "infraspot.core.sample",
     "Target": "infraspot.core.prediction",
+    "adapt": "infraspot.jobs.adapt",
     "annotate": "infraspot.annotators",
     "calibrate": "infraspot.jobs.calibrate",
     "detect": "infraspot.api",
@@ -63,6 +65,7 @@ __all__ = [
     "Sample",
     "Target",
     "__version__",
+    "adapt",
     "annotate",
     "calibrate",
     "detect",

@@ -1,6 +1,7 @@
 """From frames of a new camera to a weight file for it."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +121,9 @@ def test_two_cameras_in_one_folder_are_told_apart_by_size_and_by_noise() -> None
 
 
 def test_a_plan_fits_into_the_time() -> None:
-    assert plan(0.1, 300, 5) == Plan(5, 120)  # 6 x 120 x 0.1 s = 72 s of 180 s
-    assert plan(0.1, 60, 5) == Plan(3, 90)  # 4 x 120 x 0.1 s = 48 s would be too long for 36 s
-    assert plan(0.1, 300, 2) == Plan(2, 60)
+    assert plan(0.1, 300, 5) == Plan(5, 160)  # 6 x 160 x 0.1 s = 96 s of 240 s
+    assert plan(0.1, 60, 5) == Plan(2, 160)  # 4 x 160 x 0.1 s = 64 s would be too long for 48 s
+    assert plan(0.1, 300, 2) == Plan(2, 160)
     assert plan(0.1, 300, 1) == Plan(0, 60)
     assert plan(10.0, 60, 5) == Plan(0, 0)
 
@@ -132,6 +133,25 @@ def test_the_clock_counts_down() -> None:
     clock = Clock(10, now=lambda: next(times))
     assert clock.spent == 1.0
     assert clock.left == 7.0
+
+
+def test_planned_steps_pass_through_the_progress_to_their_end() -> None:
+    passed: list[int] = []
+
+    def shown(items: Iterable[int], total: int, what: str) -> Iterator[int]:
+        assert (total, what) == (3, "adapting")
+        for item in items:
+            passed.append(item)
+            yield item
+
+    clock = Clock(10, progress=shown)
+    clock.step()  # nothing is planned yet
+    clock.expect(3)
+    clock.step()
+    assert passed == [0]
+    clock.end()
+    clock.step()  # one more than was planned
+    assert passed == [0, 1, 2]
 
 
 def test_thresholds_rise_as_rates_fall(tmp_path: Path) -> None:

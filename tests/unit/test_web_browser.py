@@ -148,3 +148,16 @@ def test_a_second_window_on_the_same_image_is_refused_in_words(folder, tmp_path,
         assert "open in another window" in other.locator("#message").inner_text()
     finally:
         server.kill()
+
+
+def test_adapting_says_how_many_labels_it_takes(folder, tmp_path, port, page):
+    server = Server(folder, tmp_path / "out", port)
+    try:
+        page.goto(server.address)
+        expect(page.locator("#title")).to_have_text("a")
+        page.locator("#adapt").click()
+        expect(page.locator("#message")).to_contain_text("takes 2 or more images that are done")
+        expect(page.locator("#adapt")).to_have_text("Adapt to my labels")
+        expect(page.locator("#adapting")).to_be_hidden()
+    finally:
+        server.kill()

@@ -1,13 +1,19 @@
 import io
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from infraspot.core.errors import InputError
+from infraspot.core.errors import DataError, InputError
 from infraspot.data import write_grey
+from infraspot.inference import DEFAULT_MODEL
+from infraspot.jobs.adapt import Adaptation
+from infraspot.web import adapting as adapting_module
+from infraspot.web import background as background_module
 from infraspot.web.background import Background
 from infraspot.web.runs import Patch, to_mask
 from infraspot.web.server import MAX_BODY, make_app
@@ -355,3 +361,98 @@ def test_an_export_that_fails_leaves_the_last_one(client, session, folder):
     assert export(client, "coco").status_code == 422
     after = {path: path.read_bytes() for path in (session.out / "export").rglob("*") if path.is_file()}
     assert after == before
+
+
+def done_with_target(client, image, x, y):
+    version = open_image(client, image).json()["version"]
+    target = mark(client, x, y, image)
+    version = act(client, {"kind": "put", "target": target}, version, image).json()["version"]
+    act(client, {"kind": "status", "status": "done"}, version, image)
+
+
+def adapting(client):
+    return client.get("/api/images").json()["adapting"]
+
+
+def wait_for_the_end(client):
+    deadline = time.monotonic() + 120
+    while adapting(client)["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return adapting(client)
+
+
+def begin_adapting(client):
+    return client.post("/api/adapt", json={"window": "w", "work": "begin"})
+
+
+def test_adapting_is_refused_in_a_sentence_while_too_few_images_are_done(client):
+    pytest.importorskip("torch")
+    done_with_target(client, "one", 30, 20)
+    refused = begin_adapting(client)
+    assert refused.status_code == 409
+    assert "takes 2 or more images that are done and hold a target" in refused.json()["error"]
+    assert adapting(client)["state"] == "idle"
+    assert client.post("/api/adapt", json={"window": "w", "work": "dance"}).status_code == 400
+
+
+def test_an_adapted_model_proposes_and_its_file_is_kept(session, client, monkeypatch):
+    seen = []
+
+    def adapt_to(read, out, *, start, progress, **_):
+        gathered = read()
+        seen.append(
+            ([shot.id for shot in gathered.shots], len(gathered.empties), len(gathered.frames), start)
+        )
+        for _ in progress(range(3), 3, "adapting"):
+            pass
+        out.write_bytes(b"")
+        return Adaptation(out, {"held_out_shots": None, "shots": len(gathered.shots)}, [])
+
+    monkeypatch.setattr(adapting_module, "adapt_to", adapt_to)
+    engine = object()
+    monkeypatch.setattr(background_module, "choose_engine", lambda model, threads: (engine, 0.25))
+    background = ready(session)
+    app = make_app(session, TOKEN, PORT, background)
+    with TestClient(app, base_url=ORIGIN, headers={"origin": ORIGIN}) as client:
+        client.cookies.set(f"infraspot-token-{PORT}", TOKEN)
+        done_with_target(client, "one", 30, 20)
+        done_with_target(client, "two", 10, 10)
+        version = open_image(client, "odd name ü").json()["version"]
+        act(client, {"kind": "status", "status": "empty"}, version, "odd name ü")
+        assert begin_adapting(client).status_code == 200
+        shown = wait_for_the_end(client)
+    assert seen == [(["one", "two"], 1, 3, DEFAULT_MODEL)]
+    assert (shown["state"], shown["models"]) == ("done", 1)
+    assert "adapted to 2 images" in shown["message"]
+    assert background.proposer() == (engine, 0.25)
+    assert (session.out / "adapted.safetensors").exists()
+
+
+@pytest.mark.parametrize("ends", ["stopped", "refused", "broken"])
+def test_an_adaptation_that_comes_to_nothing_says_so_and_changes_no_model(session, client, monkeypatch, ends):
+    begun = threading.Event()
+
+    def adapt_to(read, out, *, progress, **_):
+        begun.set()
+        if ends == "refused":
+            raise DataError("held-out shots got worse")
+        if ends == "broken":
+            raise RuntimeError("a fault")
+        while True:
+            for _ in progress(range(1000), 1000, "adapting"):
+                time.sleep(0.01)
+
+    monkeypatch.setattr(adapting_module, "adapt_to", adapt_to)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    done_with_target(client, "one", 30, 20)
+    done_with_target(client, "two", 10, 10)
+    begin_adapting(client)
+    assert begun.wait(60)
+    if ends == "stopped":
+        assert begin_adapting(client).status_code == 409  # one at a time
+        client.post("/api/adapt", json={"window": "w", "work": "stop"})
+    shown = wait_for_the_end(client)
+    assert shown["state"] == ("stopped" if ends == "stopped" else "failed")
+    assert {"stopped": "stopped", "refused": "got worse", "broken": "by a fault"}[ends] in shown["message"]
+    assert shown["models"] == 0
+    assert not (session.out / "adapted.safetensors").exists()

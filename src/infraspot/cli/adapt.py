@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from infraspot.cli.console import hear, say, table
+from infraspot.cli.console import hear, progress, say, table
 from infraspot.cli.trust import trust_option
 from infraspot.core.extras import require
 
@@ -34,7 +34,7 @@ def command(json_file: str | None, **options: Any) -> int:
 
     Without labels, the network trains itself on --to where that helps to find targets that are pasted in, and
     the operating points are chosen for these frames. With --empty, it learns what is no target. With --shots,
-    network and second look are tuned, and how far is chosen by shots that are held out. On old frames, of
+    the network is tuned, and how far is chosen by shots that are held out. On old frames, of
     --source or generated, the answers of the start are kept.
 
     The figures are before -> after. Nothing is written where held-out shots got worse (exit status 1). The
@@ -45,7 +45,7 @@ def command(json_file: str | None, **options: Any) -> int:
     require("train", "`infraspot adapt`")
     from infraspot.jobs.adapt import adapt
 
-    done = adapt(**options, json=json_file, tell=hear)
+    done = adapt(**options, json=json_file, progress=progress, tell=hear)
     _show(done.figures)
     if done.label_next:
         say("label next: " + ", ".join(Path(name).name for name in done.label_next))

@@ -15,7 +15,7 @@ from infraspot.core.errors import unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
-    from infraspot.web.background import Proposer
+    from infraspot.web.background import Background, Proposer
     from infraspot.web.session import Session
 
 
@@ -74,6 +74,8 @@ def command(
     """
     require("annotate", "`infraspot annotate`")
     from infraspot.data import Reading, parse_raw
+    from infraspot.inference import DEFAULT_MODEL
+    from infraspot.web.background import Background
     from infraspot.web.queue import queued, read_queue
     from infraspot.web.session import Session
 
@@ -97,7 +99,8 @@ def command(
             return max(status, _export(session, formats))
         if imported and not open_browser:
             return status
-        return _serve(session, port, open_browser, open_model)
+        background = Background(session, open_model, start=model or DEFAULT_MODEL, trust=trust)
+        return _serve(session, port, open_browser, background)
 
 
 def _open_model(model: str | None, point: str | None, trust: Sequence[str]) -> "Callable[[], Proposer]":
@@ -141,14 +144,12 @@ def _export(session: "Session", formats: str) -> int:
     return 1 if problems else 0
 
 
-def _serve(session: "Session", port: int, open_browser: bool, open_model: "Callable[[], Proposer]") -> int:
+def _serve(session: "Session", port: int, open_browser: bool, background: "Background") -> int:
     from infraspot.serving.listening import listen, run_server
-    from infraspot.web.background import Background
     from infraspot.web.server import make_app
 
     with listen(port) as listener:
         token = secrets.token_urlsafe(16)
-        background = Background(session, open_model)
         app = make_app(session, token, port, background)
         address = f"http://127.0.0.1:{port}/?token={token}"
         say(f"{len(session.images)} images; journal in {session.out}")

@@ -1,6 +1,6 @@
 """A model for a new camera, from its frames and what little is known of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from infraspot.core.files import check_writable, write_json
 from infraspot.core.options import require_number
 from infraspot.inference import DEFAULT_MODEL
 from infraspot.jobs.adapt_frames import Gathered, gather
-from infraspot.jobs.watching import Tell, tell_nobody
+from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
 
 if TYPE_CHECKING:
     from infraspot.training.adapting.clock import Clock
@@ -64,6 +64,7 @@ def adapt(
     json: str | Path | None = None,
     seed: int = 0,
     trust: Collection[str] | str = (),
+    progress: Progress = no_progress,
     tell: Tell = tell_nobody,
 ) -> Adaptation:
     """Adapt a model to a new camera, and write it as a weight file; needs the extra ``train``.
@@ -94,7 +95,7 @@ def adapt(
         File for the figures.
     trust
         Names of code outside infraspot that ``start`` may import.
-    tell
+    progress, tell
         See :mod:`infraspot.jobs.watching`.
 
     Raises
@@ -106,21 +107,50 @@ def adapt(
     WorseError
         If held-out shots got worse; nothing was written.
     """
-    require("train", "`infraspot adapt`")
     out = Path(out)
     _check_options(out, minutes, fa_per_mpx, empty, assume_empty, json)
+
+    def read() -> Gathered:
+        return gather(
+            to, shots=shots, empty=empty, assume_empty=assume_empty, source=source, seed=seed, tell=tell
+        )
+
+    return adapt_to(
+        read,
+        out,
+        start=start,
+        minutes=minutes,
+        fa_per_mpx=fa_per_mpx,
+        json=None if json is None else Path(json),
+        seed=seed,
+        trust=trust,
+        progress=progress,
+        tell=tell,
+    )
+
+
+def adapt_to(
+    read: Callable[[], Gathered],
+    out: Path,
+    *,
+    start: str = DEFAULT_MODEL,
+    minutes: float = 5.0,
+    fa_per_mpx: float | None = None,
+    json: Path | None = None,
+    seed: int = 0,
+    trust: Collection[str] | str = (),
+    progress: Progress = no_progress,
+    tell: Tell = tell_nobody,
+) -> Adaptation:
+    """Adapt a model to what ``read`` gives, once the model is open; else as :func:`adapt`."""
+    require("train", "`infraspot adapt`")
     from infraspot.training.adapting.clock import Clock
     from infraspot.training.adapting.model import open_model
 
-    clock = Clock(60 * minutes)
+    clock = Clock(60 * minutes, progress=progress)
     model = open_model(start, trust=[trust] if isinstance(trust, str) and trust else trust)
     check_writable(out.parent)
-    gathered = gather(
-        to, shots=shots, empty=empty, assume_empty=assume_empty, source=source, seed=seed, tell=tell
-    )
-    return _Work(model, gathered, clock, seed, tell).run(
-        out, fa_per_mpx, None if json is None else Path(json)
-    )
+    return _Work(model, read(), clock, seed, tell).run(out, fa_per_mpx, json)
 
 
 def _check_options(
@@ -179,7 +209,7 @@ class _Work:
     def _adapted(self) -> tuple["Model", dict[str, Any], "Counts", "Counts"]:
         """The model, what was chosen, and counts of the shots before and after, each held out."""
         from infraspot.training.adapting.frames import adapt_to_frames
-        from infraspot.training.adapting.looking import old_candidates, recalibrated, tuned_look
+        from infraspot.training.adapting.looking import Held, old_candidates, recalibrated, tuned_look
         from infraspot.training.adapting.shots import adapt_to_shots
 
         known = self.found.known
@@ -189,11 +219,13 @@ class _Work:
             return done.model, choice, done.before, done.after
         if self.found.empties:
             look = tuned_look(self.start, known, old_candidates(self.start, known.old), self.clock, self.seed)
-            look = recalibrated(look, self.found.empties)
+            look = recalibrated(look, [Held(look, self.found.empties)])
             return look, {"steps": 0, "second_look": look is not self.start}, [], []
+        self.clock.expect(SELF_TRAINING_STEPS)
         trained = adapt_to_frames(
             self.start, known, self._recipe("self_training"), SELF_TRAINING_STEPS, self.clock
         )
+        self.clock.end()
         return trained.model, {"steps": trained.steps, "second_look": False, "worths": trained.worths}, [], []
 
     def _recipe(self, scheme: str) -> "Recipe":

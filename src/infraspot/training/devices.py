@@ -1,5 +1,6 @@
 """Where a run computes, and in which precision."""
 
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ def open_devices(train: TrainPart) -> Fabric:
     """
     if train.threads:
         torch.set_num_threads(train.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it names the precision at each opening
     # Deep supervision and warm phases may leave parameters without a gradient in some steps.
     strategy = DDPStrategy(find_unused_parameters=True) if train.devices > 1 else "auto"
     try:

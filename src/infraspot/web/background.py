@@ -1,6 +1,6 @@
 """What goes on while the page is in use: methods are compiled, the model is loaded, every frame is scored."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Event, Thread
@@ -10,9 +10,10 @@ import numpy as np
 from infraspot.annotators import annotate
 from infraspot.core.errors import InfraspotError, InputError
 from infraspot.data import Frame, FrameKey, open_frames
-from infraspot.inference import Engine, predict
+from infraspot.inference import DEFAULT_MODEL, Engine, predict
 from infraspot.inference.predictor import TargetEngine
 from infraspot.jobs.choosing import choose_engine
+from infraspot.web.adapting import Adapting
 from infraspot.web.proposals import METHODS, uncertainty_of
 from infraspot.web.session import Session
 
@@ -37,6 +38,8 @@ class Background:
     ----------
     open_model
         Opens the detector that proposes targets, and says at which threshold.
+    start, trust
+        The model that adapting begins with, and names of code that it may import.
 
     Attributes
     ----------
@@ -47,25 +50,37 @@ class Background:
         :func:`infraspot.web.proposals.uncertainty_of`).
     failure
         Why there is no model, or None.
+    adapting
+        Makes a model for these frames when the page asks for it; it then proposes.
     """
 
-    def __init__(self, session: Session, open_model: Callable[[], Proposer] = open_packaged) -> None:
+    def __init__(
+        self,
+        session: Session,
+        open_model: Callable[[], Proposer] = open_packaged,
+        *,
+        start: str = DEFAULT_MODEL,
+        trust: Collection[str] = (),
+    ) -> None:
         self.ready: set[str] = set()
         self.uncertainties: dict[str, float] = {}
         self.failure: InfraspotError | None = None
         self._proposer: Proposer | None = None
         self._open_model = open_model
         self._session = session
-        self._stopped = Event()
+        self._stopped, self._anew = Event(), Event()
+        self.adapting = Adapting(session, start, trust, self.propose_with)
         self._thread = Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin: the first method, the model, the other methods, then the frames."""
+        """Begin: the first method, the model, the other methods, then the frames, for each model."""
         self._thread.start()
 
     def stop(self) -> None:
         """Wait for the work in hand; a thread inside the runtime would abort a process that ends."""
         self._stopped.set()
+        self._anew.set()
+        self.adapting.join()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -106,20 +121,29 @@ class Background:
         except InfraspotError as error:
             self.failure = error
 
+    def propose_with(self, model: Path) -> None:
+        """Propose by another detector from now on, at its own threshold, and score every frame by it."""
+        self._proposer, self.failure = choose_engine(model=str(model), threads=1), None
+        self._anew.set()
+
     def _run(self) -> None:
         steps: list[Callable[[], None]] = [partial(self.warm_up, method) for method in METHODS]
         for step in (steps[0], self.load_model, *steps[1:]):
             if self._stopped.is_set():
                 return
             step()
-        self._score()
+        while not self._stopped.is_set():
+            self._anew.clear()
+            self._score()
+            self._anew.wait()
 
     def _score(self) -> None:
         if self._proposer is None:
             return
+        self.uncertainties.clear()
         engine, _ = self._proposer
         for image, frame in self._frames():
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self._anew.is_set():
                 return
             try:
                 prediction = predict(engine, frame, image)

@@ -4,7 +4,7 @@ import io
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -60,6 +60,12 @@ class LearningBody(_Body):
     on: bool
 
 
+class AdaptBody(_Body):
+    """Begin an adaptation to what is marked, or stop it."""
+
+    work: Literal["begin", "stop"]
+
+
 class ExportBody(_Body):
     """A key of :data:`infraspot.web.transfer.EXPORTS`."""
 
@@ -90,6 +96,7 @@ def make_app(session: Session, token: str, port: int, background: Background) ->
             at + "/clicks", _answer(session, partial(_clicks, background), ClicksRequest), methods=["POST"]
         ),
         Route("/api/learning", partial(_learning, session), methods=["POST"]),
+        Route("/api/adapt", partial(_adapt, background), methods=["POST"]),
         Route("/api/export", partial(_export, session), methods=["POST"]),
     ]
     hint = "open the address that `infraspot annotate` printed"
@@ -174,6 +181,7 @@ async def _images(session: Session, background: Background, request: Request) ->
             "methods": {method: method in background.ready for method in METHODS},
             "formats": list(EXPORTS),
             "learning": session.learning.shown(),
+            "adapting": background.adapting.shown(),
             "name": session.folder.resolve().name,
         }
     )
@@ -187,6 +195,19 @@ async def _learning(session: Session, request: Request) -> Response:
     def work() -> dict[str, Any]:
         session.switch_learning(body.window, body.on)
         return session.learning.shown()
+
+    return await _guarded(work)
+
+
+async def _adapt(background: Background, request: Request) -> Response:
+    body = await _read(request, AdaptBody)
+    if isinstance(body, Response):
+        return body
+
+    def work() -> dict[str, Any]:
+        adapting = background.adapting
+        adapting.begin() if body.work == "begin" else adapting.stop()
+        return adapting.shown()
 
     return await _guarded(work)
 

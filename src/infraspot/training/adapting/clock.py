@@ -1,12 +1,12 @@
-"""A limit of time, and what is planned to fit into it."""
+"""A limit of time, what is planned to fit into it, and how much of that is done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-SHARE = 0.6  # of the time that may go into tuning; the rest judges
-PLANS = ((5, 120), (4, 120), (3, 120), (3, 90), (3, 60), (2, 60), (2, 30))
+SHARE = 0.8  # of the time that may go into tuning; the rest judges
+PLANS = ((5, 160), (4, 160), (3, 160), (2, 160), (2, 120), (2, 60), (2, 30))
 """Trials and steps, the best plan first."""
 LEAST_STEPS = 10
 
@@ -21,11 +21,16 @@ class Clock:
         The limit.
     now
         What measures them: wall time by default.
+    progress
+        Passes the numbers of the planned steps through, and may show them or stop by an error (see
+        :mod:`infraspot.jobs.watching`).
     """
 
     seconds: float
     now: Callable[[], float] = time.monotonic
+    progress: Callable[[Iterable[int], int, str], Iterable[int]] = lambda items, total, what: items
     began: float = field(init=False)
+    _steps: Iterator[int] = field(init=False, default_factory=lambda: iter(()))
 
     def __post_init__(self) -> None:
         self.began = self.now()
@@ -37,6 +42,19 @@ class Clock:
     @property
     def left(self) -> float:
         return self.seconds - self.spent
+
+    def expect(self, steps: int) -> None:
+        """From here on so many steps are planned; more or fewer may come."""
+        self._steps = iter(self.progress(range(steps), steps, "adapting"))
+
+    def step(self) -> None:
+        """One step is done."""
+        next(self._steps, None)
+
+    def end(self) -> None:
+        """Nothing more is planned: what shows the steps goes away."""
+        for _ in self._steps:
+            pass
 
 
 class Plan(NamedTuple):

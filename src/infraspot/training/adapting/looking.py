@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -52,19 +53,33 @@ def tuned_look(model: Model, known: Known, old: Examples | None, clock: Clock, s
     return model.with_look(_go_on(model.look, fresh, old, part, rng, clock))
 
 
-def recalibrated(model: Model, samples: Sequence[Sample]) -> Model:
-    """The model with scores that mean what they say on labelled frames of the new camera.
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A model, and labelled frames that it did not learn from."""
 
-    The logit of every candidate gains a constant. Where targets are more frequent among the candidates than
+    model: Model
+    shots: Sequence[Sample]
+
+
+def recalibrated(model: Model, held: Sequence[Held]) -> Model:
+    """The model with scores that mean what they say on the new camera.
+
+    The logit of every candidate gains a constant: the most likely one for candidates in frames that the model
+    that scores them did not learn from. Where targets are more frequent among the candidates than they were
     in the frames of the start's calibration, the same score is worth more.
     """
     if model.look is None:
         return model
-    seen = examples_in(Remembering(model.engine, model.part.level), map(_with_mask, samples), model.part)
-    if not len(seen.true):
-        return model
     card = model.card["second_look"]
-    shift = shift_of(evidence_in(model.look, seen, all_forms=model.part.mirrored), seen.true, card)
+    evidence, true = [np.zeros((0, 3))], [np.zeros(0, bool)]
+    for one in held:
+        assert one.model.look is not None
+        engine = Remembering(one.model.engine, one.model.part.level)
+        seen = examples_in(engine, map(_with_mask, one.shots), one.model.part)
+        if len(seen.true):
+            evidence.append(evidence_in(one.model.look, seen, all_forms=one.model.part.mirrored))
+            true.append(seen.true)
+    shift = shift_of(np.concatenate(evidence), np.concatenate(true), card)
     return model.with_look(model.look, offset=card["offset"] + shift)
 
 

@@ -10,7 +10,7 @@ from infraspot.inference.operating_points import DEFAULT_POINT
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.training.adapting.judging import Counts, Seen, expected_false, figures_at, worths
 
-LOWEST = 0.02  # threshold: what scores less is no candidate that anybody looks at
+LOWEST = 0.15  # threshold: of what scores less, six of seven are false
 NEARLY = 0.9  # of the best worth
 USUAL = {"quiet": 0.1, "balanced": 0.4, "keen": 1.0}
 

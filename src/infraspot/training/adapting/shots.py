@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import Counts, judge, worth
-from infraspot.training.adapting.looking import old_candidates, recalibrated, tuned_look
+from infraspot.training.adapting.looking import Held, old_candidates, recalibrated, tuned_look
 from infraspot.training.adapting.model import Model
 from infraspot.training.adapting.tuning import Known, Weights, of_steps, seconds_of_a_step, tune
-from infraspot.training.candidates import Examples
 from infraspot.training.settings import Recipe
 
-BETTER = 0.01  # of a worth, by which a change must beat what it changes
+BETTER = 0.05  # of a worth, by which a choice must beat one that is expected to do better
 
 Tell = Callable[[str], None]
 
@@ -63,31 +62,43 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     """Adapt a model to the shots of :class:`Known`, within the time of the clock.
 
     The shots are held out in turn, in up to five groups: a model is tuned on the others, and judged on them
-    after a third, two thirds and all of its steps, with both kinds of outlines, and with its second look as
-    it was or tuned. What does best is then done with all shots. Nothing can be held out of one shot: then all
-    is done, and nothing judges it.
+    after half and all of its steps, with both kinds of outlines, and where frames without targets are known
+    also with its second look tuned. What does best is then done with all shots. Scores are calibrated on
+    shots by models that did not see them. Nothing can be held out of one shot: then all is done, and nothing
+    judges it.
     """
     planned = plan(seconds_of_a_step(recipe, known, clock), clock.left, len(known.shots))
     recipe = of_steps(recipe, planned.steps)
     tell(_announced(planned, len(known.shots)))
-    old = old_candidates(start, known.old)
+    clock.expect((planned.trials + 1) * planned.steps)
     before = judge(start, known.shots)
     trials = _trials(known, recipe, planned, clock)
-    judged = (
-        {choice: _judge_all(start, choice, trials) for choice in _choices(start, planned)} if trials else {}
-    )
+    tried = {choice: _held_out(start, choice, trials) for choice in _choices(start, planned)}
+    judged = {choice: _judge_all(held) for choice, held in tried.items()} if trials else {}
     chosen = _best(judged) if judged else _Choice(planned.steps, start.outlines)
-    if start.look is not None and clock.left > 0:
+    old = old_candidates(start, known.old) if known.empties else None
+    if start.look is not None and known.empties and clock.left > 0:
         anew = replace(chosen, looks_anew=True)
+        tried[anew] = [
+            Held(tuned_look(one.model, trial.known, old, clock), one.shots)
+            for one, trial in zip(tried[chosen], trials, strict=True)
+        ]
         if trials:
-            judged[anew] = _judge_all(start, anew, trials, old, clock)
-        if not judged or worth(judged[anew]) > worth(judged[chosen]):
+            judged[anew] = _judge_all(tried[anew])
+        if not trials or worth(judged[anew]) > worth(judged[chosen]):
             chosen = anew
     model = _shaped(start, chosen, tune(recipe, known, [chosen.steps], clock).last if chosen.steps else None)
     if chosen.looks_anew:
         model = tuned_look(model, known, old, clock)
-    model = recalibrated(model, known.shots)
-    after = _judge_all(start, chosen, trials, old, clock, calibrate=True)
+    held = tried[chosen]
+    model = recalibrated(model, held or [Held(start, known.shots)])
+    after = _judge_all(
+        [
+            Held(recalibrated(one.model, [other for other in held if other is not one]), one.shots)
+            for one in held
+        ]
+    )
+    clock.end()
     worths = {choice.name: round(worth(counts), 4) for choice, counts in judged.items()}
     return Adapted(model, chosen.steps, chosen.looks_anew, before, after, worths)
 
@@ -132,7 +143,7 @@ def groups_of(shots: Sequence[Sample], count: int) -> list[list[Sample]]:
 
 def _marks(planned: Plan) -> list[int]:
     """After how many steps the weights are compared."""
-    return [planned.steps // 3, 2 * planned.steps // 3, planned.steps]
+    return [planned.steps // 2, planned.steps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,35 +156,35 @@ class _Trial:
 
 
 def _choices(start: Model, planned: Plan) -> list[_Choice]:
-    outlines = [None] if start.look is None else [start.outlines, *({"map", "levels"} - {start.outlines})]
-    return [_Choice(steps, outline) for steps in (0, *_marks(planned)) for outline in outlines]
+    """All that is tried, what is expected to do best first.
+
+    That is all steps, and for tuned weights the outlines of the map: these follow the masks of the shots,
+    while those by grey levels are drawn as the start's labels were.
+    """
+    if start.look is None:
+        return [_Choice(steps, None) for steps in (*_marks(planned)[::-1], 0)]
+    others = [outlines for outlines in ("map", "levels") if outlines != start.outlines]
+    tuned = [_Choice(steps, one) for steps in _marks(planned)[::-1] for one in ("map", "levels")]
+    return [*tuned, *(_Choice(0, one) for one in (start.outlines, *others))]
 
 
-def _judge_all(
-    start: Model,
-    choice: _Choice,
-    trials: Sequence["_Trial"],
-    old: Examples | None = None,
-    clock: Clock | None = None,
-    *,
-    calibrate: bool = False,
-) -> Counts:
-    """Counts of every shot by a model that did not see it."""
-    counts: Counts = []
+def _held_out(start: Model, choice: _Choice, trials: Sequence[_Trial]) -> list[Held]:
+    """The model of each trial, and the shots that it did not see."""
+    pairs = []
     for trial in trials:
         reached = [steps for steps in trial.weights if steps <= choice.steps] or [*trial.weights][:1]
-        model = _shaped(start, choice, trial.weights[max(reached)] if choice.steps else None)
-        if choice.looks_anew:
-            assert clock is not None
-            model = tuned_look(model, trial.known, old, clock)
-        if calibrate:
-            model = recalibrated(model, trial.known.shots)
-        counts += judge(model, trial.held)
-    return counts
+        weights = trial.weights[max(reached)] if choice.steps else None
+        pairs.append(Held(_shaped(start, choice, weights), trial.held))
+    return pairs
+
+
+def _judge_all(held: Sequence[Held]) -> Counts:
+    """Counts of every shot by a model that did not see it."""
+    return [row for one in held for row in judge(one.model, one.shots)]
 
 
 def _best(judged: dict[_Choice, Counts]) -> _Choice:
-    """The choice of the highest worth; the first of those that differ little, since it changes least."""
+    """The first choice that is nearly as good as the best: a few shots do not tell small differences."""
     highest = max(map(worth, judged.values()))
     return next(choice for choice, counts in judged.items() if worth(counts) >= highest - BETTER)
 

@@ -79,6 +79,7 @@ def tune_on(recipe: Recipe, sources: Sources, marks: Sequence[int], clock: Clock
         over = clock.left <= 0
         if done in marks or (over and not course.weights):
             course.weights[done] = {name: value.clone() for name, value in run.product.state_dict().items()}
+        clock.step()
         if over or done >= max(marks):
             break
     course.seconds = clock.spent - began

@@ -41,6 +41,7 @@ export const act = (image, version, action, seconds) =>
 export const click = (image, body) => post(`${at(image)}/click`, { window: windowId, ...body });
 export const clicks = (image, body) => post(`${at(image)}/clicks`, { window: windowId, ...body });
 export const learn = (on) => post("/api/learning", { window: windowId, on });
+export const adapt = (work) => post("/api/adapt", { window: windowId, work });
 export const exportAs = (format) => post("/api/export", { window: windowId, format });
 
 // A page that closes has no time to wait for an answer.

@@ -1,5 +1,6 @@
 // The page: what is open, what a person does, and what the server made of it.
 
+import { Adapting } from "./adapting.js";
 import * as api from "./api.js";
 import { listenToKeys } from "./keys.js";
 import { ImageList } from "./list.js";
@@ -10,6 +11,7 @@ import { View } from "./view.js";
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), $("loupe"));
 const list = new ImageList($("images"), { tally: $("tally"), bar: $("bar"), pace: $("pace") }, openImage);
+const adaptation = new Adapting(() => page.current && loadRings(page.current, page.opened));
 const KEEP_MS = 5000;
 const LIST_MS = 4000;
 const RETRY_MS = 500;
@@ -42,7 +44,7 @@ function inTurn(work) {
 // The list of images ---------------------------------------------------------------------------------------
 
 async function refreshList() {
-  const { images, methods, formats, name, learning } = await api.images();
+  const { images, methods, formats, name, learning, adapting } = await api.images();
   list.images = images;
   const names = Object.keys(methods);
   if (!page.method) {
@@ -57,6 +59,7 @@ async function refreshList() {
   });
   list.draw();
   showLearning(learning);
+  adaptation.show(adapting);
 }
 
 function step(by) {
@@ -420,6 +423,7 @@ function listen() {
   const contrast = () => view.frame && view.setContrast(Number($("level").value), Number($("window").value));
   $("level").oninput = contrast;
   $("window").oninput = contrast;
+  $("adapt").onclick = () => inTurn(() => adaptation.toggle());
   $("export").onclick = () => inTurn(async () => tell((await api.exportAs($("format").value)).message, "good"));
   $("sky-all").onclick = () => view.frame && wholeFrame(1);
   $("sky-none").onclick = () => view.frame && wholeFrame(0);

@@ -36,7 +36,7 @@ SCORES = {
             "false_tracks": 1, "false_tracks_per_hour": 9000.0, "fragments": 1.0, "position_error": 0.5,
             "mota": 0.1, "idf1": None, "hota": 0.4,
         }
-        for name in ("after", "moving")
+        for name in ("after", "sure", "moving")
     },
 }  # fmt: skip
 

@@ -188,6 +188,45 @@ def test_a_body_that_never_comes_is_given_up(rng):
     assert server.stop() == (0, "")
 
 
+def test_a_body_that_trickles_is_given_up_when_its_time_is_over():
+    server = Server("--method", "tophat", "--seconds", "1")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as slow:
+        slow.sendall(server.head(1 << 20))
+        answer = trickled(slow, b"\0")
+    assert answer.startswith(b"HTTP/1.1 408"), answer
+    assert b"did not arrive within 1 s" in answer
+    assert server.stop() == (0, "")
+
+
+def test_heads_that_trickle_are_closed_and_others_are_answered_meanwhile(server):
+    places = [socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) for _ in range(100)]
+    for place in places:
+        place.sendall(b"POST /detect HTTP/1.1\r\nHost: ")
+    assert server.ask("GET", "/health")[0] == 200
+    assert trickled(places[0], b"x") == b""
+    deadline = time.monotonic() + TIMEOUT
+    for place in places[1:]:
+        place.settimeout(deadline - time.monotonic())
+        assert place.recv(64) == b""
+        place.close()
+    assert server.ask("GET", "/health")[0] == 200
+
+
+def trickled(connection: socket.socket, piece: bytes) -> bytes:
+    """What comes back while one piece follows another; nothing where the connection is closed."""
+    connection.settimeout(0.1)
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(piece)
+            return connection.recv(65536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return b""
+    raise AssertionError("the server waits for ever")
+
+
 def test_a_client_that_goes_away_leaves_no_trace(server):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as gone:

@@ -1,5 +1,6 @@
 """Detection over HTTP: what goes in and comes out, and what is refused."""
 
+import asyncio
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from infraspot.core.errors import InputError, UsageError
@@ -16,7 +18,7 @@ from infraspot.inference.engines import ClassicalEngine
 from infraspot.jobs.detect import run_engine
 from infraspot.serving.bodies import MOST_FILES, files_of
 from infraspot.serving.detection import DetectionServer, Limits, make_app
-from infraspot.serving.guard import loopback_hosts
+from infraspot.serving.guard import loopback_hosts, read_body
 from infraspot.serving.listening import listen
 
 TOKEN, PORT = "a-token-of-the-tests", 8000
@@ -208,6 +210,16 @@ def test_a_part_may_be_empty_and_may_hold_dashes_and_line_breaks():
 def test_an_address_that_is_none_of_this_machine_is_a_sentence(host):
     with pytest.raises(UsageError, match="cannot listen on"):
         listen(0, host)
+
+
+def test_a_body_that_pauses_is_given_up():
+    async def receive():
+        await asyncio.sleep(60)
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    answer = asyncio.run(read_body(request, 100, silence=0.01, seconds=30))
+    assert answer.status_code == 408
+    assert b"did not arrive further for 0.01 s" in answer.body
 
 
 def test_a_port_that_is_taken_is_a_sentence():

@@ -108,11 +108,7 @@ class DetectionServer:
             self.waiting -= 1
 
     async def _answer(self, request: Request, deadline: float) -> Response:
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                body = await read_body(request, self.limits.max_body)
-        except TimeoutError:
-            return _refusal(408, f"the body did not arrive within {self.limits.seconds:g} s; send it again")
+        body = await read_body(request, self.limits.max_body, seconds=self.limits.seconds)
         if isinstance(body, Response):
             return body
         kind = request.headers.get("content-type", "")

@@ -1,6 +1,8 @@
 """What stands before a server: the token, the host, the origin and the size of a request are checked here."""
 
+import asyncio
 import hmac
+import math
 from collections.abc import Collection
 
 from starlette.datastructures import MutableHeaders
@@ -15,6 +17,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+SILENCE = 10.0  # seconds
 
 
 class Guard:
@@ -87,14 +92,33 @@ class Guard:
         return hmac.compare_digest((given or "").encode(), self.token.encode())
 
 
-async def read_body(request: Request, max_body: int) -> bytes | JSONResponse:
-    """The body of a request, or the refusal of one that is longer than it said or breaks off."""
-    data = bytearray()
+async def read_body(
+    request: Request, max_body: int, *, silence: float = SILENCE, seconds: float | None = None
+) -> bytes | JSONResponse:
+    """The body of a request, or the refusal of one that is longer than it said, stops or breaks off.
+
+    Parameters
+    ----------
+    max_body
+        Bytes.
+    silence
+        Longest pause between two pieces of it, in seconds.
+    seconds
+        Longest time that all of it may take; None sets no limit.
+    """
+    data, clock = bytearray(), asyncio.get_running_loop()
+    end = math.inf if seconds is None else clock.time() + seconds
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > max_body:
-                return JSONResponse({"error": "the body is too large"}, 413)
+        async with asyncio.timeout(None) as limit:
+            limit.reschedule(min(clock.time() + silence, end))
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > max_body:
+                    return JSONResponse({"error": "the body is too large"}, 413)
+                limit.reschedule(min(clock.time() + silence, end))
+    except TimeoutError:
+        late = f"within {seconds:g} s" if clock.time() >= end else f"further for {silence:g} s"
+        return JSONResponse({"error": f"the body did not arrive {late}; send it again"}, 408)
     except ClientDisconnect:
         return JSONResponse({"error": "the body ended early"}, 400)
     return bytes(data)

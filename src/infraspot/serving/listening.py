@@ -59,7 +59,14 @@ def run_server(app: Any, listener: socket.socket, **options: Any) -> None:
     """
     import uvicorn
 
+    from infraspot.serving.connection import Connection
+
     config = uvicorn.Config(
-        app, log_level="warning", timeout_keep_alive=30, h11_max_incomplete_event_size=LONGEST_HEAD, **options
+        app,
+        http=Connection,
+        log_level="warning",
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        **options,
     )
     uvicorn.Server(config).run(sockets=[listener])

@@ -145,6 +145,32 @@ def test_shooting_hits_within_one_pixel_and_counts_false_pixels_beyond_four():
     assert result["n_false_detections"] == 2
 
 
+@pytest.mark.parametrize(
+    ("place", "near", "far"),
+    [
+        ((0, 0), (3, 3), (3, 4)),  # slices of the released program start at -1 here and are empty
+        ((0, 20), (3, 23), (4, 20)),
+        ((20, 0), (23, 3), (20, 4)),
+        ((SIDE - 3, SIDE - 3), (SIDE - 4, SIDE - 4), (SIDE - 5, SIDE - 4)),
+    ],
+)
+def test_shooting_hits_targets_at_every_border(place, near, far):
+    truth = square(*place)
+    for pixel, pd in ((near, 1), (far, 0)):
+        prediction = blank()
+        prediction[pixel] = True
+        result = evaluate("pim-shoot", (prediction, truth))
+        assert (result["pd"], result["fa_area"]) == (pd, 0)
+
+
+def test_shots_into_the_far_corner_are_false_for_a_target_in_the_first():
+    prediction = blank()
+    prediction[-1, -1] = prediction[0, 7] = prediction[0, 6] = True  # 4 columns from the target: forgiven
+    result = evaluate("pim-shoot", (prediction, square(0, 0)))
+    assert result["pd"] == 0
+    assert result["fa_area"] == pytest.approx(2 / SIDE**2)
+
+
 def test_pim_adds_a_phantom_target_for_every_empty_image():
     pairs = [(square(9, 9), square(9, 9)), (blank(), blank())]
     assert evaluate("pim", *pairs)["loc_iou"] == pytest.approx(1 / 3)

@@ -14,6 +14,7 @@ from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.data.listing import is_frame_name, natural_key
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_PASSWORD = re.compile(r"^([^/]*//)[^/@]*@")
 LARGEST_FILE = 4 << 30  # bytes
 
 
@@ -29,7 +30,7 @@ class Storage:
     Attributes
     ----------
     name
-        A path or a URL.
+        A path, or a URL without the password that it may hold.
     files
         A ``pyarrow.fs.FileSystem``.
     root
@@ -62,9 +63,18 @@ class Storage:
         return sorted(found, key=lambda path: (path.count("/"), natural_key(path)))
 
     def names(self, pattern: str) -> list[str]:
-        """Names of the files directly inside that match a regular expression; none where it is absent."""
-        if not self.is_there():
-            return []
+        """Names of the files directly inside that match a regular expression; none where it is absent.
+
+        Raises
+        ------
+        DataError
+            If it cannot be asked, which is not the same as absent.
+        """
+        try:
+            if not self._exists():
+                return []
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot list {self.name}: {_reason(error)}") from error
         found = (PurePosixPath(entry.path).name for entry in self._list(recursive=False))
         return sorted(name for name in found if re.fullmatch(pattern, name))
 
@@ -79,14 +89,20 @@ class Storage:
 
     def is_there(self) -> bool:
         """Whether the folder can be listed now; a bucket may go away."""
+        try:
+            return self._exists()
+        except (OSError, ValueError):
+            return False
+
+    def _exists(self) -> bool:
         from pyarrow import fs
 
+        if self.files.get_file_info(self.root).type != fs.FileType.NotFound:
+            return True
         try:
-            if self.files.get_file_info(self.root).type != fs.FileType.NotFound:
-                return True
             # Object stores have no folders: one is there if something lies below it.
             return bool(self.files.get_file_info(fs.FileSelector(self.root)))
-        except (OSError, ValueError):
+        except FileNotFoundError:
             return False
 
     def read(self, path: str) -> bytes:
@@ -140,20 +156,25 @@ def open_storage(place: str | Path) -> Storage:
     ------
     UsageError
         If the kind of URL is unknown, or a package for it is missing.
+    DataError
+        If its bucket cannot be found.
     """
     from pyarrow import fs
 
     text = str(place)
     if not is_url(text):
         return Storage(text, fs.LocalFileSystem(), Path(os.path.abspath(text)).as_posix())  # noqa: PTH100 (links stay)
+    name = _PASSWORD.sub(r"\1", text).rstrip("/")
     try:
         files, root = fs.FileSystem.from_uri(text)
-    except (ValueError, OSError):  # not one of pyarrow's own, or not in this build
-        files, root = _by_fsspec(text)
-    return Storage(text.rstrip("/"), files, root.rstrip("/"))
+    except ValueError:  # not one of pyarrow's own, or not in this build
+        files, root = _by_fsspec(text, name)
+    except OSError as error:
+        raise DataError(f"cannot reach {name}: {_reason(error)}") from error
+    return Storage(name, files, root.rstrip("/"))
 
 
-def _by_fsspec(url: str) -> tuple[Any, str]:
+def _by_fsspec(url: str, name: str) -> tuple[Any, str]:
     from pyarrow import fs
 
     try:
@@ -162,7 +183,9 @@ def _by_fsspec(url: str) -> tuple[Any, str]:
         files, root = fsspec.core.url_to_fs(url)
     except Exception as error:  # each file system raises what it likes
         kinds = "s3://, gs://, file:// or one for which fsspec has a package"
-        raise UsageError(f"cannot open {url}: {_reason(error)}; expected a path or a URL: {kinds}") from error
+        raise UsageError(
+            f"cannot open {name}: {_reason(error)}; expected a path or a URL: {kinds}"
+        ) from error
     return fs.PyFileSystem(fs.FSSpecHandler(files)), root
 
 

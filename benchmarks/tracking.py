@@ -37,19 +37,26 @@ def main() -> None:
     options.add_argument("--images", type=Path, help="real frames for the registration")
     options.add_argument("--seed", type=int, default=11)
     options.add_argument("--scenes", type=int, default=24)
-    options.add_argument("--long", type=int, default=2000, help="frames of the run whose memory is watched")
+    options.add_argument("--hover", type=float, default=0.0, help="share of targets that hover")
+    options.add_argument("--long", type=int, default=10_000, help="frames of the run whose memory is watched")
+    options.add_argument(
+        "--only", choices=("sequences", "registration", "cost", "memory"), help="one part alone"
+    )
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        sequences(Path(place), given.seed, given.scenes)
+        if given.only in (None, "sequences"):
+            sequences(Path(place), given.seed, given.scenes, given.hover)
         if given.images:
             registration(given.images)
-        cost(Path(place))
-        memory(Path(place), given.long)
+        if given.only in (None, "cost"):
+            cost(Path(place))
+        if given.only in (None, "memory"):
+            memory(Path(place), given.long)
 
 
-def sequences(place: Path, seed: int, scenes: int) -> None:
+def sequences(place: Path, seed: int, scenes: int, hover: float) -> None:
     """Pd and false alarms of single frames and of tracks."""
-    ranges = SceneRanges(size=(256, 256), scr=(2.0, 6.0), frames=FRAMES)
+    ranges = SceneRanges(size=(256, 256), scr=(2.0, 6.0), frames=FRAMES, hover=hover)
     infraspot.write_scenes(place / "set", scenes, seed, ranges)
     for output in ("retro", "causal"):
         track(place / "set/images", place / output, output=output, threads=1)
@@ -109,15 +116,15 @@ def cost(place: Path) -> None:
     np.save(place / "long.npy", np.stack([np.uint16(f * 65535) for f in long_frames(60)]))
     detector = Detector(open_engine(threads=1), None, None)
     registrar, tracker = Registrar(), Tracker(Settings(start=detector.start), (512, 640))
-    spent: dict[str, list[float]] = {"detect": [], "register": [], "track": []}
+    spent: dict[str, list[float]] = {"register": [], "detect": [], "track": []}
     (sequence,) = find_sequences([FrameFile(place / "long.npy", place)])
     for numbered in numbered_frames(sequence, Reading()):
         times = [time.process_time()]
-        places, scores = detector.detect(numbered.item)
-        times.append(time.process_time())
         motion = registrar.step(numbered.item.frame.image)
         times.append(time.process_time())
-        tracker.step(numbered.number, places, scores, motion)
+        found = detector.detect(numbered.item, motion)
+        times.append(time.process_time())
+        tracker.step(numbered.number, found.places, found.scores, motion, 1, found.chances, found.alone)
         times.append(time.process_time())
         for name, took in zip(spent, np.diff(times), strict=True):
             spent[name].append(float(took))

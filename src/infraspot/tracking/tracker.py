@@ -246,7 +246,7 @@ class Tracker:
         camera = np.hypot(*(self.camera - tracks["first_camera"]).T)
         tracks["camera_way"] = np.maximum(tracks["camera_way"], camera)
         fresh = ~tracks["confirmed"] & settings.rule.confirmed(tracks) & (tracks["missed"] == 0)
-        fresh &= self._believed()
+        fresh &= self._verdicts()[1]
         tracks["confirmed"] |= fresh
         for place in np.flatnonzero(fresh):
             self.confirmed += 1
@@ -257,21 +257,6 @@ class Tracker:
         there = tracks["place"] + self.camera
         lost |= ((there < -1) | (there > self.shape)).any(axis=1)
         self._end(lost)
-
-    def _believed(self) -> NDArray[np.bool_]:
-        """Which tracks score like targets; doubtful ones count only where they can be marked."""
-        tracks, settings = self.tracks, self.settings
-        faint, _, chances, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
-        moving = (self._motions() == _MOVING) & (faint >= _log_odds(settings.faint))
-        doubtful = (chances >= settings.taken) & (settings.still == "flag")
-        believed: NDArray[np.bool_] = (moving | self._sure() | doubtful) & (alone <= 0.5)
-        return believed
-
-    def _sure(self) -> NDArray[np.bool_]:
-        """Which tracks look like targets, however they move."""
-        mean = self.tracks["looks"][:, 1] / np.maximum(self.tracks["hits"], 1)
-        sure: NDArray[np.bool_] = mean >= _log_odds(self.settings.sure)
-        return sure
 
     def _end(self, lost: NDArray[np.bool_]) -> None:
         """Let tracks go: their held rows keep what is known of them, without those after the last hit."""
@@ -334,21 +319,25 @@ class Tracker:
         if not len(self.tracks) or not len(self.held):
             return
         at, mine = self._owners()
-        self.held["id"][mine] = self.tracks["name"][at[mine]]
-        motions = self._motions()
-        motions[(motions != _MOVING) & ~self._sure()] = _DOUBTFUL
-        self.held["motion"][mine] = motions[at[mine]]
-        self.held["believed"][mine] = self._believed()[at[mine]]
+        at, (motions, believed) = at[mine], self._verdicts()
+        self.held["id"][mine] = self.tracks["name"][at]
+        self.held["motion"][mine], self.held["believed"][mine] = motions[at], believed[at]
 
-    def _motions(self) -> NDArray[np.uint8]:
-        """How each living track moves against the background and the sensor."""
-        tracks = self.tracks
+    def _verdicts(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """How each living track moves against the background and the sensor, and whether it is believed."""
+        tracks, settings = self.tracks, self.settings
         speed, unsure = np.hypot(*tracks["speed"].T), np.sqrt(tracks["cov"][:, 2])
-        moving = (speed > self.settings.slow) & (speed > _SURE * unsure)
-        judged = (tracks["hits"] >= _HITS_TO_JUDGE) & (unsure < self.settings.slow)
+        moving = (speed > settings.slow) & (speed > _SURE * unsure)
+        judged = (tracks["hits"] >= _HITS_TO_JUDGE) & (unsure < settings.slow)
         fixed = (tracks["image_way"] < _FIXED_WITHIN) & (tracks["camera_way"] > _CAMERA_BEYOND) & judged
-        motions = np.where(moving, _MOVING, np.where(judged, _STILL, _UNKNOWN))
-        return np.where(fixed, _FIXED, motions).astype(np.uint8)
+        motions = np.select([fixed, moving, judged], [_FIXED, _MOVING, _STILL], _UNKNOWN)
+        faint, likely, chance, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
+        sure = likely >= _log_odds(settings.sure)
+        motions[(motions != _MOVING) & ~sure] = _DOUBTFUL
+        believed = sure | (motions == _MOVING) & (faint >= _log_odds(settings.faint))
+        if settings.still == "flag":  # where the doubtful ones can be marked
+            believed |= chance >= settings.taken
+        return motions.astype(np.uint8), believed & (alone <= 0.5)
 
     def _shown(self, rows: NDArray[Any], frame: int) -> NDArray[Any]:
         """Those of the final rows that are written."""

@@ -60,6 +60,14 @@ def test_a_clean_empty_image_counts_one_when_asked_to():
     assert evaluate(protocol, (square(9, 9), square(9, 9)), (blank(), blank()))["niou"] == 1
 
 
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_the_definition_names_the_threshold_that_is_scored_at(name):
+    moved = PROTOCOLS[name].at(0.125)
+    assert "p > 0.125" in moved.definition
+    assert f"p > {PROTOCOLS[name].threshold:g}" not in moved.definition
+    assert "logit" not in moved.definition
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_without_targets_pd_is_nan_with_a_reason(name):
     result = evaluate(name, (square(20, 20), blank()))

@@ -88,8 +88,11 @@ class Protocol:
         return self.radius + (1e-9 if self.closed else -1e-9)
 
     def at(self, threshold: float) -> "Protocol":
-        """The same protocol at another threshold."""
-        return replace(self, threshold=float(threshold))
+        """The same protocol at another threshold, which its definition then names."""
+        said = self.definition.replace(" (logit > 0)", "").replace(
+            f"p > {self.threshold:g}", f"p > {threshold:g}"
+        )
+        return replace(self, threshold=float(threshold), definition=said)
 
 
 _GREEDY = (

@@ -70,14 +70,14 @@ def test_a_jobs_progress_sees_every_item(data, tmp_path):
 
 
 def test_a_model_is_scored_at_the_threshold_that_detect_takes_and_a_folder_at_the_protocols(data, tmp_path):
-    told = []
-    model = infraspot.evaluate("compact-sirst1", data=data, bootstrap=0, tell=told.append)
+    model = infraspot.evaluate("compact-sirst1", data=data, bootstrap=0)
     card = infraspot.load("compact-sirst1").card
     assert model.result["threshold"] == card["threshold"] == card["operating_points"]["balanced"]["threshold"]
-    assert any("as detect takes it" in line for line in told)
+    assert model.result["source"]["threshold"] == "model"
     asked = infraspot.evaluate("compact-sirst1", data=data, bootstrap=0, threshold=0.7)
     assert asked.result["threshold"] == 0.7
-    assert infraspot.evaluate(data / "masks", data / "masks", bootstrap=0).result["threshold"] == 0.5
+    folder = infraspot.evaluate(data / "masks", data / "masks", bootstrap=0).result
+    assert (folder["threshold"], folder["source"]["threshold"]) == (0.5, "protocol")
 
 
 def test_wrong_options_are_refused_before_anything_is_written(data, tmp_path):

@@ -164,10 +164,8 @@ def evaluate(
         lists.append(where.pairs_of(against))
         asked.append(threshold if against_threshold is None else against_threshold)
         left_out += _tell_missing(lists[1], missing, tell)
-    evaluations = [
-        Evaluation(protocol, threshold=_level(level, one, tell), pixel_ranking=curves, **options)
-        for level, one in zip(asked, lists, strict=True)
-    ]
+    levels = [one.threshold if level is None else level for level, one in zip(asked, lists, strict=True)]
+    evaluations = [Evaluation(protocol, threshold=level, pixel_ranking=curves, **options) for level in levels]
     evaluation = evaluations[0]
     workers = 1 if any(one.model for one in lists) else threads or available_cores()
     book = CaseBook() if keep_cases else None
@@ -176,7 +174,7 @@ def evaluate(
     if not evaluation.records:
         raise DataError(f"none of the {len(found.pairs)} images of {pred} could be scored")
     runs = []
-    for scored, members, name in zip(evaluations, lists, (pred, against), strict=False):
+    for scored, members, name, level in zip(evaluations, lists, (pred, against), asked, strict=False):
         ranked = boxes or all(record.ranks_boxes for record in scored.records)
         computed = scored.compute(bootstrap=bootstrap, seed=seed, boxes=ranked) | {"boxes": ranked}
         if sets := _of_folders(scored):
@@ -186,6 +184,11 @@ def evaluate(
             "truth": where.shown,
             "split": split,
             "missing": missing,
+            "threshold": "asked"
+            if level is not None
+            else "protocol"
+            if members.threshold is None
+            else "model",
         }
         source |= {"bootstrap": bootstrap, "seed": seed}
         computed |= {"source": source, "left_out": list(dict.fromkeys(left_out))}
@@ -228,14 +231,6 @@ class _Where:
             full_scale=self.max_value,
             recursive=self.recursive,
         )
-
-
-def _level(asked: float | None, found: PairList, tell: Tell) -> float | None:
-    """The threshold that was asked for, or that of the model's card; None is the protocol's."""
-    if asked is not None or found.threshold is None:
-        return asked
-    tell(f"{found.model['model']} at {found.threshold:g}, as detect takes it; --threshold sets another one")
-    return found.threshold
 
 
 def _holds_predictions(place: Path) -> bool:

@@ -11,11 +11,21 @@ import torch
 from infraspot.detection import DETECTORS, Detector, Wanted
 from infraspot.detection.dense import DECODERS, DenseDetector
 from infraspot.detection.rcnn import FasterRCNN
+from infraspot.detection.transformers_detr import SetDetector
 from infraspot.inference.box_engines import TorchBoxEngine
 
 PYRAMID: dict[str, Any] = {"backbone": "resnet10", "strides": (4, 8), "width": 16}
 TOWERS = PYRAMID | {"depth": 1}
 REGIONS = PYRAMID | {"hidden": 16, "scale": 1.0, "proposals": 40}
+
+QUERIES: dict[str, Any] = {
+    "backbone": "resnet10",
+    "width": 64,
+    "heads": 4,
+    "hidden": 32,
+    "layers": 2,
+    "queries": 12,
+}
 
 SMALL: dict[str, dict[str, Any]] = {
     "atss": TOWERS | {"scale": 1.0},
@@ -43,6 +53,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vfnet": TOWERS | {"scale": 1.0},
     "yolov3": {"backbone": "resnet10", "strides": (8, 16, 32), "scale": 0.4},
     "yolox": {"wide": 0.125, "strides": (4, 8, 16, 32), "width": 16},
+    **{name: QUERIES for name, detector in DETECTORS.items() if issubclass(detector, SetDetector)},
     "yolof": PYRAMID | {"strides": (32,), "width": 32, "scale": 0.125},
 }
 """The options of a small form of each detector."""
@@ -66,10 +77,12 @@ CASES: dict[str, Callable[[], Detector]] = {
 
 # Their boxes are read at places that move, or chosen from proposals: no numbers of one place make a box.
 MOVED = {"tood", "yolox", "sparse-rcnn"}
-MOVED |= {name for name, detector in DETECTORS.items() if issubclass(detector, FasterRCNN)}
+MOVED |= {name for name, detector in DETECTORS.items() if issubclass(detector, FasterRCNN | SetDetector)}
 
 
 def make(name: str) -> Detector:
+    if name in DETECTORS and issubclass(DETECTORS[name], SetDetector):
+        pytest.importorskip("transformers")
     torch.manual_seed(0)
     return CASES[name]()
 
@@ -116,7 +129,8 @@ def test_every_parameter_that_learns_gets_a_gradient(name: str) -> None:
 def test_the_loss_falls_on_one_scene(name: str) -> None:
     detector = make(name).train()
     images, wanted = scene()
-    optimiser = torch.optim.Adam([p for p in detector.parameters() if p.requires_grad], 2e-3)
+    rate = 1e-2 if isinstance(detector, SetDetector) else 2e-3  # queries learn slowly
+    optimiser = torch.optim.Adam([p for p in detector.parameters() if p.requires_grad], rate)
     losses = []
     for _ in range(12):
         optimiser.zero_grad()

@@ -18,6 +18,7 @@ from infraspot.detection.priors import Anchors, SizedAnchors
 from infraspot.detection.sabl import buckets, confidence
 from infraspot.detection.sampling import LearntMovesConv2d
 from infraspot.detection.ssd import hardest
+from infraspot.detection.transformers_detr import SetDetector
 
 # Of the stem, which reads one grey channel here, and three in the papers.
 STEM = 2 * 64 * 7 * 7
@@ -37,6 +38,8 @@ COUNTED = {
 
 
 def count(name: str, **options: object) -> int:
+    if issubclass(DETECTORS[name], SetDetector):
+        pytest.importorskip("transformers")
     with torch.device("meta"):
         return sum(p.numel() for p in DETECTORS[name](**options).parameters())
 
@@ -44,7 +47,7 @@ def count(name: str, **options: object) -> int:
 @pytest.mark.parametrize("name", COUNTED)
 def test_parameters_are_those_of_the_papers_table(name: str) -> None:
     whole = count(name) + STEMS.get(name, STEM) + CLASSES.get(name, 0)
-    assert whole == pytest.approx(COUNTED[name], abs=500 if whole < 1e8 else 5e5)
+    assert whole == pytest.approx(COUNTED[name], abs=700 if whole < 1e8 else 5e5)
 
 
 def test_efficientdet_has_the_parameters_of_d0_but_for_its_90_classes() -> None:

@@ -169,10 +169,13 @@ def _detector(name: str, family: str) -> dict[str, Any]:
     from infraspot.detection import DETECTORS
 
     sheet = DETECTORS[name].sheet
-    with torch.device("meta"):
-        params = sum(parameter.numel() for parameter in DETECTORS[name]().parameters())
-    paper, note = _whole(sheet.paper_params), sheet.note
-    return _row(name, family, sheet.source, AFRESH, params=params, paper_params=paper, note=note)
+    paper = _whole(sheet.paper_params)
+    try:
+        with torch.device("meta"):
+            params = sum(parameter.numel() for parameter in DETECTORS[name]().parameters())
+    except UsageError as error:  # it needs a package that is not here
+        return _row(name, family, sheet.source, AFRESH, paper_params=paper, note=str(error))
+    return _row(name, family, sheet.source, AFRESH, params=params, paper_params=paper, note=sheet.note)
 
 
 def _readings(threads: int | None, *, counted: bool) -> Iterator[Entry]:

@@ -19,6 +19,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
     "sam": ("torch", "transformers"),
+    "detr": ("torch", "transformers"),
     "text": ("torch", "transformers"),
 }
 

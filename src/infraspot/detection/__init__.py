@@ -17,6 +17,14 @@ from infraspot.detection.sabl import SABL
 from infraspot.detection.sparse_rcnn import SparseRCNN
 from infraspot.detection.ssd import SSD
 from infraspot.detection.tood import TOOD
+from infraspot.detection.transformers_detr import (
+    DABDETR,
+    DETR,
+    DFINE,
+    RTDETR,
+    ConditionalDETR,
+    DeformableDETR,
+)
 from infraspot.detection.trident import TridentNet
 from infraspot.detection.vfnet import VFNet
 from infraspot.detection.yolof import YOLOF
@@ -31,7 +39,12 @@ DETECTORS: dict[str, type[Detector]] = {
     "bafe": BAFENet,
     "cascade-rcnn": CascadeRCNN,
     "centernet": CenterNet,
+    "conditional-detr": ConditionalDETR,
+    "d-fine": DFINE,
+    "dab-detr": DABDETR,
     "ddod": DDOD,
+    "deformable-detr": DeformableDETR,
+    "detr": DETR,
     "dynamic-rcnn": DynamicRCNN,
     "efficientdet": EfficientDet,
     "faster-rcnn": FasterRCNN,
@@ -41,6 +54,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "libra-rcnn": LibraRCNN,
     "paa": PAA,
     "retinanet": RetinaNet,
+    "rt-detr": RTDETR,
     "rtmdet": RTMDet,
     "sabl": SABL,
     "sparse-rcnn": SparseRCNN,

@@ -1,6 +1,7 @@
 """Candidates of an exported model by ONNX Runtime, numpy and Pillow alone: python detect_onnx.py MODEL IMAGE
 
-It prints the pixels above the threshold of 8-bit frames with sides of up to 1024, before any second look.
+It prints the pixels above the threshold of 8-bit frames with sides of up to 1024, before any second look, by
+which `infraspot detect` leaves out most false targets.
 """
 
 import json

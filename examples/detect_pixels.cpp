@@ -32,11 +32,14 @@ int main(int count, char** argument) {
   check(ort->CreateSessionOptions(&options));
   check(ort->CreateSession(environment, argument[1], options, &session));
   check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
-  OrtModelMetadata* metadata; OrtAllocator* allocator; char* threshold;
+  OrtModelMetadata* metadata; OrtAllocator* allocator; char *threshold, *left_out;
   check(ort->SessionGetModelMetadata(session, &metadata));
   check(ort->GetAllocatorWithDefaultOptions(&allocator));
   check(ort->ModelMetadataLookupCustomMetadataMap(metadata, allocator, "infraspot.threshold", &threshold));
   if (threshold == nullptr) return std::fprintf(stderr, "%s names no threshold\n", argument[1]), 2;
+
+  check(ort->ModelMetadataLookupCustomMetadataMap(metadata, allocator, "infraspot.left_out", &left_out));
+  if (left_out != nullptr) std::fprintf(stderr, "left out of %s: %s\n", argument[1], left_out);
 
   const int64_t shape[] = {1, 1, height, width};
   const auto kind = bytes == 1 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 : ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16;

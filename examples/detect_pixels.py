@@ -10,7 +10,10 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-card = json.loads(session.get_modelmeta().custom_metadata_map["infraspot"])
+texts = session.get_modelmeta().custom_metadata_map
+card = json.loads(texts["infraspot"])
+if "infraspot.left_out" in texts:
+    print(f"left out of {sys.argv[1]}: {texts['infraspot.left_out']}", file=sys.stderr)  # noqa: T201
 (scores,) = session.run(None, {"frame": np.load(sys.argv[2])[None, None]})
 left = np.pad(np.where(scores[0, 0] > card["threshold"], scores[0, 0], 0), 1)
 for start in np.argwhere(left):

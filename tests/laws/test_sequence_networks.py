@@ -179,3 +179,40 @@ def test_a_stateful_file_goes_along_a_sequence_and_begins_anew(tmp_path):
         np.testing.assert_allclose(again.score(frame), first[number], atol=1e-6)
     engine.enter("b")
     np.testing.assert_allclose(engine.score(frames[0]), first[0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_stateful_file_that_answers_as_torch_does(tmp_path, capsys):
+    from infraspot.cli.main import main
+    from infraspot.inference import open_engine
+    from infraspot.weights.files import save_weights
+
+    torch.manual_seed(3)
+    network = built("rfr").eval()
+    torch.nn.init.normal_(network.known.weight, std=0.1)  # so that the state is heard
+    card = {"network": {"name": "rfr", "options": SMALL["rfr"]}, "threshold": 0.5}
+    save_weights(tmp_path / "rfr.safetensors", network.state_dict(), card)
+    line = ["export", str(tmp_path / "rfr.safetensors"), "--stateful", "--out", str(tmp_path / "rfr.onnx")]
+    assert main([*line, "--int8", "--data", "none"]) == 2
+    assert main([*line, "--threshold", "0.3"]) == 0
+    assert "takes a frame and a state, and agrees with torch to" in capsys.readouterr().out
+    engine = open_engine(str(tmp_path / "rfr.onnx"), threads=1)
+    assert engine.card["threshold"] == 0.3
+    engine.enter("a")
+    state, seen = None, []
+    for frame in np.random.default_rng(4).random((5, 48, 64), np.float32):
+        with torch.no_grad():
+            output, state = network.step(torch.from_numpy(frame)[None, None], state)
+            alone, _ = network.step(torch.from_numpy(frame)[None, None])
+        np.testing.assert_allclose(engine.score(frame), output.logits.sigmoid()[0, 0].numpy(), atol=1e-4)
+        seen.append(float((output.logits - alone.logits).abs().max()))
+    assert seen[0] == 0
+    assert min(seen[1:]) > 1e-3
+
+
+def test_a_network_without_a_state_is_not_exported_with_one(tmp_path, capsys):
+    from infraspot.cli.main import main
+
+    assert main(["export", "compact-sirst1", "--stateful", "--out", str(tmp_path / "a.onnx")]) == 2
+    assert "carries no state from frame to frame" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -181,6 +181,8 @@ def test_twenty_lines_of_python_reach_the_targets_of_detect(exported, rng, tmp_p
     command = [sys.executable, str(example), str(model), str(tmp_path / "a.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(targets_of(done.stdout)) == 2
+    assert "left out of" in done.stderr
+    assert "the second look" in done.stderr
     np.testing.assert_allclose(targets_of(done.stdout), targets_by_detect(model, values), atol=0.011)
 
 
@@ -211,6 +213,7 @@ def test_sixty_lines_of_cpp_reach_the_targets_of_detect(program, exported, rng, 
     command = [str(program), str(model), str(tmp_path / "a.raw"), "90", "61"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(targets_of(done.stdout)) == 2
+    assert "the second look" in done.stderr
     np.testing.assert_allclose(targets_of(done.stdout), targets_by_detect(model, values), atol=0.011)
     short = subprocess.run([*command[:3], "91", "61"], capture_output=True, text=True, check=False)
     assert (short.returncode, "does not hold 91x61 pixels" in short.stderr) == (2, True)

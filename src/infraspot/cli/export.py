@@ -60,6 +60,9 @@ class _Model:
 @click.option(
     "--suppress", is_flag=True, help="Of a detector of boxes: put suppression of double boxes into the graph."
 )
+@click.option(
+    "--stateful", is_flag=True, help="Of rfr: a graph from a frame and a state to scores and the next state."
+)
 @click.option("--int8", is_flag=True, help="Convolutions in 8-bit integers; only the .onnx file is written.")
 @trust_option
 def command(
@@ -71,6 +74,7 @@ def command(
     threshold: float | None,
     triton: str | None,
     suppress: bool,
+    stateful: bool,
     int8: bool,
     trust: tuple[str, ...],
 ) -> int:
@@ -88,6 +92,9 @@ def command(
 
     The file is kept only if its scores agree with torch to 1e-4. With --data, the false alarms at every
     threshold are written into the card; `infraspot detect --fa-per-mpx` reads them.
+
+    With --stateful, a network that carries a state (rfr) takes one frame at a time, for streams of any
+    length. It is checked on made-up frames, so that --data is not taken. Only the .onnx file is written.
 
     --int8 needs --data. 64 frames, of its split train where it has one, set the ranges of the integers. The
     file is kept only if on the frames of the split the IoU falls by at most .005, and false targets rise by
@@ -107,10 +114,18 @@ def command(
     if triton is not None:
         check_name(target.stem)
     if _is_detector(model, trust):
-        for name, given in (("--self-contained", pixels), ("--triton", triton), ("--int8", int8)):
+        for name, given in (
+            ("--self-contained", pixels),
+            ("--triton", triton),
+            ("--int8", int8),
+            ("--stateful", stateful),
+        ):
             if given:
                 raise UsageError(f"{model} is a detector of boxes, and {name} is for segmentation networks")
         return _write_detector(model, data, split, threshold, target, suppress, trust)
+    if stateful:
+        others = {"--data": data, "--self-contained": pixels, "--triton": triton, "--int8": int8}
+        return _write_stateful(model, target, threshold, others, trust)
     if suppress:
         raise UsageError(f"{model} is a segmentation network, and --suppress is for detectors of boxes")
     chosen = _load(model, data, split, pixels, threshold, trust)
@@ -161,6 +176,31 @@ def _write_detector(
     weights = target.with_suffix(".safetensors")
     save_weights(weights, detector.state_dict(), card)
     say(f"{target} agrees with torch to {difference:.1e}; weights in {weights}")
+    return 0
+
+
+def _write_stateful(
+    model: str, target: Path, threshold: float | None, others: dict[str, Any], trust: tuple[str, ...]
+) -> int:
+    """Write a network that carries a state along a sequence, frame by frame."""
+    from infraspot.inference.engines import locate
+    from infraspot.inference.stateful_export import export_stateful
+    from infraspot.networks.sequences import RFR
+    from infraspot.weights.card import refuse_start_only
+    from infraspot.weights.files import load_network
+
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(f"--stateful and {given[0]} do not go together; leave one of them out")
+    source = locate(model, "torch")
+    network, card = load_network(source, trust=trust)
+    refuse_start_only(card, source)
+    if not isinstance(network, RFR):
+        raise UsageError(f"{model} carries no state from frame to frame, as rfr does; leave out --stateful")
+    if threshold is not None:
+        card = {**card, "threshold": threshold}
+    difference = export_stateful(network, card, target)
+    say(f"{target} takes a frame and a state, and agrees with torch to {difference:.1e}")
     return 0
 
 

@@ -27,13 +27,17 @@ from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, encode_graph
 from infraspot.inference.self_contained import FromPixels, take_pixels
 from infraspot.inference.self_test import make_self_test
 from infraspot.networks import SegmentationNetwork
-from infraspot.weights import CARD, PREPROCESSING, SELF_TEST
+from infraspot.weights import CARD, LEFT_OUT, PREPROCESSING, SELF_TEST
 from infraspot.weights.second_look import SecondLookNetwork
 
 TOLERANCE = 1e-4
 CHECKED_PLACES = 20
 NOISE_SHAPES = ((97, 131), (64, 50))
 FREE = {2: "height", 3: "width"}
+NO_SECOND_LOOK = (
+    "the second look, which judges every candidate from its surroundings: the scores are those of the"
+    " segmentation alone, with several times as many false targets"
+)
 # What a card says about scores after the second look, which a self-contained file does not have.
 OF_SECOND_LOOK = (
     "second_look",
@@ -141,6 +145,8 @@ def export_self_contained(
     network = network.eval()
     kept = {name: value for name, value in card.items() if name not in OF_SECOND_LOOK}
     texts = texts_for({**_full(kept, network), "pixels": pixels})
+    if "second_look" in card:
+        texts[LEFT_OUT] = NO_SECOND_LOOK
     height, width = _example_sides(network)
     example = torch.randint(0, 255, (2, 1, height - 3, width - 1)).float()
     ends = {name: {0: "frames", **FREE} for name in ("frame", "scores")}

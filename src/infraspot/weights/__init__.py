@@ -14,3 +14,6 @@ THRESHOLD = "infraspot.threshold"
 
 SELF_TEST = "infraspot.self_test"
 """Key of a small frame and its scores (:mod:`infraspot.inference.self_test`) among those metadata."""
+
+LEFT_OUT = "infraspot.left_out"
+"""Key of a sentence: what of the model the file does not hold."""

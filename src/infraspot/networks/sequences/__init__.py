@@ -9,7 +9,7 @@ from infraspot.networks.sequences.deeppro import DeepPro
 from infraspot.networks.sequences.dtum import DTUM
 from infraspot.networks.sequences.rfr import RFR
 
-__all__ = ["SEQUENCE_NETWORKS"]
+__all__ = ["RFR", "SEQUENCE_NETWORKS"]
 
 SEQUENCE_NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "compact-clip": CompactClip,

@@ -6,7 +6,7 @@ import torch
 from infraspot.detection import BACKBONES
 
 # The others have the same layers, more of them.
-SMALL = ("resnet10", "compact", "cspnext-tiny", "darknet53", "efficientnet-b0", "vgg16")
+SMALL = ("resnet10", "compact", "cspnext-tiny", "darknet53", "efficientnet-b0", "pvt-tiny", "vgg16")
 
 
 @pytest.mark.parametrize("name", BACKBONES)

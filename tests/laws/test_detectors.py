@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bafe": TOWERS,
     "cascade-rcnn": REGIONS,
     "centernet": TOWERS,
+    "dyhead": PYRAMID | {"blocks": 1, "scale": 1.0},
     "dynamic-rcnn": REGIONS,
     "faster-rcnn": REGIONS,
     "libra-rcnn": REGIONS,

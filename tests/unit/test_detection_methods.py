@@ -9,6 +9,7 @@ from infraspot.detection import DETECTORS, Wanted
 from infraspot.detection.assigners import BACKGROUND, IGNORED, Said, adaptive, by_overlap, in_box
 from infraspot.detection.atss import lower_part
 from infraspot.detection.centernet import CenterNet
+from infraspot.detection.dyhead import DynamicBlock
 from infraspot.detection.exchange import ChannelExchange, SpatialExchange
 from infraspot.detection.grid_rcnn import boxes_of, heat_of
 from infraspot.detection.heads import NormedByLevel, flat
@@ -48,6 +49,12 @@ def count(name: str, **options: object) -> int:
 def test_parameters_are_those_of_the_papers_table(name: str) -> None:
     whole = count(name) + STEMS.get(name, STEM) + CLASSES.get(name, 0)
     assert whole == pytest.approx(COUNTED[name], abs=700 if whole < 1e8 else 5e5)
+
+
+def test_retinanet_on_other_backbones_has_the_parameters_of_other_rows() -> None:
+    assert count("retinanet", backbone="pvt-tiny") + 2 * 64 * 16 == pytest.approx(21.325e6, abs=500)
+    assert count("retinanet", backbone="efficientnet-b3") + 2 * 40 * 9 == pytest.approx(18.320e6, abs=1000)
+    assert count("tridentnet", dilations=(1,)) + STEM == pytest.approx(33.035e6, abs=500)
 
 
 def test_efficientdet_has_the_parameters_of_d0_but_for_its_90_classes() -> None:
@@ -257,3 +264,20 @@ def test_a_box_for_each_target_and_sure_scores_cost_least() -> None:
     ]
     assert costs[0] < 1e-3
     assert min(costs[1:]) > 1
+
+
+def test_a_dynamic_block_begins_as_plain_convolutions_of_each_level_and_its_neighbours() -> None:
+    torch.manual_seed(0)
+    block = DynamicBlock(16)
+    for norm in block.norms:
+        norm.forward = lambda x: x
+    block.weigh.forward = lambda x: torch.ones_like(x[:, :1, :1, :1])
+    fine, middle, coarse = (torch.rand(1, 16, side, side) for side in (12, 6, 3))
+    conv = torch.nn.functional.conv2d
+    own = conv(middle, block.own.weight, padding=1)
+    finer = conv(fine, block.finer.weight, stride=2, padding=1)
+    coarser = torch.nn.functional.interpolate(
+        conv(coarse, block.coarser.weight, padding=1), size=(6, 6), mode="bilinear", align_corners=True
+    )
+    expected = (own + finer + coarser) / 3 / 2  # weights of taps begin at one half
+    torch.testing.assert_close(block._gathered([fine, middle, coarse], 1), expected)

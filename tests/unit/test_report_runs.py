@@ -128,6 +128,19 @@ def test_numbers_that_are_none_are_shown_as_such(tmp_path: Path, capsys: pytest.
     assert " - " in capsys.readouterr().out
 
 
+def test_a_detector_is_listed_by_its_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "runs" / "masks")
+    boxes = make_run(tmp_path / "runs" / "boxes", log="epoch,loss,lr,ap,recall\n1,2,0.1,0.625,0.75\n")
+    recipe = (boxes / "recipe.toml").read_text().partition("select")[0] + 'select = "ap"\n'
+    write_text(boxes / "recipe.toml", recipe)
+    assert main(["runs", "list", str(tmp_path / "runs")]) == 0
+    head, *lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert head.split()[-1] == "AP"
+    of_boxes, of_masks = (next(line for line in lines if name in line).split() for name in ("boxes", "masks"))
+    assert "0.6250" in of_boxes
+    assert "0.6250" not in of_masks
+
+
 def test_deleting_takes_what_training_wrote_and_nothing_else(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("kept")

@@ -58,7 +58,7 @@ def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
 
     The figures are those of the best epoch on val, by the recipe's own rule.
     """
-    from infraspot.report.run_curves import figures
+    from infraspot.report.run_curves import HEAD, figures
 
     records, failed = _read(find_runs(folder))
     rows = [
@@ -75,7 +75,7 @@ def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
         for record in records
     ]
     if rows:
-        head = ("run", "network", "scheme", "seed", "epochs", "state", "IoU", "nIoU", "Pd", "Fa, 1e-6", "")
+        head = ("run", "network", "scheme", "seed", "epochs", "state", *HEAD[3:], "")
         table(head, rows)
     elif not failed:
         say(f"no run at or below {folder}")

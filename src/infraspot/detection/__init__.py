@@ -7,6 +7,7 @@ from infraspot.detection.bafe import BAFENet
 from infraspot.detection.base import BoxOutput, Detector, Wanted
 from infraspot.detection.centernet import CenterNet
 from infraspot.detection.ddod import DDOD
+from infraspot.detection.dyhead import DyHead
 from infraspot.detection.efficientdet import EfficientDet
 from infraspot.detection.fcos import FCOS
 from infraspot.detection.grid_rcnn import GridRCNN
@@ -45,6 +46,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "ddod": DDOD,
     "deformable-detr": DeformableDETR,
     "detr": DETR,
+    "dyhead": DyHead,
     "dynamic-rcnn": DynamicRCNN,
     "efficientdet": EfficientDet,
     "faster-rcnn": FasterRCNN,

@@ -29,8 +29,14 @@ class SampledConv2d(nn.Module):
 
     def forward(self, x: Tensor, moves: Tensor) -> Tensor:
         home = grid_points(x, 1).reshape(x.shape[2], x.shape[3], 2)
-        taps = sample(x, home + moves).flatten(1, 2)
-        return F.conv2d(taps, self.weight.flatten(2).flatten(1)[..., None, None])
+        return self.at(x, home + moves)
+
+    def at(self, x: Tensor, places: Tensor, shares: Tensor | None = None) -> Tensor:
+        """The same with taps at ``places`` (N, 9, h, w, 2), which count for ``shares`` (N, 9, h, w)."""
+        taps = sample(x, places)
+        if shares is not None:
+            taps = taps * shares[:, None].to(taps.dtype)
+        return F.conv2d(taps.flatten(1, 2), self.weight.flatten(2).flatten(1)[..., None, None])
 
 
 class LearntMovesConv2d(SampledConv2d):

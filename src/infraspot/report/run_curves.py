@@ -15,6 +15,8 @@ PANELS = (
     ("niou", "nIoU", 1.0),
     ("pd", "Pd", 1.0),
     ("fa_area", "Fa of components, 1e-6", 1e6),
+    ("ap", "AP of boxes", 1.0),
+    ("ap_centre", "AP of centres", 1.0),
     ("lr", "learning rate", 1.0),
 )
 
@@ -39,7 +41,7 @@ img { max-width: 100% }
 </body></html>
 """
 
-HEAD = ("run", "weights", "epoch", "IoU", "nIoU", "Pd", "Fa, 1e-6")
+HEAD = ("run", "weights", "epoch", "IoU", "nIoU", "Pd", "Fa, 1e-6", "AP")
 
 
 def figure_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[list[str]]:
@@ -53,12 +55,13 @@ def figure_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[list
 
 
 def figures(row: Mapping[str, float] | None) -> list[str]:
-    """IoU, nIoU, Pd and Fa of one epoch, as text."""
+    """IoU, nIoU, Pd, Fa and AP of one epoch, as text: the first four of masks, the last of boxes."""
     return [
         _number(row, "iou"),
         _number(row, "niou"),
         _number(row, "pd"),
         _number(row, "fa_area", 1e6, ".1f"),
+        _number(row, "ap"),
     ]
 
 
@@ -81,8 +84,10 @@ def write_comparison(folder: Path, records: Sequence[RunRecord], names: Sequence
 
 def _draw(path: Path, records: Sequence[RunRecord], names: Sequence[str]) -> Path:
     figure = blank_figure(12.0, 6.5)
-    for place, (number, label, factor) in enumerate(PANELS):
-        axes = figure.add_subplot(2, 3, place + 1)
+    known = {number for record in records for row in record.rows for number in row}
+    panels = [panel for panel in PANELS if panel[0] in known]
+    for place, (number, label, factor) in enumerate(panels):
+        axes = figure.add_subplot(2, -(-len(panels) // 2), place + 1)
         for name, record in zip(names, records, strict=True):
             drawn = [row for row in record.rows if number in row]
             # Names may hold signs that matplotlib would take for formulas.

@@ -7,6 +7,7 @@ from infraspot.detection.backbones.compact import CompactEncoder
 from infraspot.detection.backbones.darknet import Darknet
 from infraspot.detection.backbones.efficientnet import EfficientNet
 from infraspot.detection.backbones.partial import CSPNeXt
+from infraspot.detection.backbones.pvt import PVT
 from infraspot.detection.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from infraspot.detection.backbones.vgg import VGG16
 
@@ -26,5 +27,6 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "darknet53": Darknet,
     "efficientnet-b0": lambda: EfficientNet(1.0, 1.0),
     "efficientnet-b3": lambda: EfficientNet(1.2, 1.4),
+    "pvt-tiny": PVT,
     "vgg16": VGG16,
 }

@@ -12,13 +12,13 @@ const figure = (name, digits, factor = 1) => ({
   name, of: (run) => run.best?.[FIGURES[name]] ?? null, number: true,
   show: (run) => fixed(known(run.best?.[FIGURES[name]]) ? run.best[FIGURES[name]] * factor : null, digits),
 });
-const FIGURES = { IoU: "iou", nIoU: "niou", Pd: "pd", "Fa, 10⁻⁶": "fa_area" };
+const FIGURES = { IoU: "iou", nIoU: "niou", Pd: "pd", "Fa, 10⁻⁶": "fa_area", AP: "ap" };
 const table = sortable([
   { name: "shown", show: (run) => ticking(run) }, { name: "run", of: (run) => run.name, wide: true },
   { name: "network", of: (run) => run.network }, { name: "scheme", of: (run) => run.scheme }, { name: "seed", of: (run) => run.seed },
   { name: "epochs", of: (run) => run.epochs[0], show: (run) => `${run.epochs[0]} / ${run.epochs[1] ?? "?"}`, number: true },
   { name: "state", of: (run) => run.state }, { name: "best at", of: (run) => run.best?.epoch ?? null, number: true },
-  figure("IoU", 4), figure("nIoU", 4), figure("Pd", 4), figure("Fa, 10⁻⁶", 1, 1e6),
+  figure("IoU", 4), figure("nIoU", 4), figure("Pd", 4), figure("Fa, 10⁻⁶", 1, 1e6), figure("AP", 4),
 ], { size: 30, sort: 8, falling: true, caption: "Runs" });
 table.set(report.runs);
 runsPart.append(table);

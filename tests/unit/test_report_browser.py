@@ -35,6 +35,48 @@ def report(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Twenty frames, one detector: scores of 0.8 and 0.3 on targets, 0.6 and 0.2 beside them."""
+    folder = tmp_path_factory.mktemp("alone")
+    for number in range(20):
+        mask = spot(10, 10)
+        save(folder / "set" / "images" / f"{number}.png", 50 + 200 * mask)
+        save(folder / "set" / "masks" / f"{number}_pixels0.png", mask)
+        scores = np.where(mask, 0.3 if number % 4 == 0 else 0.8, 0.01)
+        scores[spot(30, 4)] = 0.6 if number % 5 == 0 else 0.2 if number % 2 else 0.01
+        save(folder / "pred" / f"{number}.npy", scores.astype(np.float32))
+    out = folder / "report.html"
+    arguments = ["evaluate", str(folder / "pred"), str(folder / "set"), "--bootstrap", "0"]
+    assert main([*arguments, "--report", str(out)]) == 0
+    return out
+
+
+def test_the_list_of_cases_follows_the_threshold(alone):
+    with browser_page(1280, 720) as page:
+        page.goto(alone.as_uri())
+        state, slider = page.locator("#state"), page.locator("#threshold")
+        section = page.locator("section", has=page.locator("#kind"))
+        expect(state).to_have_text("At threshold 0.5, as scored: 5 missed, 4 false alarms.")
+        expect(section.locator("tbody tr")).to_have_count(9)
+        slider.focus()
+        for _ in range(20):
+            page.keyboard.press("ArrowRight")
+        expect(state).to_have_text("At threshold 0.7: 5 missed, 0 false alarms.")
+        expect(section.locator("tbody tr")).to_have_count(5)
+        for _ in range(55):
+            page.keyboard.press("ArrowLeft")
+        expect(state).to_contain_text(
+            "At threshold 0.15: 0 missed, 12 false alarms. Of each frame, at most 10"
+        )
+        page.locator("#kind").select_option("alarms")
+        expect(section.locator("tbody tr")).to_have_count(12)
+        section.get_by_role("button", name="Pictures").click()
+        expect(section.locator(".gallery button")).to_have_count(12)
+        page.get_by_role("button", name="scored 0.5").click()
+        expect(section.locator(".gallery button")).to_have_count(4)
+
+
 @pytest.fixture(params=[(1280, 720), (390, 844)], ids=["wide", "narrow"])
 def page(request, report):
     with browser_page(*request.param) as page:

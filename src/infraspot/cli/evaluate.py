@@ -25,7 +25,10 @@ from infraspot.core.extras import require
 )
 @click.option("--json", "json_file", help="File for every number, with the curves and each image.")
 @click.option("--csv", "csv_file", help="File for one line an image.")
-@click.option("--plots", help="Folder for the Pd-Fa curve, IoU by size and the worst frames.")
+@click.option(
+    "--plots",
+    help="Folder for pictures (Pd-Fa curve, IoU by size, worst frames) and the page of --report.",
+)
 @click.option("--report", help="HTML file with operating points and every target and alarm.")
 @click.option("--against", help="A second folder of predictions, or with --data a model, to compare with.")
 @click.option(
@@ -117,7 +120,7 @@ def command(
         pred,
         truth,
         curves=not no_curves,
-        keep_cases=report is not None,
+        keep_cases=report is not None or plots is not None,
         progress=progress,
         tell=hear,
         **options,

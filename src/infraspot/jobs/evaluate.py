@@ -263,10 +263,10 @@ def write_evaluation(
     report: str | Path | None = None,
     fps: float = 25.0,
 ) -> list[Path]:
-    """Write the scores as JSON, one CSV line an image, a folder of plots, a report; returns the files.
+    """Write the scores as JSON, one CSV line an image, a folder of pictures, a report; returns the files.
 
-    The report is one HTML file; it needs a run with ``keep_cases``, and ``fps`` frames a second turn false
-    alarms a frame into false alarms an hour.
+    The report is one HTML file, which lies beside the pictures as well. It needs a run with ``keep_cases``;
+    ``fps`` frames a second turn false alarms a frame into false alarms an hour.
     """
     from infraspot.report.scores import write_scores, write_table
 
@@ -277,7 +277,7 @@ def write_evaluation(
     if csv_file:
         write_table(csv_file, per_image)
     if plots:
-        written += _write_plots(run, Path(plots))
+        written += _write_plots(run, Path(plots), fps)
     if report:
         written.append(_write_report(run, Path(report), fps))
     return written
@@ -292,8 +292,8 @@ def _write_report(run: EvaluationRun, path: Path, fps: float) -> Path:
     return write_report(path, run.result, run.evaluation, run.book, run.pairs, fps=fps, other=other)
 
 
-def _write_plots(run: EvaluationRun, folder: Path) -> list[Path]:
-    from infraspot.report.page import write_page
+def _write_plots(run: EvaluationRun, folder: Path, fps: float) -> list[Path]:
+    """The pictures, and the report beside them where the cases were kept."""
     from infraspot.report.plots import rank_frames, write_plots, write_worst
 
     threshold = run.evaluation.protocol.threshold
@@ -301,7 +301,7 @@ def _write_plots(run: EvaluationRun, folder: Path) -> list[Path]:
     pictures = write_plots(folder, run.result)
     worst = rank_frames(run.evaluation.records)
     pictures += write_worst(folder, worst, lambda name: loaders[name](), threshold=threshold)
-    return [*pictures, write_page(folder / "report.html", run.result, pictures)]
+    return pictures if run.book is None else [*pictures, _write_report(run, folder / "report.html", fps)]
 
 
 def _tell_missing(found: PairList, missing: str, tell: Tell) -> list[str]:

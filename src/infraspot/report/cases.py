@@ -16,6 +16,7 @@ from infraspot.core.geometry import find_components
 from infraspot.metrics import Evaluation, FrameMeasure, FrameRecord
 from infraspot.metrics.frame import above
 from infraspot.metrics.pairing import PairTable
+from infraspot.metrics.regions import find_regions
 from infraspot.metrics.strata import matched_ious
 from infraspot.metrics.taxonomy import alarm_causes, classify_targets
 from infraspot.report.crops import Window, box_outline, outline, png_text, window_at
@@ -24,7 +25,11 @@ from infraspot.report.pairs import LoadedPair
 MOST_CASES, MOST_PICTURES, PICTURE_BYTES = 4000, 1200, 3_300_000
 MOST_ALARMS = 40  # cases of one frame
 MOST_RATIOS = 500  # detections of one frame whose contrast is measured
-SAME_PLACE = 3.0  # pixels between alarms of two detectors that count as one
+MOST_FAINT, FAINT_SHARE = 10, 0.1  # alarms of one frame below the threshold, down to this share of it
+SAME_PLACE = 3.0  # pixels between alarms of two detectors, or an alarm and a target, that count as one
+
+FAINT = "faint"
+"""The word for what is an alarm only at a lower threshold; a reader who moves the threshold sees it."""
 
 FIRST, OTHER, BOTH, NEITHER = "first", "other", "both", "neither"
 
@@ -56,7 +61,7 @@ class Case:
     found
         Whether the target counts as found; None for an alarm.
     word
-        Out of :data:`infraspot.metrics.taxonomy.KINDS` or ``CAUSES``.
+        Out of :data:`infraspot.metrics.taxonomy.KINDS` or ``CAUSES``, or :data:`FAINT`.
     x, y, area
         In pixels of the frame.
     score
@@ -87,7 +92,7 @@ class Case:
     @property
     def wrong(self) -> bool:
         """Whether it is an error of either detector."""
-        return not self.found or self.by not in (None, BOTH)
+        return self.word != FAINT and (not self.found or self.by not in (None, BOTH))
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +208,10 @@ def view_frame(answer: Answer, other: Answer | None = None) -> FrameView:
     causes = alarm_causes(record, answer.evaluation.protocol, pairs, grid)
     targets = _target_columns(answer, shape, scale)
     cases = _target_cases(answer, other, pairs, targets, scale)
-    alarms = _alarm_cases(answer, causes, scale)
-    if other is not None:
+    alarms, faint = _alarm_cases(answer, causes, scale), list[Case]()
+    if other is None:
+        faint = _faint_cases(answer)
+    else:
         alarms = _both_alarms(answer, other, alarms, grid, scale)
     kept = sorted(alarms, key=lambda case: -(case.score or 0))[:MOST_ALARMS]
     paint = _Paint(answer, other)
@@ -217,7 +224,7 @@ def view_frame(answer: Answer, other: Answer | None = None) -> FrameView:
         hits=None if sweep is None else sweep.column("hits").astype(np.int32),
         false=None if sweep is None else sweep.column("false").astype(np.int32),
         causes=Counter(causes[record.false].tolist()),
-        cases=[replace(case, picture=paint.at(case)) for case in (*cases, *kept)],
+        cases=[replace(case, picture=paint.at(case)) for case in (*cases, *kept, *faint)],
         cases_left_out=len(alarms) - len(kept),
     )
 
@@ -312,6 +319,39 @@ def _alarm_cases(answer: Answer, causes: NDArray[np.str_], scale: NDArray[np.flo
             int(borders[k]),
         )
         for k in np.flatnonzero(record.false).tolist()
+    ]
+
+
+def _faint_cases(answer: Answer) -> list[Case]:
+    """The strongest of what a lower threshold would raise as false alarms; none for lists of targets."""
+    protocol, truth, scores = answer.evaluation.protocol, answer.pair.truth, answer.pair.prediction.score_map
+    if scores is None or scores.dtype.kind != "f" or scores.shape != truth.shape or protocol.normalise:
+        return []
+    found, pixels = find_regions(scores > FAINT_SHARE * protocol.threshold, scores, protocol.connectivity)
+    on_target = np.zeros(len(found), np.bool_)
+    on_target[pixels.labels[truth.ravel()[pixels.index]]] = True
+    gaps = found.centroids[:, None] - find_components(truth, protocol.connectivity).centroids[None]
+    near = (np.hypot(gaps[..., 0], gaps[..., 1]) < SAME_PLACE).any(axis=1)
+    counted = above(found.peaks, protocol.threshold, inclusive=protocol.inclusive)
+    chosen = np.flatnonzero(~(on_target | near | counted))
+    chosen = chosen[np.argsort(-found.peaks[chosen], kind="stable")[:MOST_FAINT]]
+    borders = _borders(found.boxes, truth.shape, np.ones(2))
+    return [
+        Case(
+            "alarm",
+            answer.record.id,
+            None,
+            FAINT,
+            float(found.centroids[k, 1]),
+            float(found.centroids[k, 0]),
+            int(found.areas[k]),
+            None,
+            float(found.peaks[k]),
+            None,
+            None,
+            int(borders[k]),
+        )
+        for k in chosen.tolist()
     ]
 
 

@@ -49,7 +49,7 @@ const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} 
 const WORDS = {
   good: "found", too_small: "found, too small", too_large: "found, too large", merged_cluster: "merged with a neighbour", split: "split",
   displaced: "displaced", miss: "missed", at_target: "beside a target", border: "at the border",
-  speck: "speck of 1–2 px", clutter: "clutter",
+  speck: "speck of 1–2 px", clutter: "clutter", faint: "fainter than scored",
 };
 
 const word = (name) => WORDS[name] ?? name;

@@ -7,9 +7,38 @@ const intervals = numbers.intervals;
 const [NAME, OTHER_NAME] = namesOf(report.names.map((name) => name.split(/[\\/]/).filter(Boolean).pop() ?? name));
 const OWN = { first: `${NAME} only`, other: `${OTHER_NAME} only`, both: "both", neither: "neither" };
 
-const cases = report.cases.rows.map((row, place) => ({
-  ...Object.fromEntries(report.cases.columns.map((name, k) => [name, row[k]])), picture: report.pictures[place],
-}));
+const cases = report.cases.rows.map((row, place) => {
+  const one = Object.fromEntries(report.cases.columns.map((name, k) => [name, row[k]]));
+  return { ...one, scored: { found: one.found, word: one.word, by: one.by }, shown: one.word !== "faint", picture: report.pictures[place] };
+});
+
+// The threshold in force. The slider sets it, and the list of cases follows.
+let level = numbers.threshold;
+let follow = () => {};
+
+function setLevel(threshold) {
+  level = threshold;
+  cases.forEach(judge);
+  follow();
+}
+
+// What becomes of a case at the threshold in force: a detection counts where its score is above it.
+function judge(one) {
+  const { found, word: kind, by } = one.scored;
+  const has = kind === "faint" ? false : one.kind === "target" ? found : by !== "other";
+  const others = by === "both" || by === "other";
+  const ours = one.kind === "target" || by !== "other"; // the score of an alarm that the other has alone is the other's
+  let own = has;
+  if (level > numbers.threshold) own = has && one.score > level;
+  // A target that is missed though something scores there is missed for another reason than its score.
+  if (level < numbers.threshold) own = has || (ours && one.score <= numbers.threshold && one.score > level);
+  one.shown = one.kind === "target" || own || others;
+  if (known(by)) one.by = own ? (others ? "both" : "first") : others ? "other" : "neither";
+  if (one.kind === "target") {
+    one.found = own;
+    one.word = own === found ? kind : own ? "good" : "miss";
+  }
+}
 
 // Two detectors of one name are told apart by their thresholds.
 function namesOf(names) {
@@ -34,14 +63,15 @@ function head() {
 // Which threshold gives what, and the command that sets it.
 function chooser() {
   const curve = report.curves[0];
-  const part = section("choose", "Operating point", curve ? "Move the slider, or click the curve. What the threshold gives on these frames stands beside it; on other frames it may give something else." : "");
+  const part = section("choose", "Operating point", curve ? "Move the slider, or click the curve. What the threshold gives on these frames stands beside it, and the list of targets and alarms follows; on other frames it may give something else." : "");
   if (!curve) {
     part.append(make("p", { text: `There is no curve: ${numbers.curve_reason ?? "the predictions have no scores"}.` }));
     return;
   }
   const at = (threshold) => curve.threshold.reduce((best, value, k) => (Math.abs(value - threshold) < Math.abs(curve.threshold[best] - threshold) ? k : best), 0);
   const perFrame = report.megapixels / numbers.n_images;
-  let chosen = at(report.points.balanced ?? numbers.threshold);
+  const scored = at(numbers.threshold);
+  let chosen = scored;
   const slider = make("input", { type: "range", id: "threshold", min: 0, max: curve.threshold.length - 1, step: 1, value: chosen, oninput: () => choose(Number(slider.value)) });
   const fps = make("input", { type: "number", id: "fps", min: 0, step: "any", value: report.fps, oninput: () => choose(chosen) });
   const size = make("input", { type: "number", id: "megapixels", min: 0, step: "any", value: Number(perFrame.toPrecision(3)), oninput: () => choose(chosen) });
@@ -81,6 +111,7 @@ function chooser() {
       make("dt", { text: name }), make("dd", {}, make("b", { text: value }), interval && make("span", { class: "interval", text: interval })),
     ]));
     code.textContent = commandAt(threshold);
+    setLevel(k === scored ? numbers.threshold : threshold);
     for (const button of buttons) button.setAttribute("aria-pressed", String(Number(button.dataset.at) === k));
     host.redraw();
   }
@@ -138,7 +169,7 @@ function keys() {
 
 function strata() {
   if (!report.strata.length) return;
-  const part = section("targets", "Which targets are found", "Pd with its 95 % interval (Wilson). Pale rows hold fewer than 10 targets.");
+  const part = section("targets", "Which targets are found", `At the scored threshold of ${short(numbers.threshold)}. Pd with its 95 % interval (Wilson). Pale rows hold fewer than 10 targets.`);
   const words = Object.entries(report.errors).filter(([name, count]) => name !== "clutter" && count);
   const total = words.reduce((sum, [, count]) => sum + count, 0);
   part.append(make("div", { class: "pair" }, report.strata.map((stratum) => bars(
@@ -210,21 +241,23 @@ function listing() {
   const part = section("cases", "Every target and every alarm", "Truth is outlined in solid green, what was found in dashed orange" + (report.comparison ? `, and what ${OTHER_NAME} found in dotted violet` : "") + ". Contrast is stretched in each picture. A picture opens larger; there the arrow keys go on.");
   const known_kinds = kinds();
   const kind = make("select", { id: "kind", "aria-label": "Show", onchange: show }, known_kinds.map(([value, label]) => make("option", { value, text: label })));
-  const words = [...new Set(cases.map((one) => one.word))].sort();
+  const words = [...new Set([...cases.map((one) => one.word), ...(report.curves[0] ? ["good", "miss"] : [])])].sort();
   const cause = make("select", { id: "word", "aria-label": "Kind", onchange: show }, make("option", { value: "", text: "any kind" }), words.map((value) => make("option", { value, text: word(value) })));
   const text = make("input", { type: "search", id: "search", placeholder: "frame", "aria-label": "Frame", oninput: show });
   const views = ["Table", "Pictures"].map((label) => make("button", { type: "button", text: label, "aria-pressed": String(label === "Table"), onclick: () => view(label) }));
   const table = sortable(columns(), { size: 25, open, caption: "Cases" });
   const gallery = make("div", { class: "gallery", hidden: true });
   const more = make("button", { type: "button", text: "More", hidden: true, onclick: () => grow() });
+  const state = make("p", { id: "state", "aria-live": "polite" });
   let selected = [];
   let drawnCases = 0;
 
   function show() {
     const wanted = known_kinds.find(([value]) => value === kind.value)[2];
     const part_of = text.value.toLowerCase();
-    selected = cases.filter((one) => wanted(one) && (!cause.value || one.word === cause.value) && one.frame.toLowerCase().includes(part_of));
+    selected = cases.filter((one) => one.shown && wanted(one) && (!cause.value || one.word === cause.value) && one.frame.toLowerCase().includes(part_of));
     table.set(selected);
+    state.textContent = stateAt();
     gallery.replaceChildren();
     drawnCases = 0;
     if (!gallery.hidden) grow();
@@ -246,12 +279,21 @@ function listing() {
     dialogOf(table.ordered(), one);
   }
 
-  part.append(make("div", { class: "row controls" }, make("label", {}, "Show", kind), cause, text, views, saver("Save as CSV", "cases.csv", "text/csv", () => csvOf(selected))), table, gallery, more);
+  part.append(make("div", { class: "row controls" }, make("label", {}, "Show", kind), cause, text, views, saver("Save as CSV", "cases.csv", "text/csv", () => csvOf(selected))), state, table, gallery, more);
   const unseen = cases.filter((one) => !one.picture).length;
   const told = [report.cases_left_out && `${plural(report.cases_left_out, "case")} left out of the list, found targets first`, unseen && `${plural(unseen, "case")} without a picture`].filter(Boolean);
   if (told.length) part.append(make("p", { class: "hint", id: "left-out", text: `To keep this file small: ${told.join("; ")}.` }));
-  if (!cases.some((one) => !one.found)) kind.value = "all";
+  if (!cases.some((one) => one.shown && !one.found)) kind.value = "all";
+  follow = show;
   show();
+}
+
+// How many cases there are at the threshold in force, and whether the list holds all of them.
+function stateAt() {
+  const missed = cases.filter((one) => one.kind === "target" && !one.found).length;
+  const raised = cases.filter((one) => one.kind === "alarm" && one.shown && one.by !== "other").length;
+  const told = `At threshold ${short(level)}${level === numbers.threshold ? ", as scored" : ""}: ${missed} missed, ${plural(raised, "false alarm")}.`;
+  return level < numbers.threshold ? `${told} Of each frame, at most 10 fainter than scored are listed, down to a score of ${short(0.1 * numbers.threshold)}${report.comparison ? " where one detector is scored" : ""}.` : told;
 }
 
 function columns() {
@@ -307,7 +349,7 @@ function dialogOf(list, first) {
     if (one.picture) picture.style.aspectRatio = `${one.picture[3]} / ${one.picture[4]}`;
     const about = [
       ["place", `${fixed(one.x, 1)}, ${fixed(one.y, 1)}`], ["area", plural(one.area, "pixel")], ["SCR", one.scr === null ? "" : fixed(one.scr, 1)],
-      ["score", fixed(one.score)], ["threshold", short(numbers.threshold)], ["IoU", one.iou === null ? "" : fixed(one.iou, 2)],
+      ["score", fixed(one.score)], ["threshold", short(level)], ["IoU", one.iou === null ? "" : fixed(one.iou, 2)],
       ["off by", one.distance === null ? "" : `${fixed(one.distance, 1)} pixels`], ["to the border", plural(one.border, "pixel")],
       [one.kind === "target" ? "found by" : "raised by", OWN[one.by] ?? ""],
       ["shown", one.picture ? `${one.picture[3]} × ${one.picture[4]} pixels from ${one.picture[1]}, ${one.picture[2]}` : ""],

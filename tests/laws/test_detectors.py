@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from infraspot.core.errors import InfraspotError
 from infraspot.detection import DETECTORS, Detector, Wanted
 from infraspot.detection.dense import DECODERS, DenseDetector
 from infraspot.detection.rcnn import FasterRCNN
 from infraspot.detection.transformers_detr import SetDetector
 from infraspot.inference.box_engines import TorchBoxEngine
+from infraspot.inference.export_boxes import export_detector
 
 PYRAMID: dict[str, Any] = {"backbone": "resnet10", "strides": (4, 8), "width": 16}
 TOWERS = PYRAMID | {"depth": 1}
@@ -184,3 +187,19 @@ def test_numbers_that_a_head_can_say_reach_any_small_box(name: str) -> None:
         gap.backward()
         optimiser.step()
     assert float(gap.detach()) < 1e-2
+
+
+@pytest.mark.parametrize("name", ["rtmdet", "ssd", "yolov3", "efficientdet", "dyhead", "vfnet", "detr"])
+def test_an_exported_graph_answers_as_torch_does_for_frames_of_other_sizes(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    card = {"network": {"name": name}, "threshold": 0.1}
+    assert export_detector(make(name).eval(), card, tmp_path / "graph.onnx") < 1e-4
+
+
+@pytest.mark.parametrize("name", ["sparse-rcnn", "tridentnet"])
+def test_what_cannot_be_a_graph_of_any_size_is_refused(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    card = {"network": {"name": name}, "threshold": 0.1}
+    with pytest.raises(InfraspotError, match="could not be exported for frames of any size"):
+        export_detector(make(name).eval(), card, tmp_path / "graph.onnx")
+    assert not list(tmp_path.iterdir())

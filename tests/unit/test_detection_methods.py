@@ -23,12 +23,20 @@ from infraspot.detection.transformers_detr import SetDetector
 
 # Of the stem, which reads one grey channel here, and three in the papers.
 STEM = 2 * 64 * 7 * 7
-STEMS = {"ssd": 2 * 64 * 9, "yolov3": 2 * 32 * 9, "rtmdet": 2 * 32 * 9, "efficientdet": 2 * 32 * 9}
+STEMS = {
+    "ssd": 2 * 64 * 9,
+    "yolov3": 2 * 32 * 9,
+    "rtmdet": 2 * 32 * 9,
+    "efficientdet": 2 * 32 * 9,
+    "yolox": 8 * 32 * 9,
+}
 # Of the 79 classes that some of the table's counts have beside one.
 CLASSES = {
     "yolov3": 79 * 3 * sum(wide + 1 for wide in (256, 512, 1024)),
     "rtmdet": 79 * 3 * (256 + 1),
     "sabl": 79 * (1024 + 1),
+    "ddod": 79 * (9 * 256 + 1),
+    "yolox": 79 * 3 * (128 + 1),
 }
 
 COUNTED = {

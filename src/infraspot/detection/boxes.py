@@ -99,5 +99,8 @@ def around(points: Tensor, size: Tensor) -> Tensor:
 
 def within(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
     """Boxes cut at a frame of ``shape``, its height and width."""
-    limit = boxes.new_tensor([shape[1], shape[0]] * 2)
-    return torch.minimum(boxes.clamp(min=0), limit)
+    height, width = shape  # sides stay free in an exported graph
+    x0, y0, x1, y1 = boxes.clamp(min=0).unbind(-1)
+    return torch.stack(
+        [x0.clamp(max=width), y0.clamp(max=height), x1.clamp(max=width), y1.clamp(max=height)], -1
+    )

@@ -13,8 +13,9 @@ def sample(x: Tensor, places: Tensor) -> Tensor:
     The centre of the first cell is (.5, .5).
     """
     count, taps, height, width = places.shape[:4]
-    limit = places.new_tensor([x.shape[3], x.shape[2]])
-    grid = (2 * places / limit - 1).reshape(count, taps * height, width, 2)
+    across, down = places.unbind(-1)  # sides stay free in an exported graph
+    grid = torch.stack([2 * across / x.shape[3] - 1, 2 * down / x.shape[2] - 1], -1)
+    grid = grid.reshape(count, taps * height, width, 2)
     found = F.grid_sample(x, grid.to(x.dtype), align_corners=False)
     return found.reshape(count, x.shape[1], taps, height, width)
 

@@ -148,7 +148,7 @@ class SetDetector(Detector):
         return found
 
     def detect(self, image: Tensor) -> BoxOutput:
-        shape = int(image.shape[-2]), int(image.shape[-1])
+        shape = image.shape[-2], image.shape[-1]
         # Asked for a loss, it says what each layer answers; see _noted.
         answer = self.transformer(image, labels=[] if self.training else None)
         pairs = [(answer.logits, answer.pred_boxes)]
@@ -194,8 +194,9 @@ def _noted(
 
 def _in_pixels(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
     """(..., 4) edges in pixels, from centres and sides as shares of the frame."""
-    scale = boxes.new_tensor([shape[1], shape[0]])
-    return around(boxes[..., :2] * scale, boxes[..., 2:] * scale)
+    x, y, width, height = boxes.unbind(-1)  # sides stay free in an exported graph
+    middle = torch.stack([x * shape[1], y * shape[0]], -1)
+    return around(middle, torch.stack([width * shape[1], height * shape[0]], -1))
 
 
 def _hybrid(width: int, channels: list[int], strides: tuple[int, ...]) -> dict[str, Any]:

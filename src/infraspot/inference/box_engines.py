@@ -67,7 +67,14 @@ class BoxEngine:
         kept = _thin_out(boxes, scores, **several)
         return boxes[kept], scores[kept]
 
-    def _boxes_of(self, image: FloatArray, options: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
+    def asked(self, image: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same, checked.
+
+        Raises
+        ------
+        InputError
+            If the engine fails, or its answer is no list of scored boxes.
+        """
         try:
             boxes, scores = self.propose(image)
         except InfraspotError:
@@ -77,6 +84,10 @@ class BoxEngine:
                 f"{self.name} failed on a frame of the shape {image.shape}: {first_line(error)}"
             ) from error
         check_boxes(boxes, scores, self.name)
+        return boxes, scores
+
+    def _boxes_of(self, image: FloatArray, options: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
+        boxes, scores = self.asked(image)
         height, width = image.shape
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
         whole = (boxes[:, 2:] - boxes[:, :2] > THINNEST).all(axis=1)

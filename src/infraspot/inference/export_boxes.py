@@ -148,7 +148,7 @@ def _differences(ours: BoxEngine, theirs: BoxEngine, frames: Iterable[Sample | F
     scores, edges = [0.0], [0.0]
     for frame in frames:
         image = prepare_frame(frame.image, frame.bit_depth)
-        (boxes, wanted), (found, given) = (engine.propose(image) for engine in (ours, theirs))
+        (boxes, wanted), (found, given) = (engine.asked(image) for engine in (ours, theirs))
         if wanted.shape != given.shape:
             return np.inf, np.inf
         scores.append(float(np.abs(wanted - given).max(initial=0)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from adapt_fakes import frames
 
 from infraspot.core.sample import Sample
@@ -9,7 +10,7 @@ from infraspot.metrics.sweep import DEFAULT_THRESHOLDS
 from infraspot.training.adapting.judging import Seen, difference, expected_false, row_of
 from infraspot.training.adapting.looking import PRIOR, shift_of
 from infraspot.training.adapting.points import choose_thresholds, wanted_rates
-from infraspot.training.adapting.shots import groups_of
+from infraspot.training.adapting.shots import groups_of, mean_of
 from infraspot.training.adapting.tuning import Known, repeated, sources_of
 
 CARD = {"look": 1.0, "peak": 0.0, "crowd": 0.0, "offset": 0.0}
@@ -71,6 +72,17 @@ def test_frames_of_one_sequence_are_held_out_together() -> None:
     alone = groups_of(named("a_1", "a_2", "a_3"), 3)
     assert sorted(len(group) for group in alone) == [1, 1, 1]
     assert groups_of(named("a_1"), 0) == []
+
+
+def test_a_mean_of_weights_is_that_of_each_number_and_counts_are_the_first_ones() -> None:
+    found = mean_of(
+        [
+            {"w": torch.tensor([1.0, 4.0]), "n": torch.tensor(3)},
+            {"w": torch.tensor([3.0, 0.0]), "n": torch.tensor(9)},
+        ]
+    )
+    assert found["w"].tolist() == [2.0, 2.0]
+    assert found["n"].item() == 3
 
 
 def test_a_few_shots_fill_an_epoch_and_lose_nothing() -> None:

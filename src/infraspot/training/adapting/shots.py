@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import Counts, judge, worth
@@ -63,9 +65,11 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
 
     The shots are held out in turn, in up to five groups: a model is tuned on the others, and judged on them
     after half and all of its steps, with both kinds of outlines, and where frames without targets are known
-    also with its second look tuned. What does best is then done with all shots. Scores are calibrated on
-    shots by models that did not see them. Nothing can be held out of one shot: then all is done, and nothing
-    judges it.
+    also with its second look tuned. What does best is then done with all shots. The weights are the mean of
+    those that were tuned on all shots and those of the trials: from one start and few frames, each of them
+    goes astray in its own way (model soups, Wortsman et al., ICML 2022). Scores are calibrated on shots by
+    models that did not see them. Nothing can be held out of one shot: then all is done, and nothing judges
+    it.
     """
     planned = plan(seconds_of_a_step(recipe, known, clock), clock.left, len(known.shots))
     recipe = of_steps(recipe, planned.steps)
@@ -87,7 +91,11 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
             judged[anew] = _judge_all(tried[anew])
         if not trials or worth(judged[anew]) > worth(judged[chosen]):
             chosen = anew
-    model = _shaped(start, chosen, tune(recipe, known, [chosen.steps], clock).last if chosen.steps else None)
+    weights = None
+    if chosen.steps:
+        last = tune(recipe, known, [chosen.steps], clock).last
+        weights = mean_of([last, *(trial.after(chosen.steps) for trial in trials)])
+    model = _shaped(start, chosen, weights)
     if chosen.looks_anew:
         model = tuned_look(model, known, old, clock)
     held = tried[chosen]
@@ -154,6 +162,21 @@ class _Trial:
     known: Known
     weights: dict[int, Weights]
 
+    def after(self, steps: int) -> Weights:
+        """Those after so many steps, or the last before the time was over."""
+        reached = [done for done in self.weights if done <= steps] or [*self.weights][:1]
+        return self.weights[max(reached)]
+
+
+def mean_of(several: Sequence[Weights]) -> Weights:
+    """The mean of each tensor; of whole numbers, such as counts of batches, the first."""
+    return {
+        name: torch.stack([weights[name] for weights in several]).mean(0)
+        if first.is_floating_point()
+        else first
+        for name, first in several[0].items()
+    }
+
 
 def _choices(start: Model, planned: Plan) -> list[_Choice]:
     """All that is tried, what is expected to do best first.
@@ -170,12 +193,10 @@ def _choices(start: Model, planned: Plan) -> list[_Choice]:
 
 def _held_out(start: Model, choice: _Choice, trials: Sequence[_Trial]) -> list[Held]:
     """The model of each trial, and the shots that it did not see."""
-    pairs = []
-    for trial in trials:
-        reached = [steps for steps in trial.weights if steps <= choice.steps] or [*trial.weights][:1]
-        weights = trial.weights[max(reached)] if choice.steps else None
-        pairs.append(Held(_shaped(start, choice, weights), trial.held))
-    return pairs
+    return [
+        Held(_shaped(start, choice, trial.after(choice.steps) if choice.steps else None), trial.held)
+        for trial in trials
+    ]
 
 
 def _judge_all(held: Sequence[Held]) -> Counts:

@@ -1,35 +1,23 @@
 """The parts of adapting, against small cases by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from adapt_fakes import frames
 
 from infraspot.core.sample import Sample
-from infraspot.metrics.sweep import DEFAULT_THRESHOLDS
+from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.training.adapting.judging import Seen, difference, expected_false, row_of
-from infraspot.training.adapting.looking import PRIOR, shift_of
-from infraspot.training.adapting.points import choose_thresholds, wanted_rates
+from infraspot.training.adapting.points import LOWEST, choose_thresholds, wanted_rates
 from infraspot.training.adapting.shots import groups_of, mean_of
 from infraspot.training.adapting.tuning import Known, repeated, sources_of
-
-CARD = {"look": 1.0, "peak": 0.0, "crowd": 0.0, "offset": 0.0}
 
 
 def _seen(*scores: float, megapixels: float = 1.0, places: tuple[int, ...] = ()) -> Seen:
     values = np.array(scores, np.float32)
     return Seen("a", values, megapixels, np.array(places or range(len(scores)), np.intp), values)
-
-
-def test_a_constant_that_makes_half_of_the_candidates_targets() -> None:
-    logits = np.column_stack([np.full(400, -2.0), np.zeros(400), np.zeros(400)])
-    true = np.arange(400) % 2 == 0
-    assert shift_of(logits, true, CARD) == pytest.approx(2, abs=0.05)
-
-
-def test_one_candidate_moves_the_constant_less_than_many() -> None:
-    one = shift_of(np.array([[-2.0, 0, 0]]), np.array([True]), CARD)
-    assert 0 < one < PRIOR**2  # the gradient of the likelihood is below 1
 
 
 def test_expected_false_alarms_are_what_scores_leave_to_chance() -> None:
@@ -47,6 +35,15 @@ def test_thresholds_keep_to_the_rate_and_leave_something() -> None:
     assert 0.6 < chosen["one"] <= 0.9  # one false alarm in 2 Mpx
     assert chosen["none"] == pytest.approx(0.9)  # the highest that leaves anything
     assert choose_thresholds({"a": 1.0}, [], [], [_seen()]) == {"a": 0.5}
+
+
+def test_unknown_frames_do_not_count_where_labelled_ones_do() -> None:
+    counts = SweepCounts.empty(DEFAULT_THRESHOLDS)
+    labelled = [replace(counts, frames=1, pixels=1_000_000, targets=1, true_pixels=9)]
+    labelled[0].column("hits")[: row_of(0.6)] = 1
+    unknown = [_seen(0.5, 0.5, 0.5, 0.5)]
+    assert choose_thresholds({"a": 0.9}, labelled, [], unknown)["a"] == pytest.approx(LOWEST)
+    assert choose_thresholds({"a": 0.9}, [], [], unknown)["a"] == pytest.approx(0.5)
 
 
 def test_the_wanted_rate_is_that_of_the_middle_point() -> None:

@@ -209,7 +209,7 @@ class _Work:
     def _adapted(self) -> tuple["Model", dict[str, Any], "Counts", "Counts"]:
         """The model, what was chosen, and counts of the shots before and after, each held out."""
         from infraspot.training.adapting.frames import adapt_to_frames
-        from infraspot.training.adapting.looking import Held, old_candidates, recalibrated, tuned_look
+        from infraspot.training.adapting.looking import old_candidates, tuned_look
         from infraspot.training.adapting.shots import adapt_to_shots
 
         known = self.found.known
@@ -219,7 +219,6 @@ class _Work:
             return done.model, choice, done.before, done.after
         if self.found.empties:
             look = tuned_look(self.start, known, old_candidates(self.start, known.old), self.clock, self.seed)
-            look = recalibrated(look, [Held(look, self.found.empties)])
             return look, {"steps": 0, "second_look": look is not self.start}, [], []
         self.clock.expect(SELF_TRAINING_STEPS)
         trained = adapt_to_frames(

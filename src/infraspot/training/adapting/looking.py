@@ -2,13 +2,11 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
 from infraspot.core.sample import Sample
@@ -18,14 +16,13 @@ from infraspot.training.adapting.model import Model
 from infraspot.training.adapting.tuning import Known
 from infraspot.training.candidates import Examples, Remembering, examples_in, find_pasted
 from infraspot.training.ema import EMA
-from infraspot.training.second_look import SMOOTHING, augmented, evidence_in
+from infraspot.training.second_look import SMOOTHING, augmented
 from infraspot.training.settings import SecondLookPart
 from infraspot.weights.second_look import SecondLookNetwork
 
 STEPS, BATCH, RATE, KEPT = 60, 32, 1e-3, 0.9
 OLD_SHARE = 0.4  # of a batch, where there are old candidates
 PASTED_INTO = 8  # frames that targets of the shots are pasted into
-PRIOR = 1.5  # standard deviation of what a camera adds to the logit of a candidate, before anything is seen
 
 
 def tuned_look(model: Model, known: Known, old: Examples | None, clock: Clock, seed: int = 0) -> Model:
@@ -53,36 +50,6 @@ def tuned_look(model: Model, known: Known, old: Examples | None, clock: Clock, s
     return model.with_look(_go_on(model.look, fresh, old, part, rng, clock))
 
 
-@dataclass(frozen=True, eq=False)
-class Held:
-    """A model, and labelled frames that it did not learn from."""
-
-    model: Model
-    shots: Sequence[Sample]
-
-
-def recalibrated(model: Model, held: Sequence[Held]) -> Model:
-    """The model with scores that mean what they say on the new camera.
-
-    The logit of every candidate gains a constant: the most likely one for candidates in frames that the model
-    that scores them did not learn from. Where targets are more frequent among the candidates than they were
-    in the frames of the start's calibration, the same score is worth more.
-    """
-    if model.look is None:
-        return model
-    card = model.card["second_look"]
-    evidence, true = [np.zeros((0, 3))], [np.zeros(0, bool)]
-    for one in held:
-        assert one.model.look is not None
-        engine = Remembering(one.model.engine, one.model.part.level)
-        seen = examples_in(engine, map(_with_mask, one.shots), one.model.part)
-        if len(seen.true):
-            evidence.append(evidence_in(one.model.look, seen, all_forms=one.model.part.mirrored))
-            true.append(seen.true)
-    shift = shift_of(np.concatenate(evidence), np.concatenate(true), card)
-    return model.with_look(model.look, offset=card["offset"] + shift)
-
-
 def old_candidates(model: Model, frames: Sequence[Sample]) -> Examples | None:
     """The candidates of old frames with masks; None where the model has no second look."""
     return (
@@ -90,18 +57,6 @@ def old_candidates(model: Model, frames: Sequence[Sample]) -> Examples | None:
         if model.look is None
         else examples_in(Remembering(model.engine, model.part.level), frames, model.part)
     )
-
-
-def shift_of(evidence: NDArray[np.float64], true: NDArray[np.bool_], card: dict[str, float]) -> float:
-    """What the logit of every candidate gains: the most likely constant under a normal prior."""
-    weights = np.array([card[name] for name in ("look", "peak", "crowd")])
-    logits = evidence @ weights + card["offset"]
-
-    def loss(shift: float) -> float:
-        moved = logits + shift
-        return float((np.logaddexp(0, moved) - true * moved).sum() + (shift / PRIOR) ** 2 / 2)
-
-    return float(minimize_scalar(loss, bounds=(-6, 6), method="bounded").x)
 
 
 def _go_on(

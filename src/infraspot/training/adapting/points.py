@@ -31,10 +31,11 @@ def choose_thresholds(
 ) -> dict[str, float]:
     """The lowest threshold that keeps to each rate, over the frames of the new camera.
 
-    False alarms of labelled frames and of empty ones are counted. Where these are too few to show a rate, the
-    false alarms that are expected in unknown frames count too: of candidates that score 0.8, one in five is
-    false. Where no threshold keeps to a rate, the highest is taken that leaves anything, and labelled frames
-    bound all of them: no threshold costs more than a tenth of what the best one is worth.
+    False alarms of labelled frames and of empty ones are counted. Where there are no labelled ones, and the
+    empty ones are too few to show a rate, the false alarms that are expected in unknown frames count too: of
+    candidates that score 0.8, one in five is false. Where no threshold keeps to a rate, the highest is taken
+    that leaves anything, and labelled frames bound all of them: no threshold costs more than a tenth of what
+    the best one is worth.
     """
     whole = sum(labelled, start=SweepCounts.empty(DEFAULT_THRESHOLDS))
     counted = whole.column("false") + expected_false(empty, True)
@@ -51,7 +52,7 @@ def choose_thresholds(
     highest, bound = usable[-1], _bound(labelled)
     thresholds = {}
     for name, rate in rates.items():
-        shows = sizes[0] * rate >= CERTAIN or not unknown
+        shows = bool(labelled) or sizes[0] * rate >= CERTAIN or not unknown
         false, megapixels = (counted, sizes[0]) if shows else (counted + expected, sum(sizes))
         kept = [row for row in usable if (false[row : highest + 1] <= rate * megapixels + 1e-9).all()]
         row = min(kept[0] if kept else highest, bound)

@@ -9,7 +9,7 @@ import torch
 from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import Counts, judge, worth
-from infraspot.training.adapting.looking import Held, old_candidates, recalibrated, tuned_look
+from infraspot.training.adapting.looking import old_candidates, tuned_look
 from infraspot.training.adapting.model import Model
 from infraspot.training.adapting.tuning import Known, Weights, of_steps, seconds_of_a_step, tune
 from infraspot.training.settings import Recipe
@@ -46,6 +46,14 @@ class Adapted:
     worths: dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A model, and shots that it did not learn from."""
+
+    model: Model
+    shots: Sequence[Sample]
+
+
 @dataclass(frozen=True)
 class _Choice:
     """One way to go on from the start."""
@@ -67,9 +75,8 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     after half and all of its steps, with both kinds of outlines, and where frames without targets are known
     also with its second look tuned. What does best is then done with all shots. The weights are the mean of
     those that were tuned on all shots and those of the trials: from one start and few frames, each of them
-    goes astray in its own way (model soups, Wortsman et al., ICML 2022). Scores are calibrated on shots by
-    models that did not see them. Nothing can be held out of one shot: then all is done, and nothing judges
-    it.
+    goes astray in its own way (model soups, Wortsman et al., ICML 2022). Nothing can be held out of one shot:
+    then all is done, and nothing judges it.
     """
     planned = plan(seconds_of_a_step(recipe, known, clock), clock.left, len(known.shots))
     recipe = of_steps(recipe, planned.steps)
@@ -98,16 +105,9 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     model = _shaped(start, chosen, weights)
     if chosen.looks_anew:
         model = tuned_look(model, known, old, clock)
-    held = tried[chosen]
-    model = recalibrated(model, held or [Held(start, known.shots)])
-    after = _judge_all(
-        [
-            Held(recalibrated(one.model, [other for other in held if other is not one]), one.shots)
-            for one in held
-        ]
-    )
     clock.end()
     worths = {choice.name: round(worth(counts), 4) for choice, counts in judged.items()}
+    after = judged[chosen] if judged else []
     return Adapted(model, chosen.steps, chosen.looks_anew, before, after, worths)
 
 

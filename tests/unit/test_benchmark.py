@@ -312,3 +312,27 @@ def test_a_detector_of_boxes_is_a_row_of_a_grid(tmp_path: Path, data: Path) -> N
     figures = table.rows[0].figures
     assert math.isnan(figures["iou"].mean)  # a list of boxes has no pixels
     assert 0 <= figures["pd"].mean <= 1
+
+
+def test_detectors_and_networks_of_masks_stand_in_one_grid(tmp_path: Path, data: Path) -> None:
+    recipe = RECIPE.replace('"compact"', '"fcos"').replace("epochs = 1", 'epochs = 1\nselect = "ap"')
+    write_text(tmp_path / "boxes.toml", recipe + '[scheme]\nname = "boxes"\n')
+    detector = (
+        f'[[network]]\nname = "fcos"\nrecipe = {json.dumps(str(tmp_path / "boxes.toml"))}\n'
+        'backbone = "resnet10"\nstrides = [2, 4]\nwidth = 8\ndepth = 1\n'
+    )
+    schemes = '[[scheme]]\nname = "full"\n[[scheme]]\nname = "boxes"\n'
+    loaded = load_grid(write_grid(tmp_path, data, detector + schemes, seeds="[0]"), tmp_path / "out")
+    pairs = [(cell.network, cell.scheme) for cell in loaded.cells]
+    assert pairs == [("tiny", "full"), ("fcos", "boxes")]
+    for cell, hits in zip(loaded.cells, ([[True], [False]], [[True], [True]]), strict=True):
+        fake_scores(tmp_path / "out" / "runs" / cell.name, loaded.part, [1, 1], hits)
+    (table,) = tables_of(loaded, tmp_path / "out")
+    assert [row.network for row in table.rows] == ["tiny", "fcos"]
+    assert {(pair.one, pair.other) for pair in table.pairs} == {("tiny full", "fcos boxes")}
+
+
+def test_a_network_that_no_scheme_of_the_grid_can_teach_is_named(tmp_path: Path, data: Path) -> None:
+    write_grid(tmp_path, data, '[[network]]\nname = "fcos"\nrecipe = "detectors/fcos"\n')
+    with pytest.raises(UsageError, match=r"network fcos: detectors of boxes are taught by the scheme boxes"):
+        load_grid(tmp_path / "grid.toml")

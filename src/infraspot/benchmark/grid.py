@@ -13,15 +13,17 @@ from pydantic import ValidationError
 
 from infraspot.benchmark.papers import PAPERS
 from infraspot.benchmark.settings import DataEntry, GridPart, NamedEntry, NetworkEntry
-from infraspot.core.catalog import find_file
+from infraspot.core.catalog import find, find_file
 from infraspot.core.errors import InfraspotError, UsageError, unknown_name
 from infraspot.metrics import PROTOCOLS
+from infraspot.schemes import SCHEMES, Boxes
 from infraspot.training import parts
 from infraspot.training.checkpoint import RECIPE, differences
 from infraspot.training.mistakes import describe
 from infraspot.training.recipe import changed_table, find_recipe, load_recipe, parse_recipe, read_table
 from infraspot.training.settings import DataPart, Recipe
 from infraspot.training.sources import open_training, open_validation
+from infraspot.weights.building import kind_of
 
 PACKAGED = Path(__file__).parent.parent / "grids"
 AXES = ("network", "scheme", "data")
@@ -169,12 +171,31 @@ def _wrong_entries(part: GridPart) -> list[str]:
     """
     mistakes: list[str] = []
     for network in part.network:
-        _tried(mistakes, f"network {network.title}", partial(_build, part, network))
+        _tried(mistakes, f"network {network.title}", partial(_build_network, part, network))
     for scheme in part.scheme:
-        _tried(mistakes, f"scheme {scheme.title}", partial(_build, part, None, scheme))
+        _tried(mistakes, f"scheme {scheme.title}", partial(_build_scheme, part, scheme))
     for data in part.data:
         _tried(mistakes, f"data {data.title}", partial(_recipe, part, None, None, data))
     return mistakes
+
+
+def _build_network(part: GridPart, network: NetworkEntry) -> None:
+    """Build a network beside its recipe's scheme, or where that does not fit, beside the first that does."""
+    own = read_table(network.recipe or part.runs.recipe).get("scheme", {"name": "full"})
+    fitting = [scheme for scheme in part.scheme if _fit(network, scheme)]
+    if not fitting:
+        raise UsageError(
+            "detectors of boxes are taught by the scheme boxes, and networks of masks by others; [[scheme]]"
+            " has none that fits"
+        )
+    _build(part, network, None if _fit(network, NamedEntry.model_validate(own)) else fitting[0])
+
+
+def _build_scheme(part: GridPart, scheme: NamedEntry) -> None:
+    """Build a scheme beside the network of the grid's recipe, or the first of the grid that it can teach."""
+    own = NamedEntry.model_validate(read_table(part.runs.recipe)["network"])
+    fitting = [network for network in part.network if _fit(network, scheme)]
+    _build(part, None if _fit(own, scheme) or not fitting else fitting[0], scheme)
 
 
 def _build(part: GridPart, *entries: Any) -> None:
@@ -238,8 +259,24 @@ def _resolved(recipe: Recipe, begun: Recipe) -> Recipe:
 
 
 def _crossed(part: GridPart) -> Iterator[tuple[NetworkEntry, NamedEntry, DataEntry, int]]:
-    """The first seed of everything, then the second, so that a table of all rows comes early."""
-    return ((n, m, d, s) for s, d, n, m in product(part.runs.seeds, part.data, part.network, part.scheme))
+    """The first seed of everything, then the second, so that a table of all rows comes early.
+
+    A scheme that cannot teach a network is left out beside it.
+    """
+    whole = product(part.runs.seeds, part.data, part.network, part.scheme)
+    return ((n, m, d, s) for s, d, n, m in whole if _fit(n, m))
+
+
+def _fit(network: NamedEntry, scheme: NamedEntry) -> bool:
+    """Whether the scheme teaches such networks: ``boxes`` teaches detectors of boxes alone, and others not.
+
+    Unknown names fit: they are mistakes of their own.
+    """
+    try:
+        of_boxes = find("scheme", scheme.name, SCHEMES) is Boxes
+        return (kind_of(network.name) == "detector") == of_boxes
+    except UsageError:
+        return True
 
 
 def _cell(part: GridPart, network: NetworkEntry, scheme: NamedEntry, data: DataEntry, seed: int) -> Cell:

@@ -123,11 +123,14 @@ def _pairs(
     scores: dict[Key, list[Scores]],
     grid: Grid,
 ) -> list[PairRow]:
-    """Rows of one network, or of one scheme, compared by every number and by the targets that they find."""
+    """Rows of one network or scheme, and those of boxes with those of masks, compared by every number and by
+    the targets that they find."""
     draws = grid.part.score.draws
+    of_boxes = {(cell.network, cell.scheme) for cell in grid.cells if cell.recipe.scheme.name == "boxes"}
     found: list[PairRow] = []
     for one, other in combinations(counts, 2):
-        alike = one[0] == other[0] or one[1] == other[1]
+        # A detector of boxes and a network of masks never share a scheme.
+        alike = one[0] == other[0] or one[1] == other[1] or (one in of_boxes) != (other in of_boxes)
         seeds = len(counts[one]), len(counts[other])
         if not alike or (1 not in seeds and seeds[0] != seeds[1]):
             continue

@@ -241,6 +241,7 @@ def graph_of(
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    torch._C._jit_set_onnx_log_enabled(False)  # or it prints the whole graph that it cannot write
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder) / "graph.onnx"
         warnings.simplefilter("ignore")

@@ -3,6 +3,8 @@
 A backbone has ``strides`` and ``channels`` of its levels, finest first, and gives one map for each.
 """
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 
@@ -14,3 +16,12 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         raise NotImplementedError
+
+
+def after_each(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """The maps after each of the stages, which follow on one another."""
+    levels = []
+    for stage in stages:
+        x = stage(x)
+        levels.append(x)
+    return levels

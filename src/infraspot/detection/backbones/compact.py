@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infraspot.blocks.conv import ConvNormAct
-from infraspot.detection.backbones.base import Backbone
+from infraspot.detection.backbones.base import Backbone, after_each
 from infraspot.networks.compact import RegionalContext, RingContrast, residual_level
 
 
@@ -32,10 +32,6 @@ class CompactEncoder(Backbone):
         self.context = RegionalContext(channels[-1])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.stem(F.pixel_unshuffle(self.contrast(image), 2))
-        levels = []
-        for stage in self.stages:
-            x = stage(x)
-            levels.append(x)
+        levels = after_each(self.stages, self.stem(F.pixel_unshuffle(self.contrast(image), 2)))
         levels[-1] = self.context(levels[-1])
         return levels

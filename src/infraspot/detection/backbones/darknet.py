@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from infraspot.detection.backbones.base import Backbone
+from infraspot.detection.backbones.base import Backbone, after_each
 
 DEPTHS = (1, 2, 8, 8, 4)
 
@@ -43,8 +43,4 @@ class Darknet(Backbone):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x, levels = self.stem(image), []
-        for stage in self.stages:
-            x = stage(x)
-            levels.append(x)
-        return levels
+        return after_each(self.stages, self.stem(image))

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from infraspot.detection.backbones.base import Backbone
+from infraspot.detection.backbones.base import Backbone, after_each
 
 # Widening, kernel, stride, channels and blocks of each stage at width and depth 1.
 STAGES = (
@@ -95,8 +95,4 @@ class EfficientNet(Backbone):
         self.levels = nn.ModuleList(levels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x, found = self.stem(image), []
-        for level in self.levels:
-            x = level(x)
-            found.append(x)
-        return found
+        return after_each(self.levels, self.stem(image))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infraspot.detection.backbones.base import Backbone
+from infraspot.detection.backbones.base import Backbone, after_each
 
 
 class Layer(nn.Sequential):
@@ -132,11 +132,7 @@ class _PartialBackbone(Backbone):
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x, levels = self.stem(image), []
-        for stage in self.stages:
-            x = stage(x)
-            levels.append(x)
-        return levels
+        return after_each(self.stages, self.stem(image))
 
 
 class CSPDarknet(_PartialBackbone):

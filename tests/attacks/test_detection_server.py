@@ -213,17 +213,22 @@ def test_heads_that_trickle_are_closed_and_others_are_answered_meanwhile(server)
 
 
 def trickled(connection: socket.socket, piece: bytes) -> bytes:
-    """What comes back while one piece follows another; nothing where the connection is closed."""
+    """The whole answer to pieces that follow one another; nothing where the connection is only closed."""
     connection.settimeout(0.1)
+    answer = b""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         try:
-            connection.sendall(piece)
-            return connection.recv(65536)
+            if not answer:
+                connection.sendall(piece)
+            more = connection.recv(65536)
         except TimeoutError:
             continue
         except ConnectionError:
-            return b""
+            return answer
+        if not more:
+            return answer
+        answer += more
     raise AssertionError("the server waits for ever")
 
 

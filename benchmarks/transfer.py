@@ -14,7 +14,8 @@ Methods:
 - ``source`` is the start as its card says.
 - ``frames`` keeps the weights, and chooses the operating points for the other frames of the shots' days.
 - ``empty`` tunes the second look on frames without targets of other cameras.
-- ``adapt`` is ``infraspot adapt --shots``; ``adapt-forgets`` is the same without the old frames.
+- ``adapt`` is ``infraspot adapt --shots``; ``adapt-forgets`` is the same without the old frames, and
+  ``adapt-sourced`` has real ones in their place: frames of SIRST-v1 train, as ``--source`` gives them.
 - ``norms-frozen``, ``norms-free``, ``norms-and-biases`` and ``head`` are plain fine-tuning in one of its
   forms: without old frames, held-out shots, or a second look of its own.
 - Every other name is a scheme: ``prototypes`` and ``cosine_head`` learn from the shots, and
@@ -41,7 +42,7 @@ import torch
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
 from infraspot.inference.operating_points import DEFAULT_POINT
-from infraspot.jobs.adapt_frames import generated_frames
+from infraspot.jobs.adapt_frames import MOST_OLD, evenly, generated_frames
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.networks.compared import Compared
 from infraspot.training import load_recipe, started_recipe
@@ -79,12 +80,15 @@ class Draw:
     judged: list[Sample]
 
 
-def read(folder: Path, splits: Sequence[str], wanted: Callable[[str], Any]) -> list[Sample]:
+def read(
+    folder: Path, splits: Sequence[str], wanted: Callable[[str], Any], largest: int = LARGEST
+) -> list[Sample]:
+    """Frames of a set whose names are wanted, but for large ones."""
     frames = []
     for split in splits:
         reader = open_dataset(folder, split=split)
         frames += [reader[k] for k, id in enumerate(reader.ids) if wanted(id)]
-    return [frame for frame in frames if max(frame.shape) <= LARGEST]
+    return [frame for frame in frames if max(frame.shape) <= largest]
 
 
 def drawn(frames: Sequence[Sample], count: int, seed: int) -> Draw:
@@ -109,6 +113,7 @@ class Bench:
     old: list[Sample]
     empties: list[Sample]
     seconds: float
+    sourced: list[Sample]
 
     def run(self, method: str, draw: Draw) -> tuple[Model, dict[str, float], dict[str, Any]]:
         """A model, its thresholds, and what to note of it."""
@@ -121,7 +126,8 @@ class Bench:
             model = tuned_look(start, known, old_candidates(start, self.old), clock)
             return model, choose_thresholds(self.rates, [], look_at(model, self.empties), []), {}
         if method.startswith("adapt"):
-            known = Known(shots=draw.shots, frames=draw.unknown, old=[] if "-" in method else self.old)
+            old = {"adapt": self.old, "adapt-sourced": self.sourced, "adapt-forgets": []}[method]
+            known = Known(shots=draw.shots, frames=draw.unknown, old=old)
             done = adapt_to_shots(start, known, self.recipe, clock, print)
             thresholds = choose_thresholds(self.rates, done.after, [], look_at(done.model, draw.unknown))
             notes = {"steps": done.steps, "look": done.looks_anew, "worths": done.worths}
@@ -169,6 +175,26 @@ def known_at(counts: Counts) -> dict[str, float | None]:
     return {"known_pd": found.pd, "known_iou": found.iou, "false_at_pd": rate}
 
 
+def write_rows(
+    path: Path,
+    model: Model,
+    thresholds: dict[str, float],
+    sets: dict[str, list[Sample]],
+    about: dict[str, Any],
+) -> None:
+    """One row for each set and threshold: what is measured there, and what it is about."""
+    for name, samples in sets.items():
+        counts = judge(model, samples)
+        known = known_at(counts)
+        for point, threshold in thresholds.items():
+            found = vars(figures_at(counts, threshold)) | known
+            row = {**about, "set": name, "point": point, "threshold": threshold, **found}
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            if point == DEFAULT_POINT or len(thresholds) == 1:
+                print(about["draw"], about["method"], name, {key: found[key] for key in COLUMNS}, flush=True)
+
+
 def measure(arguments: argparse.Namespace) -> None:
     data, start = Path(arguments.data), open_model(arguments.start)
     frames = read(data / "sirst-v2-part", ("train", "val"), CAMERA.match)
@@ -178,24 +204,18 @@ def measure(arguments: argparse.Namespace) -> None:
     sets["other cameras"] = others[1::2][:8]
     recipe = started_recipe(load_recipe("adapt", arguments.set), start.spec)
     rates = wanted_rates(start.card, arguments.fa_per_mpx)
-    bench = Bench(start, recipe, rates, generated_frames(0), others[::2][:8], arguments.seconds)
+    sourced = evenly(read(data / "sirst-v1", ("train",), lambda _: True), MOST_OLD)
+    bench = Bench(
+        start, recipe, rates, generated_frames(0), others[::2][:8], arguments.seconds, sourced=sourced
+    )
     for seed in map(int, arguments.draws.split(",")):
         draw = drawn(frames, arguments.shots, seed)
         for method in arguments.methods.split(","):
             began = time.process_time()
             model, thresholds, notes = bench.run(method, draw)
-            seconds = round(time.process_time() - began, 1)
-            for name, samples in {"camera": draw.judged, **sets}.items():
-                counts = judge(model, samples)
-                known = known_at(counts)
-                for point, threshold in thresholds.items():
-                    row = {"method": method, "shots": arguments.shots, "draw": seed, "set": name}
-                    found = vars(figures_at(counts, threshold)) | known
-                    row |= {"point": point, "threshold": threshold, "seconds": seconds}
-                    with Path(arguments.rows).open("a") as file:
-                        file.write(json.dumps({**row, **found, **notes}) + "\n")
-                    if point == DEFAULT_POINT:
-                        print(seed, method, name, {key: found[key] for key in COLUMNS}, flush=True)
+            about = {"method": method, "shots": arguments.shots, "draw": seed, **notes}
+            about["seconds"] = round(time.process_time() - began, 1)
+            write_rows(Path(arguments.rows), model, thresholds, {"camera": draw.judged, **sets}, about)
 
 
 def gather(path: Path) -> None:

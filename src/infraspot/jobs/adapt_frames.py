@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 MOST_FRAMES = 200  # of --to that are kept in memory
 LOOKED_AT = 32  # of them that every model judges
 MOST_SHOTS = 100
-MOST_OLD = 16
+MOST_OLD = 32  # frames of --source
+SCENES = 16  # that stand in for them
 MANY = 20
 NAMED = 3
 LEAST_NOISE = 1e-5
@@ -209,7 +210,7 @@ def _read_source(place: str | Path) -> list[Sample]:
     return [reader[index] for index in evenly(places, MOST_OLD)]
 
 
-def generated_frames(seed: int, count: int = MOST_OLD) -> list[Sample]:
+def generated_frames(seed: int, count: int = SCENES) -> list[Sample]:
     """Scenes that stand in for the frames that the start was trained on."""
     from infraspot.synth import generate
 

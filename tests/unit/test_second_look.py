@@ -78,7 +78,7 @@ def leaning(near, wide):
     return near[:, 0, 4, 4]
 
 
-def test_likely_candidates_are_judged_by_the_mean_of_eight_forms_and_others_by_one_look():
+def test_doubtful_candidates_are_judged_by_the_mean_of_eight_forms_and_others_by_one_look():
     rng = np.random.default_rng(3)
     frame = rng.random((90, 120), np.float32)
     places = np.array([[20, 30], [60, 60], [45.4, 90.6]])
@@ -92,6 +92,9 @@ def test_likely_candidates_are_judged_by_the_mean_of_eight_forms_and_others_by_o
     unlikely = SecondLook({**LOOK, "mirrored": True, "offset": -9.0}, leaning, "given")
     found = unlikely.chances(frame, places, np.zeros(3, np.float32))
     assert np.allclose(found, 1 / (1 + np.exp(9 - once)), rtol=1e-4)
+    sure = SecondLook({**LOOK, "mirrored": True, "offset": 9.0}, leaning, "given")
+    found = sure.chances(frame, places, np.zeros(3, np.float32))
+    assert np.allclose(found, 1 / (1 + np.exp(-9 - once)), rtol=1e-6)
     plain = SecondLook(LOOK, leaning, "given").chances(frame, places, np.zeros(3, np.float32))
     assert np.allclose(plain, 1 / (1 + np.exp(-once)), atol=1e-6)
 

@@ -26,6 +26,7 @@ NEAR, WIDE = 32, 128  # pixels of the frame
 SHRINKING = 2  # pixels of the frame to one of the wide window
 TOGETHER = 64
 WORTH_MORE = 0.02  # probability below which a candidate gets no closer look and no outline of its own
+SURE = 0.9  # probability from which it gets no closer look either, since that would hardly change it
 FORMS = 8
 """Ways to mirror and transpose a window."""
 EVIDENCE = ("look", "peak", "crowd")
@@ -95,13 +96,13 @@ class SecondLook:
     ) -> NDArray[np.float32]:
         """(N,) probabilities of all candidates of a frame, from their centroids (N, 2) and peaks (N,).
 
-        Where the card says ``mirrored``, candidates that are worth it are seen in all eight mirrored and
+        Where the card says ``mirrored``, candidates that are in doubt are seen in all eight mirrored and
         transposed forms, and their logit is the mean of the answers.
         """
         framed = frame_for_windows(image)
         logits = self._logits(framed, centroids)
         chances = self.probabilities(logits, peaks)
-        closer = chances >= WORTH_MORE
+        closer = (chances >= WORTH_MORE) & (chances < SURE)
         if not (self.mirrored and closer.any()):
             return chances
         logits[closer] = self._logits(framed, centroids[closer], FORMS)

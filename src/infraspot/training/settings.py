@@ -148,7 +148,7 @@ class SecondLookPart(Part):
     the folder that INFRASPOT_DATA names. They hold the pixels above ``outline``. Where ``outlines`` is
     "levels", each target then gets the level set of the frame that fits it best
     (:mod:`infraspot.annotators.profile.outline`); with "map" it keeps its pixels. Where ``mirrored``,
-    candidates that may be targets are seen in eight mirrored and transposed forms, and the mean of the
+    candidates in doubt are seen in eight mirrored and transposed forms, and the mean of the
     answers counts.
 
     ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of

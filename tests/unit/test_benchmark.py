@@ -15,9 +15,12 @@ from infraspot.benchmark.scoring import SCORES, read_scores, score_cell
 from infraspot.cli.main import main
 from infraspot.core.errors import DataError, InfraspotError, UsageError
 from infraspot.core.files import write_text
+from infraspot.inference import open_engine, predict
+from infraspot.metrics import Evaluation
 from infraspot.metrics.reduction import COLUMNS
 from infraspot.report import score_tables
-from infraspot.report.score_tables import Figure, ScoreRow, ScoreTable
+from infraspot.report.benchmark_report import write_benchmark_report
+from infraspot.report.score_tables import BOX_NUMBERS, Figure, ScoreRow, ScoreTable
 from infraspot.training import train
 
 RECIPE = """
@@ -168,8 +171,10 @@ def test_scores_are_those_of_these_weights_alone(tmp_path: Path, data: Path) -> 
         read_scores(grid.part, folder)
 
 
-def fake_scores(folder: Path, part: object, common: list[int], hits: list[list[bool]]) -> None:
-    """Counts of two frames of 10 true and 10 predicted pixels; no weights are there."""
+def fake_scores(
+    folder: Path, part: object, common: list[int], hits: list[list[bool]], ranked: object = None
+) -> None:
+    """Counts of two frames of 10 true and 10 predicted pixels and a target each; no weights are there."""
     rows = np.zeros((len(common), len(COLUMNS)))
     for name, values in {"common": common, "true": 10, "predicted": 10, "targets": 1, "pixels": 100}.items():
         rows[:, COLUMNS.index(name)] = values
@@ -181,6 +186,7 @@ def fake_scores(folder: Path, part: object, common: list[int], hits: list[list[b
         "ids": ["made-up/a", "other/b"],
         "counts": rows.tolist(),
         "hits": hits,
+        "ranked": {} if ranked is None else dict.fromkeys(BOX_NUMBERS, ranked),
     }
     write_text(folder / SCORES, json.dumps(stored))
 
@@ -312,6 +318,10 @@ def test_a_detector_of_boxes_is_a_row_of_a_grid(tmp_path: Path, data: Path) -> N
     figures = table.rows[0].figures
     assert math.isnan(figures["iou"].mean)  # a list of boxes has no pixels
     assert 0 <= figures["pd"].mean <= 1
+    log = (tmp_path / "out" / "runs" / loaded.cells[0].name / "log.csv").read_text().splitlines()
+    logged = dict(zip(log[0].split(","), log[1].split(","), strict=True))
+    assert figures["box_ap.ap07_legacy"].mean == pytest.approx(float(logged["ap"]), abs=1e-6)
+    assert figures["box_ap.centre_3"].mean == pytest.approx(float(logged["ap_centre"]), abs=1e-6)
 
 
 def test_detectors_and_networks_of_masks_stand_in_one_grid(tmp_path: Path, data: Path) -> None:
@@ -325,11 +335,70 @@ def test_detectors_and_networks_of_masks_stand_in_one_grid(tmp_path: Path, data:
     loaded = load_grid(write_grid(tmp_path, data, detector + schemes, seeds="[0]"), tmp_path / "out")
     pairs = [(cell.network, cell.scheme) for cell in loaded.cells]
     assert pairs == [("tiny", "full"), ("fcos", "boxes")]
-    for cell, hits in zip(loaded.cells, ([[True], [False]], [[True], [True]]), strict=True):
-        fake_scores(tmp_path / "out" / "runs" / cell.name, loaded.part, [1, 1], hits)
+    told = (
+        ([[True], [False]], [[[], []], [[0.6], [True]]]),
+        ([[True], [True]], [[[0.9], [True]], [[0.8, 0.7], [False, True]]]),
+    )
+    for cell, (hits, ranked) in zip(loaded.cells, told, strict=True):
+        fake_scores(tmp_path / "out" / "runs" / cell.name, loaded.part, [1, 1], hits, ranked)
     (table,) = tables_of(loaded, tmp_path / "out")
     assert [row.network for row in table.rows] == ["tiny", "fcos"]
     assert {(pair.one, pair.other) for pair in table.pairs} == {("tiny full", "fcos boxes")}
+
+    # Eleven recalls: six up to a half, five above it, where the detector has a precision of two thirds.
+    ap = [row.figures["box_ap.ap07_legacy"] for row in table.rows]
+    assert [figure.mean for figure in ap] == pytest.approx([6 / 11, (6 + 5 * 2 / 3) / 11])
+    # The frames drawn are both, twice the first, or twice the second: of the detector 1, of these halves.
+    assert [(figure.low, figure.high) for figure in ap] == [(0, 1), (0.5, 1)]
+    assert table.rows[1].figures["box_ap.centre_3"].mean == pytest.approx(1 / 2 + 1 / 2 * 2 / 3)
+    pairs = {pair.number: pair for pair in table.pairs}
+    assert pairs["box_ap.ap07_legacy"].difference == pytest.approx(ap[0].mean - ap[1].mean)
+    assert pairs["box_ap.ap07_legacy"].p_family == 1  # with one frame exchanged they lie further apart
+
+    files = {path.name: path.read_text() for path in write_tables(tmp_path, [table], "AP")}
+    assert "| AP | centre AP |" in files["table.md"]
+    assert "84.85 [50.0, 100.0] | 83.33 [" in files["table.md"]
+    assert "<th>AP</th><th>centre AP</th>" in files["table.html"]
+    assert "& AP & centre AP" in files["table.tex"]
+    assert "fcos,boxes,1,box_ap.ap07_legacy,0.84848485,,0.5,1," in files["table.csv"]
+    assert "tiny full,fcos boxes,box_ap.centre_3,-0.33333333," in files["pairs.csv"]
+    page = write_benchmark_report(tmp_path / "page.html", [table], "AP").read_text()
+    assert '"numbers":["iou","niou","pd","fa_area","box_ap.ap07_legacy","box_ap.centre_3"]' in page
+
+
+def test_average_precision_of_networks_of_masks_is_there_when_asked_for(tmp_path: Path, data: Path) -> None:
+    path = write_grid(tmp_path, data, seeds="[0]")
+    plain = load_grid(path)
+    write_text(path, path.read_text() + "[score]\nboxes = true\n")
+    asked = load_grid(path)
+    cell, out = plain.cells[0], tmp_path / "out"
+    folder = out / "runs" / cell.name
+    run = train(cell.recipe, folder)
+    score_cell(cell, plain.part, folder)
+    [table] = tables_of(plain, out)
+    assert list(table.rows[0].figures) == ["iou", "niou", "pd", "fa_area"]
+    assert "AP" not in score_tables.to_markdown([table])
+    assert read_scores(asked.part, folder) is None  # they are scored anew
+    score_cell(cell, asked.part, folder)
+    assert read_scores(plain.part, folder) is not None
+    [table] = tables_of(asked, out)
+    engine, expected = open_engine(str(folder / "best.safetensors"), trust=[TINY]), Evaluation("basicirstd")
+    for sample in run.val_frames:
+        expected.update(predict(engine, sample), sample)
+    for name, figure in table.rows[0].figures.items():
+        if name.startswith("box_ap."):
+            assert figure.mean == expected.compute()["box_ap"][name.removeprefix("box_ap.")]
+
+
+@pytest.mark.parametrize("ranked", [[[[0.9], [True]]], [[[0.9], []], [[], []]], [[0.9, True], [[], []]], "x"])
+def test_ranked_detections_that_do_not_fit_their_frames_are_refused(
+    tmp_path: Path, data: Path, ranked: object
+) -> None:
+    path = write_grid(tmp_path, data, "[score]\nboxes = true\n", seeds="[0]")
+    grid = load_grid(path)
+    fake_scores(tmp_path, grid.part, [1, 1], [[True], [True]], ranked)
+    with pytest.raises(DataError, match="expected the scores of a benchmark"):
+        read_scores(grid.part, tmp_path)
 
 
 def test_a_network_that_no_scheme_of_the_grid_can_teach_is_named(tmp_path: Path, data: Path) -> None:

@@ -7,6 +7,8 @@ from scipy.ndimage import gaussian_filter
 from infraspot.metrics import PROTOCOLS, BoxPrecision, Evaluation
 from infraspot.metrics.average_precision import Criterion, PrecisionTable, scored_boxes
 from infraspot.metrics.frame import prepare
+from infraspot.metrics.paired import compare_precision, precision_of
+from infraspot.metrics.precision_curve import DetectionRanking, average_precision
 from infraspot.metrics.ranking import PixelRanking
 from infraspot.metrics.sweep import SweepCounts, sweep_frame
 
@@ -192,6 +194,35 @@ def test_resampled_intervals_hold_the_average_precision(rng):
     assert table.interval(criterion, draws=200) == (low, high)
     empty = PrecisionTable([criterion])
     assert np.isnan(empty.interval(criterion, draws=10)).all()
+
+
+@pytest.mark.parametrize("interpolation", ["11-point", "area", "101-point"])
+def test_frames_with_weights_have_the_precision_of_frames_repeated(rng, interpolation):
+    targets = rng.integers(0, 3, size=6)
+    accepted = [(rng.integers(0, 8, size=n) / 8, rng.random(n) < 0.5) for n in rng.integers(0, 5, size=6)]
+    weights = rng.multinomial(6, np.full(6, 1 / 6), size=40).astype(float)
+    found = DetectionRanking.of(accepted, targets, interpolation).precision(weights)
+    for row, value in zip(weights.astype(int), found, strict=True):
+        frames = np.repeat(np.arange(6), row)
+        scores, true = (np.concatenate([accepted[k][part] for k in frames]) for part in (0, 1))
+        expected = average_precision(scores, true, int(targets[frames].sum()), interpolation)
+        assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_two_rankings_are_compared_by_what_an_exchange_of_frames_gives():
+    right, wrong = (np.array([0.9]), np.array([True])), (np.array([0.9]), np.array([False]))
+    one = DetectionRanking.of([right] * 8, [1] * 8, "area")
+    other = DetectionRanking.of([wrong] * 8, [1] * 8, "area")
+    result = compare_precision([one], [other, other], draws=1000)
+    assert (result.difference, result.low, result.high) == (1, 1, 1)
+    # Only no exchange and all exchanged, 2 of 256, lie as far apart.
+    assert result.p == pytest.approx(2 / 256, abs=0.006)
+    assert compare_precision([one], [one], draws=100).p == 1
+    found = precision_of([one, other], draws=100)
+    assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
+    assert found.deviation == pytest.approx(0.5**0.5)
+    with pytest.raises(ValueError, match="zip"):
+        compare_precision([one, one], [other] * 3)
 
 
 def test_eleven_point_precision_by_hand():

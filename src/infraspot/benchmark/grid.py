@@ -236,6 +236,11 @@ def scored_split(part: GridPart, data: DataPart) -> str:
     return data.val_split if part.score.split == "val" else data.test_split
 
 
+def ranks_boxes(part: GridPart) -> bool:
+    """Whether the grid's tables hold average precision: it is asked for, or a detector of boxes is there."""
+    return part.score.boxes or any(kind_of(network.name) == "detector" for network in part.network)
+
+
 def _other_runs(cells: Sequence[Cell], out: Path | None) -> Iterator[str]:
     """Runs of the folder that were begun with other recipes."""
     for cell in cells:

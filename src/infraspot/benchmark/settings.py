@@ -88,10 +88,14 @@ class RunsPart(Part):
 
 
 class ScorePart(Part):
-    """``[score]``: the split to score, under which protocol; draws of the bootstrap and of the tests."""
+    """``[score]``: the split to score, under which protocol; draws of the bootstrap and of the tests.
+
+    ``boxes`` asks for average precision, which a grid with a detector of boxes has in any case.
+    """
 
     split: Literal["val", "test"] = "val"
     protocol: str = "basicirstd"
+    boxes: bool = False
     draws: int = Field(default=1000, ge=100, le=100_000)
 
 

@@ -2,27 +2,40 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.benchmark.grid import Cell, Grid, scored_split
+from infraspot.benchmark.grid import Cell, Grid, ranks_boxes, scored_split
 from infraspot.benchmark.papers import PAPERS, paper_figures
 from infraspot.benchmark.scoring import Scores, read_scores, score_predictions
 from infraspot.benchmark.settings import DataEntry
 from infraspot.core.errors import DataError
 from infraspot.core.files import write_text
 from infraspot.metrics import PROTOCOLS
-from infraspot.metrics.paired import compare, deviations_of, holm, intervals_of, mcnemar, numbers_of
+from infraspot.metrics.paired import (
+    Comparison,
+    compare,
+    compare_precision,
+    deviations_of,
+    holm,
+    intervals_of,
+    mcnemar,
+    numbers_of,
+    precision_of,
+)
+from infraspot.metrics.precision_curve import DetectionRanking
 from infraspot.report import score_tables
-from infraspot.report.score_tables import NUMBERS, TARGETS, Figure, PairRow, ScoreRow, ScoreTable
+from infraspot.report.score_tables import COMPARED, NUMBERS, TARGETS, Figure, PairRow, ScoreRow, ScoreTable
 from infraspot.training.settings import DataPart
 
 Key = tuple[str, str]
 """Network and scheme."""
+
+MOST_DRAWS_OF_BOXES = 300  # each ranks every detection anew
 
 
 def tables_of(grid: Grid, out: str | Path) -> list[ScoreTable]:
@@ -98,55 +111,76 @@ def _table(
     cells: Sequence[Cell],
 ) -> ScoreTable:
     chosen = {key: [one.at(ids) for one in given] for key, given in scores.items()}
-    counts = {key: np.stack([one.counts for one in given]) for key, given in chosen.items()}
+    counted = {key: _Counted.of(given) for key, given in chosen.items()}
     paper = paper_figures(grid.part.about.paper) if grid.part.about.paper else {}
     rows = []
-    for (network, scheme), rows_of in counts.items():
+    for (network, scheme), row in counted.items():
         printed = paper.get((names.get(network, network), scheme, group), {})
-        rows.append(
-            ScoreRow(network, scheme, len(rows_of), _figures(rows_of, printed, grid.part.score.draws))
-        )
+        figures = _figures(row, printed, grid.part.score.draws)
+        rows.append(ScoreRow(network, scheme, len(row.counts), figures))
     title = group if group == entry.title else f"{group}, trained on {entry.title}"
-    return ScoreTable(title, rows, _pairs(counts, chosen, grid), _notes(grid, cells[0]))
+    return ScoreTable(title, rows, _pairs(counted, grid), _notes(grid, cells[0]))
 
 
-def _figures(counts: NDArray[np.float64], paper: dict[str, float], draws: int) -> dict[str, Figure]:
-    means, deviations = numbers_of(counts), deviations_of(counts)
-    intervals = intervals_of(counts, draws=draws)
-    return {
-        name: Figure(means[name], deviations[name], *intervals[name], paper.get(name)) for name in NUMBERS
-    }
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """The trainings of a row: (S, N, K) counts, rankings for each kind of AP, and which targets are found."""
+
+    counts: NDArray[np.float64]
+    rankings: dict[str, list[DetectionRanking]]
+    found: list[bool]
+
+    @classmethod
+    def of(cls, trainings: Sequence[Scores]) -> "_Counted":
+        ranked = [one.rankings() for one in trainings]
+        return cls(
+            np.stack([one.counts for one in trainings]),
+            {name: [one[name] for one in ranked] for name in ranked[0]},
+            _found_by_most(trainings),
+        )
 
 
-def _pairs(
-    counts: dict[Key, NDArray[np.float64]],
-    scores: dict[Key, list[Scores]],
-    grid: Grid,
-) -> list[PairRow]:
+def _figures(row: _Counted, paper: dict[str, float], draws: int) -> dict[str, Figure]:
+    means, deviations = numbers_of(row.counts), deviations_of(row.counts)
+    intervals = intervals_of(row.counts, draws=draws)
+    figures = {name: (means[name], deviations[name], *intervals[name]) for name in NUMBERS}
+    for name, rankings in row.rankings.items():
+        ap = precision_of(rankings, draws=min(draws, MOST_DRAWS_OF_BOXES))
+        figures[name] = ap.mean, ap.deviation, ap.low, ap.high
+    return {name: Figure(*values, paper.get(name)) for name, values in figures.items()}
+
+
+def _pairs(rows: dict[Key, _Counted], grid: Grid) -> list[PairRow]:
     """Rows of one network or scheme, and those of boxes with those of masks, compared by every number and by
     the targets that they find."""
-    draws = grid.part.score.draws
     of_boxes = {(cell.network, cell.scheme) for cell in grid.cells if cell.recipe.scheme.name == "boxes"}
     found: list[PairRow] = []
-    for one, other in combinations(counts, 2):
+    for one, other in combinations(rows, 2):
         # A detector of boxes and a network of masks never share a scheme.
         alike = one[0] == other[0] or one[1] == other[1] or (one in of_boxes) != (other in of_boxes)
-        seeds = len(counts[one]), len(counts[other])
+        seeds = len(rows[one].counts), len(rows[other].counts)
         if not alike or (1 not in seeds and seeds[0] != seeds[1]):
             continue
         titles = " ".join(one), " ".join(other)
-        for name, result in compare(counts[one], counts[other], list(NUMBERS), draws=draws).items():
+        for name, result in _compared(rows[one], rows[other], grid.part.score.draws).items():
             found.append(PairRow(*titles, name, result.difference, result.low, result.high, result.p))
-        targets = mcnemar(_found_by_most(scores[one]), _found_by_most(scores[other]))
+        targets = mcnemar(rows[one].found, rows[other].found)
         more = (targets.only_one - targets.only_other) / max(targets.targets, 1)
         found.append(PairRow(*titles, TARGETS, more, math.nan, math.nan, targets.p))
-    families = {
-        name: iter(holm([pair.p for pair in found if pair.number == name])) for name in (*NUMBERS, TARGETS)
-    }
+    families = {name: iter(holm([pair.p for pair in found if pair.number == name])) for name in COMPARED}
     return [replace(pair, p_family=next(families[pair.number])) for pair in found]
 
 
-def _found_by_most(scores: list[Scores]) -> list[bool]:
+def _compared(one: _Counted, other: _Counted, draws: int) -> dict[str, Comparison]:
+    """Every number that both rows have."""
+    fewer = min(draws, MOST_DRAWS_OF_BOXES)
+    return compare(one.counts, other.counts, list(NUMBERS), draws=draws) | {
+        name: compare_precision(rankings, other.rankings[name], draws=fewer)
+        for name, rankings in one.rankings.items()
+    }
+
+
+def _found_by_most(scores: Sequence[Scores]) -> list[bool]:
     """For each target, whether more than half of the trainings find it."""
     hits = np.array([[hit for frame in one.hits for hit in frame] for one in scores], bool)
     return [bool(share > 0.5) for share in hits.mean(axis=0)] if hits.size else []
@@ -182,6 +216,12 @@ def _notes(grid: Grid, cell: Cell) -> list[str]:
         " McNemar's exact test on those that most seeds find. Holm's correction goes over all"
         " pairs of one number.",
     ]
+    if ranks_boxes(part):
+        notes.append(
+            "AP: average precision of boxes in percent, at IoU .5 with 11 points and sides + 1; centre AP: of"
+            " centres within 3 pixels. Of a network of masks, the boxes around its components are ranked."
+            f" Their intervals and p rest on at most {MOST_DRAWS_OF_BOXES} draws."
+        )
     if part.runs.weights == "best" and (train.select_on == "test") == (part.score.split == "test"):
         notes.append("The epoch was chosen on the frames that are scored: these figures are too good.")
     if part.about.paper:

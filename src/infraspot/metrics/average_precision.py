@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.matching import near_boxes
+from infraspot.metrics.precision_curve import DetectionRanking
 from infraspot.metrics.protocols import BoxRule, Interpolation
 from infraspot.metrics.reduction import divide
 
@@ -59,29 +60,6 @@ def wasserstein_similarities(
     halves = [(one[:, 2:] - one[:, :2]) / 2 for one in (boxes, others)]
     shape = ((halves[0] - halves[1]) ** 2).sum(axis=-1)
     return np.exp(-np.sqrt(centre_distances(boxes, others) ** 2 + shape) / scale)
-
-
-def average_precision(
-    scores: FloatArray, true: BoolArray, targets: int, interpolation: Interpolation
-) -> float:
-    """Area under the precision envelope of a set's detections; NaN without targets.
-
-    ``11-point``: VOC 2007. ``area``: VOC 2010-2012. ``101-point``: COCO.
-    """
-    if not targets:
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # of each group of equal scores
-    hits = np.cumsum(true[order])[last]
-    recall = hits / targets
-    precision = hits / (last + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    if interpolation == "area":
-        return float((np.diff(recall, prepend=0.0) * envelope).sum())
-    wanted = np.linspace(0, 1, 11 if interpolation == "11-point" else 101)
-    # Recalls are whole counts over targets: a billionth keeps 0.3 from missing 3 / 10.
-    places = np.searchsorted(recall, wanted - 1e-9)
-    return float(np.append(envelope, 0.0)[places].mean())
 
 
 @dataclass(frozen=True)
@@ -229,23 +207,20 @@ class PrecisionTable:
 
     def at(self, criterion: Criterion) -> float:
         """Average precision under one of the criteria; NaN without targets."""
-        accepted = [(np.zeros(0), np.zeros(0, np.bool_)), *self._accepted[criterion]]
-        scores, true = (np.concatenate(parts) for parts in zip(*accepted, strict=True))
-        return average_precision(scores, true, self.targets, criterion.interpolation)
+        return float(self._ranking(criterion).precision(np.ones((1, len(self._counts))))[0])
 
     def interval(self, criterion: Criterion, *, draws: int, seed: int = 0) -> tuple[float, float]:
         """95 % interval of the average precision, from sets of resampled frames; NaN without targets."""
-        accepted, counts = self._accepted[criterion], np.array(self._counts)
-        rng, found = np.random.default_rng(seed), []
-        for _ in range(draws if self.targets else 0):
-            drawn = rng.integers(len(counts), size=len(counts))
-            parts = [accepted[k] for k in drawn.tolist()]
-            scores, true = (np.concatenate(part) for part in zip(*parts, strict=True))
-            found.append(average_precision(scores, true, int(counts[drawn].sum()), criterion.interpolation))
-        if not found:
+        if not self.targets:
             return float("nan"), float("nan")
+        rng, count = np.random.default_rng(seed), len(self._counts)
+        drawn = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(draws)]
+        found = self._ranking(criterion).precision(np.array(drawn, np.float64))
         low, high = np.nanpercentile(found, [2.5, 97.5])
         return float(low), float(high)
+
+    def _ranking(self, criterion: Criterion) -> DetectionRanking:
+        return DetectionRanking.of(self._accepted[criterion], self._counts, criterion.interpolation)
 
     def recall(self, criterion: Criterion) -> float:
         """Share of the targets that some detection takes under a criterion; NaN without targets."""

@@ -210,10 +210,7 @@ class Evaluation:
         for row, record in zip(rows, records, strict=True):
             pairs = self.pairs_of(record)
             row[:] = count_row(record, self.protocol, pairs)
-            ranked = record.ranked
-            precision.add(
-                _scored(record, pairs) if ranked is None else _scored(ranked, self.pairs_of(ranked))
-            )
+            precision.add(_scored(record, pairs) if record.ranked is None else self.scored_frame(record))
             for word in classify_targets(record, self.protocol, pairs):
                 errors[str(word)] += 1
             errors["clutter"] += count_clutter(record)
@@ -264,6 +261,11 @@ class Evaluation:
         """
         rows = [count_row(record, self.protocol, self.pairs_of(record)) for record in self.records]
         return np.array(rows).reshape(len(rows), len(COLUMNS))
+
+    def scored_frame(self, record: FrameRecord) -> ScoredFrame:
+        """What average precision ranks in one frame: detections, near targets, and how well they agree."""
+        ranked = record.ranked or record
+        return _scored(ranked, self.pairs_of(ranked))
 
     def per_image(self) -> list[dict[str, Any]]:
         """One row a frame, in the order they came: counts, IoU (NaN where nothing is there), and errors."""

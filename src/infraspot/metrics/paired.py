@@ -3,6 +3,9 @@
 Counts of a detector are (S, N, K): S trainings (seeds), N frames, and K numbers a frame as
 :meth:`infraspot.metrics.Evaluation.count_rows` gives them. A number of the detector is the mean over its
 trainings of the number of the set.
+
+Average precision is no ratio of counts. It is computed from rankings, a :class:`DetectionRanking` for each
+training.
 """
 
 import math
@@ -13,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from infraspot.metrics.precision_curve import DetectionRanking
 from infraspot.metrics.reduction import DRAWS_AT_ONCE, INTERVALS, ratios
 
 Counts = NDArray[np.float64]
+Rankings = Sequence[DetectionRanking]
 
 # Differences this much smaller than the observed one still count as equal to it: sums round.
 ROUNDING = 1e-12
@@ -40,6 +45,24 @@ class Comparison:
     low: float
     high: float
     p: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision of a detector.
+
+    Attributes
+    ----------
+    mean, deviation
+        Over its trainings; the deviation (of a sample, with n - 1) is NaN for one training.
+    low, high
+        95 % interval of the mean, over frames drawn with replacement, alike in every training.
+    """
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,35 @@ def compare(
     }
 
 
+def precision_of(rankings: Rankings, *, draws: int = 300, seed: int = 0) -> Precision:
+    """Average precision of one or more trainings; NaN where the set has no targets."""
+    values = np.array([one.precision(_once(one))[0] for one in rankings])
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    low, high = _percentiles(_drawn_precision(rankings, draws, seed))
+    return Precision(float(values.mean()), deviation, low, high)
+
+
+def compare_precision(one: Rankings, other: Rankings, *, draws: int = 300, seed: int = 0) -> Comparison:
+    """The difference in average precision of two detectors over the same frames, in the same order.
+
+    One training is compared with each training of the other. A sign flip exchanges all detections of a frame.
+
+    Raises
+    ------
+    ValueError
+        If both have several trainings and not the same number of them.
+    """
+    most = max(len(one), len(other))
+    one, other = (list(given) * most if len(given) == 1 else list(given) for given in (one, other))
+    here, there = (np.mean([each.precision(_once(each))[0] for each in given]) for given in (one, other))
+    drawn = _drawn_precision(one, draws, seed) - _drawn_precision(other, draws, seed)
+    swaps = np.concatenate(list(_flips(len(one[0].targets), draws, seed)))
+    stay, go = np.hstack([1 - swaps, swaps]), np.hstack([swaps, 1 - swaps])
+    both = [first.beside(second) for first, second in zip(one, other, strict=True)]
+    flipped = np.mean([each.precision(stay) - each.precision(go) for each in both], axis=0)
+    return _comparison(float(here - there), drawn, flipped)
+
+
 def mcnemar(one: Sequence[bool], other: Sequence[bool]) -> McNemar:
     """Compare which targets two detectors find; both lists go over the same targets."""
     first, second = np.asarray(one, bool), np.asarray(other, bool)
@@ -144,6 +196,18 @@ def _weights(frames: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]
     generator, shares = np.random.default_rng(seed), np.full(frames, 1 / frames)
     for done in range(0, draws, DRAWS_AT_ONCE):
         yield generator.multinomial(frames, shares, min(DRAWS_AT_ONCE, draws - done)).astype(np.float64)
+
+
+def _once(ranking: DetectionRanking) -> NDArray[np.float64]:
+    """Weights of one set that has every frame once."""
+    return np.ones((1, len(ranking.targets)))
+
+
+def _drawn_precision(rankings: Rankings, draws: int, seed: int) -> NDArray[np.float64]:
+    """(D,) means over trainings of the average precision, for frames drawn with replacement."""
+    weights = np.concatenate(list(_weights(len(rankings[0].targets), draws, seed)))
+    found: NDArray[np.float64] = np.mean([one.precision(weights) for one in rankings], axis=0)
+    return found
 
 
 def _flips(frames: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:

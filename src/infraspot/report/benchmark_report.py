@@ -6,7 +6,7 @@ from typing import Any
 
 from infraspot.core.version import VERSION
 from infraspot.report.document import write_document
-from infraspot.report.score_tables import COMPARED, NUMBERS, ScoreTable
+from infraspot.report.score_tables import COMPARED, ScoreTable
 
 
 def write_benchmark_report(path: Path | str, tables: Sequence[ScoreTable], title: str) -> Path:
@@ -14,7 +14,6 @@ def write_benchmark_report(path: Path | str, tables: Sequence[ScoreTable], title
     data = {
         "version": VERSION,
         "title": title,
-        "numbers": NUMBERS,
         "compared": COMPARED,
         "tables": [_table(table) for table in tables],
     }
@@ -38,4 +37,10 @@ def _table(table: ScoreTable) -> dict[str, Any]:
         [pair.one, pair.other, pair.number, pair.difference, pair.low, pair.high, pair.p, pair.p_family]
         for pair in table.pairs
     ]
-    return {"title": table.title, "rows": rows, "pairs": pairs, "notes": list(table.notes)}
+    return {
+        "title": table.title,
+        "numbers": list(table.numbers),
+        "rows": rows,
+        "pairs": pairs,
+        "notes": list(table.notes),
+    }

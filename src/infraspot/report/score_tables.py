@@ -15,10 +15,16 @@ NUMBERS: Mapping[str, tuple[str, float, int]] = {
 }
 """Label, factor and digits: percent, and false pixels of a million, as papers print them."""
 
+BOX_NUMBERS: Mapping[str, tuple[str, float, int]] = {
+    "box_ap.ap07_legacy": ("AP", 100.0, 2),
+    "box_ap.centre_3": ("centre AP", 100.0, 2),
+}
+"""Average precision in percent: boxes at IoU .5, with 11 points and sides + 1; centres within 3 pixels."""
+
 TARGETS = "targets"
 """What pairs are compared by beside the numbers: which targets each finds."""
 
-COMPARED = {**NUMBERS, TARGETS: ("targets found", 100.0, 2)}
+COMPARED = {**NUMBERS, **BOX_NUMBERS, TARGETS: ("targets found", 100.0, 2)}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,12 @@ class ScoreTable:
     pairs: Sequence[PairRow] = ()
     notes: Sequence[str] = field(default=())
 
+    @property
+    def numbers(self) -> dict[str, tuple[str, float, int]]:
+        """``NUMBERS``, and those of ``BOX_NUMBERS`` that a row has."""
+        held = {name for row in self.rows for name in row.figures}
+        return {**NUMBERS, **{name: form for name, form in BOX_NUMBERS.items() if name in held}}
+
 
 PAIR_HEAD = ("first", "second", "number", "first - second", "95 % interval", "p", "p (Holm)")
 
@@ -72,14 +84,14 @@ PAIR_HEAD = ("first", "second", "number", "first - second", "95 % interval", "p"
 def head(table: ScoreTable) -> list[str]:
     """Names of the columns; those of the paper where any row has a figure of it."""
     paper = _has_paper(table)
-    labels = [[label, "paper"] if paper else [label] for label, _, _ in NUMBERS.values()]
+    labels = [[label, "paper"] if paper else [label] for label, _, _ in table.numbers.values()]
     return ["network", "scheme", "seeds", *(name for pair in labels for name in pair)]
 
 
 def cells(table: ScoreTable, row: ScoreRow) -> list[str]:
     """The row as text: ``mean ± deviation [low, high]``."""
     paper, shown = _has_paper(table), []
-    for name, (_, factor, digits) in NUMBERS.items():
+    for name, (_, factor, digits) in table.numbers.items():
         figure = row.figures.get(name, Figure(math.nan))
         shown.append(_figure(figure, factor, digits))
         if paper:

@@ -15,9 +15,9 @@ from infraspot.metrics.average_precision import (
     BOX_CRITERIA,
     ScoredFrame,
     accept,
-    average_precision,
     scored_boxes,
 )
+from infraspot.metrics.precision_curve import average_precision
 from infraspot.training.sources import column_name
 
 NUMBERS = ("iou", "niou", "pd", "fa_area")

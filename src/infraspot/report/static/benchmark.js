@@ -4,11 +4,11 @@
 
 header(report.title, "Means over seeds, with 95 % intervals over frames.");
 
-const label = (number) => `${report.numbers[number][0]}${number === "fa_area" ? ", 10⁻⁶" : ", %"}`;
+const label = (number) => `${report.compared[number][0]}${number === "fa_area" ? ", 10⁻⁶" : ", %"}`;
 
 report.tables.forEach((one, place) => {
   const part = section(`set-${place}`, one.title);
-  const numbers = Object.keys(report.numbers);
+  const numbers = one.numbers;
   const paper = one.rows.some((row) => Object.values(row.figures).some((figure) => known(figure[4])));
   const chosen = make("select", { "aria-label": "Number", onchange: draw }, numbers.map((name) => make("option", { value: name, text: label(name) })));
   const picture = make("div");

@@ -2,6 +2,7 @@ import io
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -426,6 +427,25 @@ def test_an_adapted_model_proposes_and_its_file_is_kept(session, client, monkeyp
     assert "adapted to 2 images" in shown["message"]
     assert background.proposer() == (engine, 0.25)
     assert (session.out / "adapted.safetensors").exists()
+
+
+def test_the_time_left_follows_the_steps_and_never_passes_the_limit(session, client, monkeypatch):
+    now, left = [0.0], []
+
+    def adapt_to(read, out, *, progress, **_):
+        now[0] = 100.0  # until the frames are read
+        for step in progress(range(8), 8, "adapting"):
+            left.append(adapting(client)["left"])
+            now[0] += 10.0 if step < 4 else 60.0
+        raise DataError("enough")
+
+    monkeypatch.setattr(adapting_module, "adapt_to", adapt_to)
+    monkeypatch.setattr(adapting_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    done_with_target(client, "one", 30, 20)
+    done_with_target(client, "two", 10, 10)
+    begin_adapting(client)
+    wait_for_the_end(client)
+    assert left == [None, 70, 60, 50, 40, 60, 40, 0]
 
 
 @pytest.mark.parametrize("ends", ["stopped", "refused", "broken"])

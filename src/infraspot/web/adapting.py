@@ -54,6 +54,7 @@ class Adapting:
         self._message = ""
         self._share = 0.0
         self._began = 0.0
+        self._first_step = 0.0
         self._stopped = Event()
         self._thread: Thread | None = None
 
@@ -97,15 +98,21 @@ class Adapting:
 
     def shown(self) -> dict[str, Any]:
         """What the page says: the state, the share that is done, the seconds left, and a sentence."""
-        share, spent = self._share, time.monotonic() - self._began
-        left = round(spent * (1 - share) / share) if share > 0 else None
         return {
             "state": self._state,
-            "share": share,
-            "left": left,
+            "share": self._share,
+            "left": self._seconds_left(),
             "message": self._message,
             "models": self.models,
         }
+
+    def _seconds_left(self) -> int | None:
+        """By the pace of the steps, and never more than the limit allows; None before the first step."""
+        if self._share <= 0:
+            return None
+        now = time.monotonic()
+        by_pace = (now - self._first_step) * (1 - self._share) / self._share
+        return max(0, round(min(by_pace, self._began + 60 * MINUTES - now)))
 
     def _run(self) -> None:
         state: State = "failed"
@@ -158,6 +165,7 @@ class Adapting:
             yield Sample(name, frame.image, bit_depth=frame.bit_depth)
 
     def _watched(self, items: Iterable[T], total: int, what: str) -> Iterable[T]:
+        self._first_step = time.monotonic()
         for done, item in enumerate(items):
             self._check()
             self._share = done / max(total, 1)
@@ -173,9 +181,9 @@ def _sentence(made: Adaptation) -> str:
     learnt = f"adapted to {shots} images; the proposals are those of {made.path.name}"
     if held is None:
         return learnt
-    before, after = (held[when] for when in ("before", "after"))
-    return (
-        f"{learnt}. On images that were held out it finds {after['pd']:.0%} of the targets with"
-        f" {after['false_per_frame']:.1f} false alarms an image (before: {before['pd']:.0%} with"
-        f" {before['false_per_frame']:.1f})"
+    after, before = (
+        f"{row['pd']:.0%} of the targets with {row['false_per_frame']:.1f} false alarms an image,"
+        f" IoU {row['frame_iou']:.0%}"
+        for row in (held["after"], held["before"])
     )
+    return f"{learnt}. On images that were held out it finds {after} (before: {before})"

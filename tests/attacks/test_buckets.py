@@ -1,9 +1,11 @@
 """Archives in an S3 bucket that moto serves on this machine, and a bucket that goes away."""
 
+import re
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow", reason="the extra archive is not installed")
@@ -22,6 +24,7 @@ from infraspot.report.parquet import read_parquet
 pytestmark = pytest.mark.slow
 PORT = 5873
 FRAMES = 4
+PATIENCE = 300
 
 
 class Bucket:
@@ -103,6 +106,42 @@ def test_the_rows_of_a_bucket_are_those_of_a_folder_and_none_is_asked_twice(buck
     assert len(rows_in("s3://night/found")) == FRAMES + 1
     done = _read_done(worker.out, worker.plan.settings, resume=True)
     assert done.files == set(files)
+
+
+def test_a_run_of_ray_over_a_bucket_that_is_killed_resumes_to_the_counts_of_a_folder(
+    bucket, folder, tmp_path, rng
+):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    for number in range(FRAMES, 160):
+        image = 0.2 + 0.01 * rng.standard_normal((120, 160))
+        image[20 + number % 60, 30:32] += 0.5
+        write_grey(folder / f"{number}.png", image.clip(0, 1))
+    np.save(folder / "film.npy", rng.integers(0, 255, (5, 24, 32)).astype(np.uint8))
+    bucket.take(folder)
+    line = [sys.executable, "-m", "infraspot", "detect", "--method", "tophat"]
+    by_ray = [*line, "s3://night/frames", "--out", "s3://night/found", "--ray", "auto", "--actors", "1"]
+
+    process = subprocess.Popen(by_ray, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline, found = time.monotonic() + PATIENCE, open_storage("s3://night/found")
+    while len(found.names(PART)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+    def run(arguments):
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 1, done.stderr  # one frame is damaged
+        return re.match(r"(\d+) frames, (\d+) targets, 1 errors; (\d+) frames were done before", done.stdout)
+
+    resumed = run([*by_ray, "--resume"])
+    plain = run([*line, str(folder), "--out", str(tmp_path / "plain"), "--shard", "1/1"])
+    assert resumed.group(1, 2) == plain.group(1, 2)
+    assert 0 < int(resumed[3]) < 160
+    rows = rows_in("s3://night/found")
+    assert len({(row["path"], row["page"]) for row in rows}) == len(rows) == 160 + 1 + 5
+    assert [row["path"] for row in rows if row["error"]] == ["damaged.png"]
 
 
 def test_a_bucket_that_goes_away_is_a_sentence_and_never_an_empty_one(bucket, folder):

@@ -37,6 +37,7 @@ import numpy as np
 import torch
 
 from infraspot.core.sample import Sample
+from infraspot.data import open_dataset
 from infraspot.inference.operating_points import DEFAULT_POINT
 from infraspot.jobs.adapt_frames import MOST_OLD, evenly, generated_frames
 from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
@@ -61,7 +62,7 @@ OTHERS_SEEN = re.compile(r"S2021|211|foo|other|GAODE")
 EVERY = {"iraytek-": 5, "v1": 2, "Misc": 4}  # frame of these is taken, since they are many or large
 WANTED_PD = 0.9
 SOURCE = re.compile("Misc")
-CAMERAS = {"iraytek": re.compile("iraytek"), "S1 to S7": re.compile(r"S\d_")}
+CAMERAS = {"S1 to S7": re.compile(r"S\d_"), "iraytek": re.compile("iraytek")}
 UNLIMITED = 10_000
 START = ("augment.0.size=128", "train.batch=8", "train.precision=bf16-mixed", "train.threads=1")
 SCRATCH = ("optimiser.lr=3e-3", "train.ema=0.98")
@@ -80,15 +81,15 @@ def measure_empty(arguments: argparse.Namespace) -> None:
     """Known-empty frames of a camera: false alarms in its other frames, before and after."""
     data = Path(arguments.data)
     v1, val = (read(data / "sirst-v1", (split,), everything, UNLIMITED) for split in ("train", "val"))
-    v2 = read(data / "sirst-v2-part", ("train", "val"), everything, UNLIMITED)
-    seen, held = [*v1, *_named(v2, OTHERS_SEEN)], val[1::2]
-    path = Path(arguments.starts) / "looks-twice.safetensors"
-    start = kept(path, lambda: with_look(open_model(arguments.start), seen, held))
+    v2, path = data / "sirst-v2-part", Path(arguments.starts) / "looks-twice.safetensors"
+
+    def seen() -> list[Sample]:
+        return [*v1, *read(v2, ("train", "val"), OTHERS_SEEN.match, UNLIMITED)]
+
+    start = kept(path, lambda: with_look(open_model(arguments.start), seen(), val[1::2]))
     judged, rates = val[:: EVERY["v1"]], wanted_rates({}, arguments.fa_per_mpx)
     for camera in arguments.cameras.split(",") if arguments.cameras else EMPTY_CAMERAS:
-        frames = sorted((one for one in v2 if one.id.startswith(camera)), key=_number)[
-            :: EVERY.get(camera, 1)
-        ]
+        frames = in_time(v2, camera)
         given, rest = frames[: len(frames) // 2], frames[len(frames) // 2 :]
         for method in ("source", "empty", "empty-sourced"):
             began = time.process_time()
@@ -109,9 +110,16 @@ def _named(frames: Sequence[Sample], pattern: re.Pattern[str]) -> list[Sample]:
     return [frame for frame in frames if pattern.match(frame.id)]
 
 
-def _number(frame: Sample) -> int:
-    """The time of a frame, from the last number of its name."""
-    return int(re.findall(r"\d+", frame.id)[-1])
+def in_time(folder: Path, camera: str) -> list[Sample]:
+    """The frames of a camera, or every so many of them, by the last number of their names."""
+    names = [id for split in ("train", "val") for id in open_dataset(folder, split=split).ids]
+    ordered = sorted((id for id in names if id.startswith(camera)), key=_number)[:: EVERY.get(camera, 1)]
+    frames = read(folder, ("train", "val"), set(ordered).__contains__, UNLIMITED)
+    return sorted(frames, key=lambda frame: _number(frame.id))
+
+
+def _number(name: str) -> int:
+    return int(re.findall(r"\d+", name)[-1])
 
 
 def with_look(model: Model, learnt: Sequence[Sample], held: Sequence[Sample]) -> Model:

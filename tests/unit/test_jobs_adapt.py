@@ -1,6 +1,7 @@
 """From frames of a new camera to a weight file for it."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import pytest
 from adapt_fakes import frames, write_camera
 
 from infraspot.cli.main import main
-from infraspot.core.errors import InfraspotError
+from infraspot.core.errors import DataError, InfraspotError
 from infraspot.data import write_dataset
 from infraspot.inference.engines import open_engine
 from infraspot.jobs import adapt as job
 from infraspot.jobs.adapt import WorseError, adapt
-from infraspot.jobs.adapt_frames import cameras_of
+from infraspot.jobs.adapt_frames import cameras_of, gather
 from infraspot.training.adapting import shots as adapting_shots
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import worths
@@ -103,6 +104,34 @@ def test_a_limit_that_is_over_at_once_leaves_the_weights_and_says_so(tmp_path: P
     )
     assert done.figures["choice"]["steps"] == 0
     assert any("its weights stay as they are" in said for said in told)
+
+
+def test_frames_of_the_source_stand_for_what_the_start_knows_and_scenes_where_there_is_none(
+    tmp_path: Path,
+) -> None:
+    camera, told = write_camera(tmp_path), []
+    write_dataset(tmp_path / "source", frames(40, seed=9, size=(32, 32)))
+
+    def old(source: Path | None) -> list[str]:
+        found = gather(
+            camera["frames"],
+            shots=None,
+            empty=None,
+            assume_empty=False,
+            source=source,
+            seed=0,
+            tell=told.append,
+        )
+        return [frame.id for frame in found.old]
+
+    of_source = old(tmp_path / "source")
+    assert len(set(of_source)) == 32
+    assert {of_source[0], of_source[-1]} == {"s9f0", "s9f39"}
+    assert len(old(None)) == 16
+    bare = tmp_path / "bare"
+    shutil.copytree(tmp_path / "source" / "images", bare / "images")
+    with pytest.raises(DataError, match="has no frame with a mask"):
+        old(bare)
 
 
 def test_two_cameras_in_one_folder_are_told_apart_by_size_and_by_noise() -> None:

@@ -46,6 +46,16 @@ def test_unknown_frames_do_not_count_where_labelled_ones_do() -> None:
     assert choose_thresholds({"a": 0.9}, [], [], unknown)["a"] == pytest.approx(0.5)
 
 
+def test_a_false_alarm_that_is_sure_drives_no_threshold_of_held_out_shots_to_the_end() -> None:
+    counts = SweepCounts.empty(DEFAULT_THRESHOLDS)
+    labelled = [replace(counts, frames=1, pixels=1_000_000, targets=9, true_pixels=81)]
+    for name, value in (("hits", 9), ("false", 1), ("common", 81), ("predicted", 90)):
+        labelled[0].column(name)[: row_of(0.9999) + 1] = value
+    labelled[0].column("hits")[row_of(0.99999)] = 9
+    assert choose_thresholds({"a": 0.9}, labelled, [], [])["a"] == pytest.approx(0.95)
+    assert choose_thresholds({"a": 0.9}, [], [_seen(0.9999, 0.99999)], [])["a"] > 0.999
+
+
 def test_the_wanted_rate_is_that_of_the_middle_point() -> None:
     card = {"operating_points": {"quiet": {"fa_per_mpx": 0.2}, "odd": {"threshold": 0.5}}}
     assert wanted_rates(card, None) == {"quiet": 0.2}

@@ -11,6 +11,7 @@ from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 from infraspot.training.adapting.judging import Counts, Seen, expected_false, figures_at, worths
 
 LOWEST = 0.15  # threshold: of what scores less, six of seven are false
+HIGHEST = 0.95  # threshold by held-out shots: higher scores differ from tuning to tuning
 NEARLY = 0.9  # of the best worth
 USUAL = {"quiet": 0.1, "balanced": 0.4, "keen": 1.0}
 
@@ -34,8 +35,8 @@ def choose_thresholds(
     False alarms of labelled frames and of empty ones are counted. Where there are no labelled ones, and the
     empty ones are too few to show a rate, the false alarms that are expected in unknown frames count too: of
     candidates that score 0.8, one in five is false. Where no threshold keeps to a rate, the highest is taken
-    that leaves anything, and labelled frames bound all of them: no threshold costs more than a tenth of what
-    the best one is worth.
+    that leaves anything. Labelled frames bound all of them: no threshold is above 0.95, nor costs more than a
+    tenth of what the best one is worth, since they were counted by models that were tuned apart.
     """
     whole = sum(labelled, start=SweepCounts.empty(DEFAULT_THRESHOLDS))
     counted = whole.column("false") + expected_false(empty, True)
@@ -46,7 +47,8 @@ def choose_thresholds(
     ]
     seen = np.concatenate([np.zeros(0), *(one.scores for one in (*unknown, *empty))])
     left = whole.column("hits") + (seen[:, None] >= DEFAULT_THRESHOLDS).sum(0)
-    usable = np.flatnonzero((left > 0) & (DEFAULT_THRESHOLDS >= LOWEST) & (DEFAULT_THRESHOLDS < 1))
+    end = HIGHEST + 1e-9 if labelled else 1.0
+    usable = np.flatnonzero((left > 0) & (DEFAULT_THRESHOLDS >= LOWEST) & (DEFAULT_THRESHOLDS < end))
     if not len(usable):  # nothing is found in any of them, at any threshold
         return dict.fromkeys(rates, 0.5)
     highest, bound = usable[-1], _bound(labelled)

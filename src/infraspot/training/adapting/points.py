@@ -48,7 +48,8 @@ def choose_thresholds(
     seen = np.concatenate([np.zeros(0), *(one.scores for one in (*unknown, *empty))])
     left = whole.column("hits") + (seen[:, None] >= DEFAULT_THRESHOLDS).sum(0)
     end = HIGHEST + 1e-9 if labelled else 1.0
-    usable = np.flatnonzero((left > 0) & (DEFAULT_THRESHOLDS >= LOWEST) & (DEFAULT_THRESHOLDS < end))
+    levels = DEFAULT_THRESHOLDS
+    usable = np.flatnonzero((left > 0) & (levels >= LOWEST) & (levels < end))
     if not len(usable):  # nothing is found in any of them, at any threshold
         return dict.fromkeys(rates, 0.5)
     highest, bound = usable[-1], _bound(labelled)

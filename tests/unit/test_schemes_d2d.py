@@ -17,6 +17,7 @@ from infraspot.core.sample import Sample
 from infraspot.losses import LOSSES, Batch, DeepSupervision
 from infraspot.networks import SegmentationNetwork, SegOutput
 from infraspot.schemes import D2D, LabelStore, proxy
+from infraspot.schemes.base import TrainingError
 from infraspot.schemes.d2d import theta_objective
 from infraspot.schemes.dynamics import FEATURES, Memory, MetaClassifier, describe, hardness_of
 from infraspot.schemes.heat import SIDE, HeatLabels
@@ -313,6 +314,23 @@ def test_an_outer_step_moves_the_classifier_and_theta(variant: str, joint: bool)
     run.epoch = 5
     assert first != scheme.begin_epoch(run)
     assert scheme.steps == 3
+
+
+def test_an_outer_step_that_is_not_finite_ends_the_run_before_theta_moves() -> None:
+    samples = _frames(4, side=32)
+    run = _run(_Net(), samples=samples, val=samples, epoch=3)
+    scheme = D2D(theta_lr=0.2)
+    scheme.begin(run)
+    before = scheme.begin_epoch(run)
+    with torch.no_grad():
+        run.module.head.weight.fill_(float("nan"))
+    run.epoch = 4
+    with pytest.raises(
+        TrainingError, match="outer level of d2d is not finite in epoch 5; the last checkpoint"
+    ):
+        scheme.begin_epoch(run)
+    run.epoch = 3
+    assert scheme.begin_epoch(run) == before
 
 
 def test_without_balance_all_weights_are_one_and_without_beta_val_is_not_learned() -> None:

@@ -15,7 +15,7 @@ from infraspot.core.sample import Sample
 from infraspot.data import write_dataset, write_points
 from infraspot.data.clicks import centroid_points
 from infraspot.schemes import LabelStore, Offline
-from infraspot.schemes.clicks import click_mask, require_clicks
+from infraspot.schemes.clicks import click_mask, doubled_clicks, require_clicks
 from infraspot.training import Row, Run, TrainingError, build_run, fit, read_state
 from infraspot.training.label_state import LabelWatch
 from infraspot.training.recipe import to_toml
@@ -164,6 +164,14 @@ def test_only_empty_frames_are_a_sentence_under_any_supervision(tmp_path: Path) 
     ):
         with pytest.raises(DataError, match=sentence):
             fit(build_run(make_recipe(tmp_path / "set", scheme={"name": name}), tmp_path / name))
+
+
+def test_two_clicks_on_one_target_are_told_by_their_frames() -> None:
+    def clicked(id: str, *points: tuple[float, float]) -> Sample:
+        return Sample(id, np.zeros((32, 32), np.float32), points=np.array(points).reshape(-1, 2))
+
+    near, apart = clicked("near", (5, 5), (20, 20), (6.5, 5.5)), clicked("apart", (5, 5), (5, 7))
+    assert doubled_clicks([near, apart, clicked("one", (5, 5)), clicked("none")]) == ["near"]
 
 
 def test_a_set_without_val_is_a_sentence(tmp_path: Path) -> None:

@@ -101,6 +101,26 @@ def test_all_mistakes_of_the_named_parts_are_named_at_once(tmp_path: Path) -> No
         assert clause in str(error.value)
 
 
+def test_mistakes_of_tables_and_of_named_parts_are_named_together(tmp_path: Path) -> None:
+    wrong = table(
+        tmp_path,
+        network={"name": "compct"},
+        scheme={"name": "d2dd"},
+        train={"batch": 0},
+        optimiser={"lr": -1.0},
+    )
+    wrong["augment"] = [{"name": "flop"}, {"name": 3}]
+    with pytest.raises(UsageError) as error:
+        parse_recipe(wrong, "r.toml")
+    for clause in ("train.batch is 0", "optimiser.lr is -1.0", "augment.1.name is 3"):
+        assert clause in str(error.value)
+    del wrong["augment"][1]
+    with pytest.raises(UsageError) as error:
+        parse_recipe(wrong, "r.toml")
+    for clause in ("train.batch is 0", "optimiser.lr is -1.0", "'compct'", "'d2dd'", "'flop'"):
+        assert clause in str(error.value)
+
+
 def test_a_file_that_is_no_toml_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[network\nname = ")
     with pytest.raises(UsageError, match="expected a recipe in TOML"):

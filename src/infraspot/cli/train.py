@@ -11,7 +11,7 @@ import click
 
 from infraspot.cli.console import progress, say, warn
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import UsageError, named
 from infraspot.core.extras import is_installed, require
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def _repeat(recipes: "Sequence[Recipe]", folder: Path, resume: bool) -> int:
 
 def train_to_end(run: "Run", again: str | None = None) -> int:
     """Train to the end; ``again`` says how to go on with a run that was stopped."""
+    from infraspot.schemes.clicks import APART, doubled_clicks
     from infraspot.training import fit, run_stages
 
     if not run.leads:
@@ -176,6 +177,9 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
     say(_introduction(run))
     if run.recipe.negatives is not None and run.loader.negatives is None:
         say("no negatives: the recipe can take frames without targets too, with --set negatives.path=FOLDER")
+    by_clicks = not (run.scheme.needs_truth or run.scheme.self_supervised)
+    if by_clicks and (doubled := doubled_clicks(run.samples)):
+        warn(f"clicks less than {APART:g} px apart mean one target, and it gets one label: {named(doubled)}")
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))
     _draw_labels(run.folder)

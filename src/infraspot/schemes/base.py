@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from infraspot.core.errors import InfraspotError
 from infraspot.core.prediction import Prediction
 from infraspot.core.sample import Sample
 from infraspot.losses import Batch, Loss
@@ -13,6 +14,13 @@ from infraspot.schemes.labels import LabelStore
 
 Numbers = Mapping[str, float]
 Row = TypeVar("Row")
+
+KEPT = "the last checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
+"""What to do about a :class:`TrainingError`."""
+
+
+class TrainingError(InfraspotError):
+    """The loss or the weights are no longer finite; the last checkpoint is untouched."""
 
 
 class Trainee(Protocol):

@@ -10,6 +10,9 @@ from infraspot.annotators import annotate
 from infraspot.core.errors import DataError, named
 from infraspot.core.sample import Sample
 
+APART = 2.0
+"""Pixels between two clicks below which they are taken to mean one target."""
+
 
 def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
     """Check that every frame has its clicks, inside the frame, and that there is a click at all.
@@ -45,6 +48,11 @@ def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
             f"{purpose} needs targets to learn from, and none of the {len(samples)} frames has a click; add"
             " frames with targets"
         )
+
+
+def doubled_clicks(samples: Sequence[Sample]) -> list[str]:
+    """Ids of the frames in which two clicks are nearer than :data:`APART`, as two on one target are."""
+    return [sample.id for sample in samples if _doubled(sample)]
 
 
 def masks_from_clicks(
@@ -86,6 +94,12 @@ def by_id(samples: Sequence[Sample]) -> Callable[[str], Sample]:
     """Looks a frame up by its id."""
     places = {sample.id: place for place, sample in enumerate(samples)}
     return lambda id: samples[places[id]]
+
+
+def _doubled(sample: Sample) -> bool:
+    points = np.asarray([] if sample.points is None else sample.points, np.float64).reshape(-1, 2)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    return bool((distances[np.triu_indices(len(points), 1)] < APART).any())
 
 
 def _beyond(sample: Sample) -> bool:

@@ -42,7 +42,7 @@ from infraspot.core.options import require_number, require_whole
 from infraspot.losses import Batch, SoftIoU
 from infraspot.networks import SegOutput
 from infraspot.schemes import proxy
-from infraspot.schemes.base import Numbers, Scheme, Trainee
+from infraspot.schemes.base import KEPT, Numbers, Scheme, Trainee, TrainingError
 from infraspot.schemes.clicks import click_masks, masks_from_clicks, require_clicks
 from infraspot.schemes.dynamics import FEATURES, Memory, MetaClassifier, describe, hardness_of
 from infraspot.schemes.heat import Crops, HeatLabels
@@ -320,6 +320,11 @@ class D2D(Scheme):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad = run.average(parameter.grad)
+                    if not parameter.grad.isfinite().all():
+                        raise TrainingError(
+                            f"the gradient of the outer level of d2d is not finite in epoch {run.epoch + 1};"
+                            f" {KEPT}"
+                        )
         optimiser.step()
 
 

@@ -1,9 +1,10 @@
 """Training: recipes, the loop, runs that stop and go on bit by bit."""
 
 from infraspot.core.lock import locked
+from infraspot.schemes.base import TrainingError
 from infraspot.training.build import build_run
 from infraspot.training.checkpoint import has_state, read_state, recipe_of, restore_run, save_run
-from infraspot.training.fit import TrainingError, Watcher, fit
+from infraspot.training.fit import Watcher, fit
 from infraspot.training.opening import open_run, train
 from infraspot.training.recipe import as_toml, changed_recipe, find_recipe, load_recipe, started_recipe
 from infraspot.training.repeats import spread_of, write_repeats

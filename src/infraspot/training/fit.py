@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import torch
 
-from infraspot.core.errors import InfraspotError, UsageError, named
+from infraspot.core.errors import UsageError, named
 from infraspot.core.lock import locked
 from infraspot.detection import Detector
 from infraspot.losses import Batch
+from infraspot.schemes.base import KEPT, TrainingError
 from infraspot.training.build import begin_run
 from infraspot.training.checkpoint import (
     has_state,
@@ -46,11 +47,6 @@ COLUMNS = {
 }
 
 
-# How many frames of a batch an error names.
-
-KEPT = "the last checkpoint is as it was; lower optimiser.lr or set optimiser.clip"
-
-
 class Watcher(Protocol):
     """Someone who looks on: the screen, a log, a program of yours. It may set ``run.stopping``."""
 
@@ -59,10 +55,6 @@ class Watcher(Protocol):
 
     def epoch(self, run: Run, row: Row) -> None:
         """After each epoch, with its numbers."""
-
-
-class TrainingError(InfraspotError):
-    """The loss is not finite; the last checkpoint is untouched."""
 
 
 def fit(run: Run, *watchers: Watcher) -> bool:
@@ -154,6 +146,7 @@ def train_batch(run: Run, batch: Batch) -> float:
 
 def finish_epoch(run: Run) -> Row:
     """End the epoch: tell the scheme, validate if it is time, keep the best weights, write the log."""
+    _check_finite(run)
     train, mean_loss = run.recipe.train, run.at.loss_sum / max(run.at.batch, 1)
     row: Row = {"epoch": run.epoch + 1, "loss": mean_loss, "lr": learning_rate(run)}
     _note(run, run.scheme.end_epoch(run, mean_loss))

@@ -1,5 +1,6 @@
 """Recipes: TOML files, one table a part, that say everything about a training run."""
 
+import copy
 import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -91,12 +92,26 @@ def parse_recipe(table: Mapping[str, Any], source: str, trust: Collection[str] |
         if trust is not None:
             require_trust(recipe.model_dump(exclude=IMPORTS_NOTHING), trust, source)
     except ValidationError as error:
-        mistakes = describe(error, Recipe)
+        mistakes = describe(error, Recipe) + _mistakes_beside(error, table)
     else:
         mistakes = wrong_options(recipe)
     if mistakes:
         raise UsageError(f"{source}: " + "; ".join(mistakes))
     return recipe
+
+
+def _mistakes_beside(error: ValidationError, table: Mapping[str, Any]) -> list[str]:
+    """Clauses for what :func:`wrong_options` finds in a table without the values that ``error`` names."""
+    rest: Any = copy.deepcopy(dict(table))
+    try:
+        for *parents, last in {detail["loc"] for detail in error.errors()}:
+            place = rest
+            for key in parents:
+                place = place[key]
+            del place[last]
+        return wrong_options(Recipe.model_validate(rest))
+    except (ValidationError, LookupError, TypeError):  # a part that the others need is missing or no table
+        return []
 
 
 def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:

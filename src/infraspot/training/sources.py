@@ -117,7 +117,7 @@ def _together(part: DataPart, split: str, scenes: int, first: int) -> Sequence[S
     try:
         frames = _read(part, split)
     except UsageError as error:
-        raise UsageError(f"split {split!r}: {error}; {DIVIDE}") from error
+        raise UsageError(f"{error}; {DIVIDE}") from error
     if not len(frames) + scenes:
         raise DataError(f"the split {split!r} holds no frame; {DIVIDE}")
     return [*frames, *_generated(part, scenes, first)] if scenes else frames

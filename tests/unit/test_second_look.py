@@ -203,6 +203,29 @@ def test_an_operating_point_is_a_name_for_a_threshold():
         threshold_at("quiet", {}, "m")
 
 
+def test_a_map_full_of_candidates_gets_outlines_for_the_likeliest_alone(monkeypatch):
+    drawn = []
+
+    class Noted:
+        def __init__(self, image, belief): ...
+
+        def outline(self, found, place):
+            drawn.append((place[0].start, place[1].start))
+
+    monkeypatch.setattr("infraspot.annotators.profile.outline.Outliner", Noted)
+    scores = np.zeros((90, 90), np.float32)
+    scores[1::4, 1::4] = np.linspace(0.6, 0.9, 23 * 23, dtype=np.float32).reshape(23, 23)
+
+    def by_peak(near, wide):
+        return near[:, 0, 16, 16]
+
+    look = SecondLook({**LOOK, "outlines": "levels", "look": 0.0, "peak": 1.0}, by_peak, "given")
+    looked = look.rescore(scores, scores)
+    assert len(drawn) == 256
+    assert min(drawn) > (1 + 4 * ((529 - 256) // 23 - 1), 0), "the likeliest lie lowest"
+    assert (looked > 0).sum() == 529
+
+
 def test_candidates_are_cut_at_the_outline_or_at_half_of_their_peak():
     scores = np.zeros((20, 40), np.float32)
     scores[5, 5:12] = (0.9, 0.6, 0.3, 0.1, 0.3, 0.7, 0.3)

@@ -34,6 +34,7 @@ EVIDENCE = ("look", "peak", "crowd")
 number of candidates in the frame, up to :data:`MOST_COUNTED`."""
 MOST_COUNTED = 12  # so that a sensor full of dead pixels does not hide its targets
 SUREST = 16.0  # logit of a peak beyond which float32 scores differ by rounding alone
+MOST_OUTLINED = 256  # so that a map full of candidates does not hold up the frames after it
 FLAT = 0.003  # deviation of a window that is as good as none, in units of [0, 1]
 
 Windows = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -187,10 +188,11 @@ def _draw_outlines(
     found: Components,
     chances: NDArray[np.float32],
 ) -> None:
-    """Give each likely candidate of the map ``looked`` the outline that the frame shows."""
+    """Give the likeliest candidates of the map ``looked`` the outlines that the frame shows."""
     likely = np.flatnonzero(chances >= WORTH_MORE)
     if not len(likely):
         return
+    likely = np.sort(likely[np.argsort(-chances[likely], kind="stable")[:MOST_OUTLINED]])
     # Loads compiled loops, which frames without targets need not wait for.
     from infraspot.annotators.profile.outline import Outliner
 

@@ -60,6 +60,9 @@ def test_weights_of_another_network_are_a_sentence(recipe: Path, capsys: pytest.
     changed = ["--set", "network.start=compact-sirst1"]
     assert main(["train", str(recipe), *changed, "--out", str(recipe.parent / "run")]) == 2
     assert "holds weights of {'name': 'compact'" in capsys.readouterr().err
+    changed = ["--set", "network.name=unet", "--start", "compact-sirst1"]
+    assert main(["train", str(recipe), *changed, "--out", str(recipe.parent / "run")]) == 2
+    assert "brings its network, compact, and --set network.name asks for unet" in capsys.readouterr().err
     assert main(["train", str(recipe), "--start", "no-such", "--out", str(recipe.parent / "run")]) == 2
     assert "no model 'no-such'" in capsys.readouterr().err
 

@@ -103,9 +103,23 @@ def open_run_in(
         chosen = training.load_recipe(recipe, changes)
     else:
         chosen = training.changed_recipe(training.recipe_of(training.read_state(folder), trust), changes)
-    if start is not None:
-        chosen = training.started_recipe(chosen, start, trust)
-    return training.open_run(chosen, folder)
+    return training.open_run(_started(chosen, start, changes, trust), folder)
+
+
+def _started(recipe: "Recipe", start: str | None, changes: Sequence[str], trust: Sequence[str]) -> "Recipe":
+    """The recipe for the network of ``start``, if there is one."""
+    from infraspot import training
+
+    if start is None:
+        return recipe
+    started = training.started_recipe(recipe, start, trust)
+    asked, given = recipe.network.name, started.network.name
+    if asked != given and any(change.startswith("network.name=") for change in changes):
+        raise UsageError(
+            f"--start brings its network, {given}, and --set network.name asks for {asked}; leave one of"
+            " them out"
+        )
+    return started
 
 
 def _refuse_other_run(folder: Path, resume: bool) -> None:
@@ -125,9 +139,7 @@ def _repeated(
 
     if recipe is None:
         raise UsageError("--repeat needs the recipe, also with --resume: `infraspot train RECIPE --repeat N`")
-    chosen = training.load_recipe(recipe, changes)
-    if start is not None:
-        chosen = training.started_recipe(chosen, start, trust)
+    chosen = _started(training.load_recipe(recipe, changes), start, changes, trust)
     if chosen.train.epochs == 0:
         raise UsageError("train.epochs is 0, so that there is nothing to repeat")
     if chosen.train.select_on == "none":

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from infraspot.data import LAYOUTS
+from infraspot.detection import DETECTORS
+from infraspot.networks import NETWORKS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 LINK = re.compile(r"(?<!`)\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -27,3 +31,10 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = [link for link in LINK.findall(text) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_counts_what_there_is() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{len(LAYOUTS)} layouts" in text
+    assert f"{len(NETWORKS)} networks of masks" in text
+    assert f"{len(DETECTORS)} detectors of boxes" in text

@@ -55,11 +55,12 @@ def test_a_target_is_the_pixels_above_a_share_of_its_own_peak():
 def test_parted_targets_never_touch_and_each_holds_its_highest_pixel(seed: int):
     scores = np.random.default_rng(seed).random((60, 70)).astype(np.float32) ** 4
     found = part(scores, **LIMITS)
-    pieces = find_components(found.labels > 0)
-    assert len(pieces) == found.labels.max() == len(found.boxes) == len(found.evidence)
+    labels = found.painted(np.arange(1, len(found.boxes) + 1, dtype=np.float32))
+    pieces = find_components(labels > 0)
+    assert len(pieces) == labels.max() == len(found.boxes) == len(found.evidence)
     assert np.array_equal(pieces.boxes, found.boxes)
     for number in range(1, len(pieces) + 1):
-        assert len(np.unique(pieces.labels[found.labels == number])) == 1
+        assert len(np.unique(pieces.labels[labels == number])) == 1
 
 
 @pytest.mark.parametrize("side", [1, 2, 7])

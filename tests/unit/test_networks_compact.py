@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from infraspot.networks.compact import Compact, RingContrast
-from infraspot.networks.compact_half import at_half
+from infraspot.networks.compact_half import at_half, from_pixels, interpolation, to_phases
 
 
 def frame(height: int = 224, width: int = 224) -> torch.Tensor:
@@ -55,6 +55,25 @@ def test_a_convolution_at_half_resolution_does_the_same_to_the_phases_of_its_pix
     x = torch.randn(2, 3, 10, 14)
     found = F.pixel_shuffle(at_half(convolution)(F.pixel_unshuffle(x, 2)), 2)
     torch.testing.assert_close(found, convolution(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_phases_come_straight_from_pixels(bias):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 10, 14)
+    convolution = nn.Conv2d(3, 5, 3, padding=1, bias=bias)
+    found = F.pixel_shuffle(to_phases(convolution)(x), 2)
+    torch.testing.assert_close(found, convolution(x), atol=1e-5, rtol=1e-5)
+    convolution = nn.Conv2d(12, 5, 3, padding=1, bias=bias)
+    found = from_pixels(convolution)(x)
+    torch.testing.assert_close(found, convolution(F.pixel_unshuffle(x, 2)), atol=1e-5, rtol=1e-5)
+
+
+def test_a_map_is_interpolated_by_a_convolution():
+    x = torch.randn(2, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+    found = F.pixel_shuffle(interpolation()(F.pad(x, (1, 1, 1, 1), mode="replicate")), 2)
+    wanted = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_the_network_as_it_is_deployed_answers_as_it_was_trained():

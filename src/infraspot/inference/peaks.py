@@ -26,21 +26,32 @@ _AHEAD = _NEIGHBOURS[4:]  # each pair of neighbours once
 
 @dataclass(frozen=True, eq=False)
 class Parted:
-    """The targets of a score map.
+    """The targets of a score map (H, W).
 
     Attributes
     ----------
-    labels
-        (H, W) int32: 0 outside, k + 1 inside target k; no two targets touch.
+    shape
+        (H, W).
+    pixels, owners
+        (P,) int64: every pixel of a target, as a place in the flattened map, and the number of its target. No
+        two targets touch.
     evidence
         (N, 3) float64; :data:`EVIDENCE` names the columns.
     boxes
         (N, 4) int64, (x0, y0, x1, y1) half-open.
     """
 
-    labels: NDArray[np.int32]
+    shape: tuple[int, int]
+    pixels: NDArray[np.int64]
+    owners: NDArray[np.int64]
     boxes: NDArray[np.int64]
     evidence: NDArray[np.float64]
+
+    def painted(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H, W): the value (N,) of each target in all of its pixels, and 0 elsewhere."""
+        painted = np.zeros(self.shape, np.float32)
+        painted.ravel()[self.pixels] = values[self.owners]
+        return painted
 
 
 class Peaks:
@@ -65,8 +76,7 @@ class Peaks:
         """
         found = self.part(scores)
         logits = np.clip(found.evidence @ self._weights + self._offset, -50, 50)
-        table = np.concatenate([[0.0], 1 / (1 + np.exp(-logits))]).astype(np.float32)
-        return table[found.labels]
+        return found.painted((1 / (1 + np.exp(-logits))).astype(np.float32))
 
     def part(self, scores: NDArray[np.float32]) -> Parted:
         """The targets of a score map (H, W), before they are judged."""
@@ -92,15 +102,18 @@ def part(scores: NDArray[np.float32], *, level: float, share: float, saddle: flo
     saddle
         Peaks are one target where the highest way between them keeps above this share of the lower peak.
     """
-    height, width = scores.shape
-    rows, columns = np.nonzero(scores > level)
-    values = scores[rows, columns]
+    pixels = np.flatnonzero(scores.ravel() > level)  # several times faster than over rows and columns
+    values = scores.ravel()[pixels]
     # Pixels are known by their rank: no two are equal, and the highest of a plateau is its peak.
     order = np.argsort(values, kind="stable")
-    rows, columns, values = rows[order], columns[order], values[order]
-    ranks = np.full((height + 2, width + 2), -1, np.int64)
-    ranks[rows + 1, columns + 1] = own = np.arange(len(rows))
-    around = [ranks[rows + 1 + y, columns + 1 + x] for y, x in _NEIGHBOURS]
+    pixels, values = pixels[order], values[order]
+    height, width = scores.shape
+    rows, columns = np.divmod(pixels, width)
+    across = width + 2  # with a border, so that every pixel has eight neighbours
+    place = (rows + 1) * across + columns + 1
+    ranks = np.full((height + 2) * across, -1, np.int64)
+    ranks[place] = own = np.arange(len(pixels))
+    around = [ranks[place + y * across + x] for y, x in _NEIGHBOURS]
     top = _joined(_climbed(np.maximum.reduce([own, *around])), around[4:], values, saddle)
     kept = values > share * values[top]
     for other in around[4:]:
@@ -108,7 +121,7 @@ def part(scores: NDArray[np.float32], *, level: float, share: float, saddle: flo
         there = other[here]
         seam = kept[there] & (top[here] != top[there])
         kept[np.minimum(here, there)[seam]] = False
-    return _described(scores, rows[kept], columns[kept], (top == own)[kept])
+    return _described(scores.shape, pixels[kept], values[kept], (top == own)[kept])
 
 
 def _climbed(up: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -152,21 +165,23 @@ def _joined(
 
 
 def _described(
-    scores: NDArray[np.float32],
-    rows: NDArray[np.intp],
-    columns: NDArray[np.intp],
+    shape: tuple[int, int],
+    pixels: NDArray[np.int64],
+    values: NDArray[np.float32],
     is_top: NDArray[np.bool_],
 ) -> Parted:
     """The targets of the kept pixels; what a seam cut off from its peak is no target."""
-    kept = np.zeros(scores.shape, np.bool_)
-    kept[rows, columns] = True
+    kept = np.zeros(shape, np.bool_)
+    kept.ravel()[pixels] = True
     pieces = find_components(kept)
-    own = np.sort(pieces.labels[rows[is_top], columns[is_top]])
-    whole = np.zeros(len(pieces) + 1, np.int32)
-    whole[own] = np.arange(1, len(own) + 1)
-    labels, areas = whole[pieces.labels], pieces.areas[own - 1]
-    inside = labels > 0
+    pieces_of = pieces.labels.ravel()[pixels] - 1
+    own = np.sort(pieces_of[is_top])
+    numbers = np.full(len(pieces), -1)
+    numbers[own] = np.arange(len(own))
+    owners = numbers[pieces_of]
+    inside = owners >= 0
     peaks = np.zeros(len(own), np.float32)
-    np.maximum.at(peaks, labels[inside] - 1, scores[inside])
+    np.maximum.at(peaks, owners[inside], values[inside])
     crowd = np.full(len(own), np.log(min(max(len(own), 1), MOST_COUNTED)))
-    return Parted(labels, pieces.boxes[own - 1], np.stack([sureness_of(peaks), np.log(areas), crowd], axis=1))
+    evidence = np.stack([sureness_of(peaks), np.log(pieces.areas[own]), crowd], axis=1)
+    return Parted(shape, pixels[inside], owners[inside], pieces.boxes[own], evidence)

@@ -73,8 +73,7 @@ class Compact(SegmentationNetwork):
 
     def segment(self, image: Tensor) -> SegOutput:
         image = self.contrast(image)
-        phases = F.pixel_unshuffle(image, 2)
-        x = self.stem(phases)
+        x = self.begin(image)
         levels = []
         for level in self.encoder:
             x = level(x)
@@ -84,23 +83,27 @@ class Compact(SegmentationNetwork):
         for k in reversed(range(len(levels))):
             x = self.decoder[k](levels[k] + F.interpolate(self.lateral[k](x), scale_factor=2.0))
             aux.append(self.aux_heads[k](x))
-        coarse = F.interpolate(aux[-1], scale_factor=2.0, mode="bilinear", align_corners=False)
-        return SegOutput(coarse + self.fine(image, phases, x), tuple(reversed(aux)))
+        return SegOutput(self.finish(image, aux[-1], x), tuple(reversed(aux)))
 
-    def fine(self, image: Tensor, phases: Tensor, x: Tensor) -> Tensor:
-        """What the last layers add to the coarse map.
+    def begin(self, image: Tensor) -> Tensor:
+        """(N, C, H/2, W/2), from the image and its contrast, (N, 2, H, W)."""
+        return self.stem(F.pixel_unshuffle(image, 2))
+
+    def finish(self, image: Tensor, coarse: Tensor, x: Tensor) -> Tensor:
+        """The logits, (N, 1, H, W).
 
         Parameters
         ----------
         image
             (N, 2, H, W), the image and its contrast.
-        phases
-            (N, 8, H/2, W/2), the four phases of its pixels.
+        coarse
+            (N, 1, H/2, W/2), the decoder's own answer, which the last layers refine.
         x
             (N, C, H/2, W/2), of the decoder.
         """
+        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         seen = F.relu(F.pixel_shuffle(self.subpixel(x), 2) + self.detail(image))
-        return self.head(self.refine(seen))
+        return coarse + self.head(self.refine(seen))
 
     def deployed(self) -> SegmentationNetwork:
         from infraspot.networks.compact_half import with_half

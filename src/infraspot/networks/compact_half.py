@@ -36,10 +36,11 @@ class CompactAtHalf(Compact):
 def with_half(network: Compact) -> CompactAtHalf:
     """The function of ``network``, which stays as it is."""
     made = copy.deepcopy(network).eval().requires_grad_(False)
-    convolution, norm, *_ = made.refine
+    stem, (convolution, norm, *_) = made.stem[0], made.refine
+    assert isinstance(stem, nn.Conv2d)
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
-    made.stem[0] = from_pixels(made.stem[0])
+    made.stem[0] = from_pixels(stem)
     made.detail, made.head = to_phases(made.detail), at_half(made.head)
     made.refine[0], made.refine[1] = at_half(fuse_conv_bn_eval(convolution, norm)), nn.Identity()
     made.spread = interpolation()

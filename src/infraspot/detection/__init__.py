@@ -8,10 +8,12 @@ from infraspot.detection.base import BoxOutput, Detector, Wanted
 from infraspot.detection.centernet import CenterNet
 from infraspot.detection.ddod import DDOD
 from infraspot.detection.dyhead import DyHead
+from infraspot.detection.dynamic_rcnn import DynamicRCNN
 from infraspot.detection.efficientdet import EfficientDet
 from infraspot.detection.fcos import FCOS
 from infraspot.detection.grid_rcnn import GridRCNN
-from infraspot.detection.rcnn import CascadeRCNN, DynamicRCNN, FasterRCNN, LibraRCNN
+from infraspot.detection.libra_rcnn import LibraRCNN
+from infraspot.detection.rcnn import CascadeRCNN, FasterRCNN
 from infraspot.detection.retinanet import RetinaNet
 from infraspot.detection.rtmdet import RTMDet
 from infraspot.detection.sabl import SABL

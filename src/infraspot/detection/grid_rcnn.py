@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from infraspot.detection.base import BoxOutput, Wanted
 from infraspot.detection.boxes import around, centres, sides, within
 from infraspot.detection.losses import cross_entropy
-from infraspot.detection.rcnn import ClassHead, FasterRCNN, side_by_side
+from infraspot.detection.rcnn import FasterRCNN, side_by_side
+from infraspot.detection.region_heads import ClassHead
 from infraspot.detection.suppression import suppress
 from infraspot.networks.sheet import Sheet
 

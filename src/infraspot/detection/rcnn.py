@@ -1,4 +1,4 @@
-"""Two stages: proposals, then a second look at the features of each (Faster R-CNN, 2015) and its descendants.
+"""Two stages: proposals, then a second look at the features of each (Faster R-CNN, 2015); Cascade R-CNN.
 
 Regions are read from the pyramid by our own RoIAlign. Pyramids begin at stride 4 and may begin at 2: at the
 published stride a target of 3x3 pixels is less than one cell.
@@ -16,15 +16,14 @@ from infraspot.detection.assigners import IGNORED, Said, by_overlap
 from infraspot.detection.backbones import BACKBONES
 from infraspot.detection.base import BoxOutput, Detector, Wanted
 from infraspot.detection.boxes import NARROW, from_deltas, pairwise_overlaps, to_deltas, within
-from infraspot.detection.heads import begin_small, flat
 from infraspot.detection.losses import cross_entropy
 from infraspot.detection.priors import Anchors, Priors
 from infraspot.detection.pyramid import FPN
+from infraspot.detection.region_heads import REGION, BoxHead, ProposalHead
 from infraspot.detection.roi import roi_align_levels
 from infraspot.detection.suppression import suppress
 from infraspot.networks.sheet import Sheet
 
-REGION = 7
 NOTHING = -20.0  # the logit of a row that holds no proposal
 PER_LEVEL = 1000
 PROPOSED_APART = 0.7
@@ -37,67 +36,6 @@ class Sampled(NamedTuple):
     boxes: Tensor
     target: Tensor
     truth: Tensor
-
-
-class ProposalHead(nn.Module):
-    """A 3x3, then whether there is anything and by how much each anchor is off."""
-
-    def __init__(self, width: int, anchors: int):
-        super().__init__()
-        self.shared = nn.Conv2d(width, width, 3, padding=1)
-        self.logits, self.boxes = nn.Conv2d(width, anchors, 1), nn.Conv2d(width, 4 * anchors, 1)
-        begin_small(self)
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """(N, K) logits and (N, K, 4) deltas."""
-        shared = [F.relu(self.shared(x)) for x in maps]
-        return flat([self.logits(x) for x in shared]), flat([self.boxes(x) for x in shared], 4)
-
-
-def apart(both: Tensor) -> Tensor:
-    """(n,) logits of target against background, from (n, 2) of background and target."""
-    return both[:, 1] - both[:, 0]
-
-
-class ClassHead(nn.Module):
-    """Layers over a region's features, then background against target.
-
-    Parameters
-    ----------
-    depth
-        Layers of ``hidden`` numbers.
-    """
-
-    def __init__(self, width: int, hidden: int, depth: int = 2):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Flatten())
-        for wide in (width * REGION**2, *[hidden] * (depth - 1)):
-            self.layers.extend([nn.Linear(wide, hidden), nn.ReLU(inplace=True)])
-        self.classes = nn.Linear(hidden, 2)
-
-    def read(self, x: Tensor) -> Tensor:
-        """(n,) logits after the layers."""
-        return apart(self.classes(x))
-
-    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) logits, and no numbers of a box: (n, 0)."""
-        logits = self.read(self.layers(regions))
-        return logits, logits.new_zeros(len(logits), 0)
-
-
-class BoxHead(ClassHead):
-    """The same, and the box."""
-
-    def __init__(self, width: int, hidden: int):
-        super().__init__(width, hidden)
-        self.boxes = nn.Linear(hidden, 4)
-        nn.init.normal_(self.boxes.weight, std=0.001)
-        nn.init.zeros_(self.boxes.bias)
-
-    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) logits and (n, 4) deltas."""
-        x = self.layers(regions)
-        return self.read(x), self.boxes(x)
 
 
 class FasterRCNN(Detector):
@@ -150,6 +88,10 @@ class FasterRCNN(Detector):
         self.stages = nn.ModuleList(self.make_stage(width, hidden) for _ in self.thresholds)
         self.proposals, self.finest = proposals, finest or 14.0 * strides[0]
         self.choose = by_overlap(0.7, 0.3, least=0.3)
+        self.remember()
+
+    def remember(self) -> None:
+        """Make what a method keeps of earlier steps, as buffers."""
 
     def make_neck(self, width: int) -> nn.Module:
         """The pyramid."""
@@ -329,133 +271,3 @@ class CascadeRCNN(FasterRCNN):
     thresholds = (0.5, 0.6, 0.7)
     spreads = (NARROW, (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
     stage_gains = (1.0, 0.5, 0.25)
-
-
-class DynamicRCNN(FasterRCNN):
-    """Dynamic R-CNN (Zhang et al., 2020): threshold and loss follow how good proposals have become.
-
-    Every hundred steps, the threshold becomes the mean of each frame's 75th best overlap since, from .4 on.
-    The loss is then quadratic below the median of the tenth least error of each step. What is gathered is
-    part of the weights, so that a run goes on as if it had never stopped.
-    """
-
-    sheet = Sheet(family="two-stage", source="Zhang et al., ECCV 2020", paper_params=41.348e6)
-    every, best, least = 100, 75, 10
-    threshold: Tensor
-    beta: Tensor
-    gathered: Tensor
-    errors: Tensor
-    steps: Tensor
-
-    def __init__(
-        self,
-        *,
-        backbone: str = "resnet50",
-        strides: tuple[int, ...] = (4, 8, 16, 32, 64),
-        width: int = 256,
-        scale: float = 8.0,
-        proposals: int = 300,
-        finest: float | None = None,
-        hidden: int = 1024,
-    ):
-        super().__init__(
-            backbone=backbone,
-            strides=strides,
-            width=width,
-            scale=scale,
-            proposals=proposals,
-            finest=finest,
-            hidden=hidden,
-        )
-        self.register_buffer("threshold", torch.tensor(0.4))
-        self.register_buffer("beta", torch.tensor(1.0))
-        self.register_buffer("gathered", torch.zeros(2))  # sum of overlaps, and how many
-        self.register_buffer("errors", torch.zeros(self.every))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-
-    def threshold_of(self, number: int) -> float:
-        return float(self.threshold)
-
-    def drawn(self, positive: Tensor, fit: Tensor) -> Tensor:
-        best = fit.topk(min(self.best, len(fit))).values[-1]
-        self.gathered += torch.stack([best, torch.ones_like(best)])
-        return super().drawn(positive, fit)
-
-    def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
-        gap = (found - wanted).detach()[:, :2].abs().mean(1)
-        error = gap.kthvalue(min(self.least, len(gap))).values if len(gap) else self.beta
-        self.errors[self.steps % self.every] = error
-        losses = F.smooth_l1_loss(found, wanted, beta=float(self.beta), reduction="none")
-        self.steps += 1
-        if int(self.steps) % self.every == 0:
-            mean = self.gathered[0] / self.gathered[1].clamp(min=1)
-            self.threshold.copy_(mean.clamp(min=0.4))
-            self.beta.copy_(self.errors.median().clamp(1e-3, 1.0))
-            self.gathered.zero_()
-        return losses
-
-
-class BalancedPyramid(FPN):
-    """A pyramid whose levels share their mean, every place of which sees all others (Libra R-CNN)."""
-
-    def __init__(self, backbone: nn.Module, strides: Sequence[int], width: int):
-        super().__init__(backbone, strides, width, extra_from="pool")  # type: ignore[arg-type]
-        self.asked, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
-
-    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        maps = super().forward(levels)
-        middle = maps[min(2, len(maps) - 1)].shape[-2:]
-        alike = [
-            F.adaptive_max_pool2d(x, middle) if x.shape[-1] > middle[-1] else F.interpolate(x, size=middle)
-            for x in maps
-        ]
-        mean = torch.stack(alike).mean(0)
-        asked, key, value = (layer(mean).flatten(2) for layer in (self.asked, self.key, self.value))
-        weight = (asked.transpose(1, 2) @ key / key.shape[1] ** 0.5).softmax(-1)
-        shared = mean + self.out((value @ weight.transpose(1, 2)).unflatten(2, middle))
-        return [
-            x
-            + (
-                F.interpolate(shared, size=x.shape[-2:])
-                if x.shape[-1] >= middle[-1]
-                else F.adaptive_max_pool2d(shared, x.shape[-2:])
-            )
-            for x in maps
-        ]
-
-
-class LibraRCNN(FasterRCNN):
-    """Libra R-CNN (Pang et al., 2019).
-
-    The pyramid's levels share their mean, background is drawn evenly over how much it overlaps a target, and
-    small errors of boxes weigh more.
-    """
-
-    sheet = Sheet(family="two-stage", source="Pang et al., CVPR 2019", paper_params=41.611e6)
-    bins, alpha, gamma = 3, 0.5, 1.5
-
-    def make_neck(self, width: int) -> nn.Module:
-        return BalancedPyramid(self.backbone, self.strides, width)
-
-    def drawn(self, positive: Tensor, fit: Tensor) -> Tensor:
-        targets = positive.nonzero()[:, 0]
-        most = int(self.learnt_from * self.share)
-        targets = targets[torch.randperm(len(targets), device=fit.device)[:most]]
-        wanted = self.learnt_from - len(targets)
-        bound = float(self.thresholds[0])
-        others = []
-        for k in range(self.bins):
-            inside = ~positive & (fit >= bound * k / self.bins) & (fit < bound * (k + 1) / self.bins)
-            places = inside.nonzero()[:, 0]
-            others.append(places[torch.randperm(len(places), device=fit.device)[: wanted // self.bins]])
-        return torch.cat([targets, *others])
-
-    def box_losses(self, found: Tensor, wanted: Tensor) -> Tensor:
-        """The gradient of small errors is raised: alpha ln(b |x| + 1), up to gamma beyond 1 (Eq. 8)."""
-        b = torch.e ** (self.gamma / self.alpha) - 1
-        gap = (found - wanted).abs()
-        small = self.alpha / b * (b * gap + 1) * (b * gap + 1).log() - self.alpha * gap
-        edge = self.alpha / b * (b + 1) * (self.gamma / self.alpha) - self.alpha
-        return torch.where(gap < 1, small, self.gamma * gap + edge - self.gamma)

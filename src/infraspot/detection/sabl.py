@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from infraspot.detection.boxes import centres, sides
 from infraspot.detection.losses import cross_entropy
-from infraspot.detection.rcnn import REGION, ClassHead, FasterRCNN
+from infraspot.detection.rcnn import FasterRCNN
+from infraspot.detection.region_heads import REGION, ClassHead
 from infraspot.networks.sheet import Sheet
 
 BUCKETS = REGION  # of an edge

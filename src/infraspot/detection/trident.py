@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from infraspot.detection.backbones import ResNet
 from infraspot.detection.base import BoxOutput, Wanted
-from infraspot.detection.rcnn import FasterRCNN, ProposalHead, apart
+from infraspot.detection.rcnn import FasterRCNN
+from infraspot.detection.region_heads import ProposalHead, apart
 from infraspot.detection.roi import roi_align
 from infraspot.networks.sheet import Sheet
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.geometry import find_components
+from infraspot.inference.logistic import Logistic
 from infraspot.inference.second_look import sureness_of
 
 EVIDENCE = ("peak", "size", "crowd")
@@ -66,8 +67,7 @@ class Peaks:
 
     def __init__(self, card: Mapping[str, Any]) -> None:
         self._limits = {name: float(card[name]) for name in ("level", "share", "saddle")}
-        self._weights = np.array([card[name] for name in EVIDENCE], np.float64)
-        self._offset = float(card["offset"])
+        self._score = Logistic(card, EVIDENCE)
 
     def rescore(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(H, W) in [0, 1]: each target's score in all of its pixels, and 0 elsewhere.
@@ -75,8 +75,7 @@ class Peaks:
         A threshold thus chooses between targets and never changes their shapes.
         """
         found = self.part(scores)
-        logits = np.clip(found.evidence @ self._weights + self._offset, -50, 50)
-        return found.painted((1 / (1 + np.exp(-logits))).astype(np.float32))
+        return found.painted(self._score(found.evidence).astype(np.float32))
 
     def part(self, scores: NDArray[np.float32]) -> Parted:
         """The targets of a score map (H, W), before they are judged."""

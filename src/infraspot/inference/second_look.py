@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from infraspot.core.errors import InfraspotError, InputError
 from infraspot.core.geometry import Components, find_components
+from infraspot.inference.logistic import Logistic
 from infraspot.inference.scores import first_line
 
 NEAR, WIDE = 32, 128  # pixels of the frame
@@ -60,8 +61,7 @@ class SecondLook:
         self.level, self.outline = float(card["level"]), float(card["outline"])
         self.outlines = card.get("outlines", "map")
         self.mirrored = bool(card.get("mirrored", False))
-        self._weights = np.array([card[name] for name in EVIDENCE], np.float64)
-        self._offset = float(card["offset"])
+        self._score = Logistic(card, EVIDENCE)
         self._classify, self._name = classify, name
 
     def rescore(self, image: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -112,8 +112,7 @@ class SecondLook:
     def probabilities(self, logits: NDArray[np.float32], peaks: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) probabilities of the candidates of one frame, from answers and peaks (N,)."""
         known = evidence_of(logits, peaks, np.full(len(peaks), len(peaks)))
-        logits = np.clip(known @ self._weights + self._offset, -50, 50)
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return self._score(known).astype(np.float32)
 
     def logits(self, image: NDArray[np.float32], centroids: NDArray[np.float64]) -> NDArray[np.float32]:
         """(N,) answers of the network to the windows as they are, before the calibration."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from infraspot.inference.logistic import Logistic
 from infraspot.inference.second_look import EVIDENCE
 
 BINS = 10
@@ -57,8 +58,7 @@ def calibrate(
 
 def chances(evidence: NDArray[np.float64], card: Mapping[str, Any]) -> NDArray[np.float64]:
     """(N,) probabilities that a calibration gives."""
-    known: NDArray[np.float64] = expit(evidence @ [card[name] for name in EVIDENCE] + card["offset"])
-    return known
+    return Logistic(card, EVIDENCE)(evidence)
 
 
 def describe_calibration(

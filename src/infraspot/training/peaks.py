@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from infraspot.core.catalog import imported_names
 from infraspot.core.errors import UsageError
@@ -13,6 +12,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.inference.engines import TorchEngine, locate
 from infraspot.inference.frames import segment_frame
+from infraspot.inference.logistic import Logistic
 from infraspot.inference.peaks import EVIDENCE, Parted, part
 from infraspot.metrics.average_precision import (
     BOX_CRITERIA,
@@ -95,10 +95,11 @@ def fit_scores(found: list[tuple[Sample, Parted]]) -> tuple[dict[str, float], di
             f" of {len(right)} are right; train longer, or validate on other frames"
         )
     weights = calibrate(evidence, right, BOUNDS)
+    score = Logistic(weights, EVIDENCE)
     table, hits = PrecisionTable([OVERLAP, CENTRE]), 0
     scores = []
     for (_, parted), truth in zip(found, truths, strict=True):
-        scores.append(expit(parted.evidence @ [weights[name] for name in EVIDENCE] + weights["offset"]))
+        scores.append(score(parted.evidence))
         frame: ScoredFrame = scored_boxes(parted.boxes, scores[-1], truth)
         table.add(frame)
         hits += int(accept(frame, OVERLAP)[1].sum())

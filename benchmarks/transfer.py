@@ -14,8 +14,8 @@ Methods:
 - ``source`` is the start as its card says.
 - ``frames`` keeps the weights, and chooses the operating points for the other frames of the shots' days.
 - ``empty`` tunes the second look on frames without targets of other cameras.
-- ``adapt`` is ``infraspot adapt --shots``; ``adapt-forgets`` is the same without the old frames, and
-  ``adapt-sourced`` has real ones in their place: frames of SIRST-v1 train, as ``--source`` gives them.
+- ``adapt`` is ``infraspot adapt --shots``; ``adapt-forgets`` is the same with ``--forget``, and
+  ``adapt-sourced`` keeps real frames in place of generated ones: those of SIRST-v1 train, by ``--source``.
 - ``norms-frozen``, ``norms-free``, ``norms-and-biases`` and ``head`` are plain fine-tuning in one of its
   forms: without old frames, held-out shots, or a second look of its own.
 - Every other name is a scheme: ``prototypes`` and ``cosine_head`` learn from the shots, and
@@ -126,9 +126,10 @@ class Bench:
             model = tuned_look(start, known, old_candidates(start, self.old), clock)
             return model, choose_thresholds(self.rates, [], look_at(model, self.empties), []), {}
         if method.startswith("adapt"):
-            old = {"adapt": self.old, "adapt-sourced": self.sourced, "adapt-forgets": []}[method]
+            old = self.sourced if method == "adapt-sourced" else self.old
             known = Known(shots=draw.shots, frames=draw.unknown, old=old)
-            done = adapt_to_shots(start, known, self.recipe, clock, print)
+            forget = method == "adapt-forgets"
+            done = adapt_to_shots(start, known, self.recipe, clock, print, forget=forget)
             thresholds = choose_thresholds(self.rates, done.after, [], look_at(done.model, draw.unknown))
             notes = {"steps": done.steps, "look": done.looks_anew, "worths": done.worths}
             return done.model, thresholds, notes

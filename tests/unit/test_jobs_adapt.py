@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import worths
 from infraspot.training.adapting.points import choose_thresholds
 from infraspot.training.adapting.shots import judge
+from infraspot.training.adapting.tuning import Course, Known
+from infraspot.training.settings import Recipe
 
 pytest.importorskip("torch")
 
@@ -90,6 +93,28 @@ def test_one_shot_is_learnt_and_said_to_be_unproven(tmp_path: Path, monkeypatch:
     )
     assert done.figures["held_out_shots"] is None
     assert any("nothing can be held out" in said for said in told)
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_old_frames_are_kept_unless_they_may_be_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, seen, tuned = write_camera(tmp_path), [], adapting_shots.tune
+
+    def noted(recipe: Recipe, known: Known, *others: Any) -> Course:
+        seen.append(len(known.old))
+        return tuned(recipe, known, *others)
+
+    monkeypatch.setattr(adapting_shots, "tune", noted)
+    known: dict[str, Any] = {name: str(camera[name]) for name in ("shots", "empty")}
+    known["start"] = str(camera["model"])
+    kept = adapt(camera["frames"], tmp_path / "kept.safetensors", **known)
+    assert set(seen) == {16}
+    seen.clear()
+    bare = adapt(camera["frames"], tmp_path / "bare.safetensors", forget=True, **known)
+    assert set(seen) == {0}
+    assert (kept.figures["choice"]["forget"], bare.figures["choice"]["forget"]) == (False, True)
+    assert bare.figures["old_frames"] is not None, "what it costs elsewhere is still shown"
 
 
 def test_a_limit_that_is_over_at_once_leaves_the_weights_and_says_so(tmp_path: Path) -> None:
@@ -200,6 +225,7 @@ def test_thresholds_rise_as_rates_fall(tmp_path: Path) -> None:
         ({"out": "mine.pt"}, "does not end in .safetensors"),
         ({"json": "mine.txt"}, "does not end in .json"),
         ({"empty": "empty", "assume_empty": True}, "give one"),
+        ({"forget": True}, "--forget says how --shots are learnt"),
         ({"start": "start.onnx"}, "the weights of an ONNX file cannot be tuned"),
         ({"to": "nothing"}, "--to"),
         ({"shots": "empty"}, "none of the 3 frames holds a target"),

@@ -18,6 +18,7 @@ POINT = "balanced"
 @click.option("--empty", help="Frames of that camera without any target.")
 @click.option("--assume-empty", is_flag=True, help="Take the frames of --to for frames without any target.")
 @click.option("--source", help="Data set that the start was trained on; generated scenes stand in for it.")
+@click.option("--forget", is_flag=True, help="Learn the shots alone: better there, worse on other cameras.")
 @click.option("--start", default="compact-sirst1", help="Weight file, run folder or packaged model to adapt.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=5.0, help="Limit of time.")
 @click.option(
@@ -35,7 +36,7 @@ def command(json_file: str | None, **options: Any) -> int:
     Without labels, the network trains itself on --to where that helps to find targets that are pasted in, and
     the operating points are chosen for these frames. With --empty, it learns what is no target. With --shots,
     the network is tuned, and how far is chosen by shots that are held out. On old frames, of
-    --source or generated, the answers of the start are kept.
+    --source or generated, the answers of the start are kept, unless you say --forget.
 
     The figures are before -> after. Nothing is written where held-out shots got worse (exit status 1). The
     command ends with the five frames that would teach most: `annotate --queue FILE.json` opens them in order.

@@ -58,6 +58,7 @@ def adapt(
     empty: str | Path | None = None,
     assume_empty: bool = False,
     source: str | Path | None = None,
+    forget: bool = False,
     start: str = DEFAULT_MODEL,
     minutes: float = 5.0,
     fa_per_mpx: float | None = None,
@@ -85,6 +86,8 @@ def adapt(
     source
         Data set that the start was trained on, or one like it: its answers on these frames are kept. Without
         it, generated scenes stand in.
+    forget
+        Do not keep them: ``shots`` alone count. Better on the new camera, and worse on others.
     start
         Packaged model, weight file or run folder.
     minutes
@@ -109,6 +112,10 @@ def adapt(
     """
     out = Path(out)
     _check_options(out, minutes, fa_per_mpx, empty, assume_empty, json)
+    if forget and shots is None:
+        raise UsageError(
+            "--forget says how --shots are learnt, and there are none; give them, or leave it out"
+        )
 
     def read() -> Gathered:
         return gather(
@@ -118,6 +125,7 @@ def adapt(
     return adapt_to(
         read,
         out,
+        forget=forget,
         start=start,
         minutes=minutes,
         fa_per_mpx=fa_per_mpx,
@@ -133,6 +141,7 @@ def adapt_to(
     read: Callable[[], Gathered],
     out: Path,
     *,
+    forget: bool = False,
     start: str = DEFAULT_MODEL,
     minutes: float = 5.0,
     fa_per_mpx: float | None = None,
@@ -150,7 +159,7 @@ def adapt_to(
     clock = Clock(60 * minutes, progress=progress)
     model = open_model(start, trust=[trust] if isinstance(trust, str) and trust else trust)
     check_writable(out.parent)
-    return _Work(model, read(), clock, seed, tell).run(out, fa_per_mpx, json)
+    return _Work(model, read(), clock, seed, forget, tell).run(out, fa_per_mpx, json)
 
 
 def _check_options(
@@ -182,6 +191,7 @@ class _Work:
     found: Gathered
     clock: "Clock"
     seed: int
+    forget: bool
     tell: Tell
 
     def run(self, out: Path, fa_per_mpx: float | None, json: Path | None) -> Adaptation:
@@ -214,8 +224,14 @@ class _Work:
 
         known = self.found.known
         if known.shots:
-            done = adapt_to_shots(self.start, known, self._recipe("finetune"), self.clock, self.tell)
-            choice = {"steps": done.steps, "second_look": done.looks_anew, "worths": done.worths}
+            recipe = self._recipe("finetune")
+            done = adapt_to_shots(self.start, known, recipe, self.clock, self.tell, forget=self.forget)
+            choice = {
+                "steps": done.steps,
+                "second_look": done.looks_anew,
+                "forget": self.forget,
+                "worths": done.worths,
+            }
             return done.model, choice, done.before, done.after
         if self.found.empties:
             look = tuned_look(self.start, known, old_candidates(self.start, known.old), self.clock, self.seed)

@@ -68,7 +68,9 @@ class _Choice:
         return f"{self.steps} steps{outlines}{', second look tuned' if self.looks_anew else ''}"
 
 
-def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tell: Tell) -> Adapted:
+def adapt_to_shots(
+    start: Model, known: Known, recipe: Recipe, clock: Clock, tell: Tell, *, forget: bool = False
+) -> Adapted:
     """Adapt a model to the shots of :class:`Known`, within the time of the clock.
 
     The shots are held out in turn, in up to five groups: a model is tuned on the others, and judged on them
@@ -76,8 +78,12 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     also with its second look tuned. What does best is then done with all shots. The weights are the mean of
     those that were tuned on all shots and those of the trials: from one start and few frames, each of them
     goes astray in its own way (model soups, Wortsman et al., ICML 2022). Nothing can be held out of one shot:
-    then all is done, and nothing judges it.
+    then all is done, and nothing judges it. With ``forget``, the answers of the start on old frames are not
+    kept.
     """
+    of_others = known.old
+    if forget:
+        known = replace(known, old=())
     planned = plan(seconds_of_a_step(recipe, known, clock), clock.left, len(known.shots))
     recipe = of_steps(recipe, planned.steps)
     tell(_announced(planned, len(known.shots)))
@@ -87,7 +93,7 @@ def adapt_to_shots(start: Model, known: Known, recipe: Recipe, clock: Clock, tel
     tried = {choice: _held_out(start, choice, trials) for choice in _choices(start, planned)}
     judged = {choice: _judge_all(held) for choice, held in tried.items()} if trials else {}
     chosen = _best(judged) if judged else _Choice(planned.steps, start.outlines)
-    old = old_candidates(start, known.old) if known.empties else None
+    old = old_candidates(start, of_others) if known.empties else None
     if start.look is not None and known.empties and clock.left > 0:
         anew = replace(chosen, looks_anew=True)
         tried[anew] = [

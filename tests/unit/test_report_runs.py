@@ -128,6 +128,19 @@ def test_numbers_that_are_none_are_shown_as_such(tmp_path: Path, capsys: pytest.
     assert " - " in capsys.readouterr().out
 
 
+def test_figures_by_clicks_are_listed_with_a_star(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = "epoch,loss,click_iou,click_niou,click_pd,click_fa_area\n1,2.5,0.25,0.5,1,1e-05\n"
+    folder = make_run(tmp_path / "run", epochs=1, log=log)
+    recipe = (folder / "recipe.toml").read_text() + 'select_on = "clicks"\n'
+    write_text(folder / "recipe.toml", recipe)
+    for command in ("list", "compare"):
+        assert main(["runs", command, str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+        assert "0.2500*" in printed
+        assert "10.0*" in printed
+        assert "* against the masks that `profile` grows" in printed
+
+
 def test_a_detector_is_listed_by_its_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path / "runs" / "masks")
     boxes = make_run(tmp_path / "runs" / "boxes", log="epoch,loss,lr,ap,recall\n1,2,0.1,0.625,0.75\n")
@@ -147,6 +160,8 @@ def test_deleting_takes_what_training_wrote_and_nothing_else(tmp_path: Path) -> 
     folder = make_run(tmp_path / "run")
     (folder / "best.safetensors").symlink_to(secret)
     (folder / "notes.txt").write_text("mine")
+    (folder / "frames.csv").write_text("id,weight\n")
+    (folder / "chosen.txt").write_text("a\n")
     assert delete_run(folder) == ["notes.txt"]
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     assert secret.read_text() == "kept"

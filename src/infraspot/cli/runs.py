@@ -43,6 +43,11 @@ def command(context: click.Context, report: Path | None) -> int:
     return 1 if failed else 0
 
 
+def _say_note(note: str | None) -> None:
+    if note:
+        say(note)
+
+
 def _report(path: Path, records: Sequence[RunRecord]) -> None:
     from infraspot.report.run_report import write_run_report
 
@@ -58,7 +63,7 @@ def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
 
     The figures are those of the best epoch on val, by the recipe's own rule.
     """
-    from infraspot.report.run_curves import HEAD, figures
+    from infraspot.report.run_curves import HEAD, figures, note_of
 
     records, failed = _read(find_runs(folder))
     rows = [
@@ -77,6 +82,7 @@ def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
     if rows:
         head = ("run", "network", "scheme", "seed", "epochs", "state", *HEAD[3:], "")
         table(head, rows)
+        _say_note(note_of(rows))
     elif not failed:
         say(f"no run at or below {folder}")
     if json_file:
@@ -93,7 +99,7 @@ def list_runs(folder: Path, json_file: Path | None, report: Path | None) -> int:
 @REPORT
 def compare(folders: Sequence[Path], plots: Path | None, report: Path | None) -> int:
     """Show what runs differ in and how good each is. FOLDERS are run folders, or hold some."""
-    from infraspot.report.run_curves import HEAD, figure_rows, option_rows, write_comparison
+    from infraspot.report.run_curves import HEAD, figure_rows, note_of, option_rows, write_comparison
 
     if plots:
         require("report", "--plots")
@@ -102,7 +108,9 @@ def compare(folders: Sequence[Path], plots: Path | None, report: Path | None) ->
     if not records:
         raise DataError(f"no run at or below {', '.join(map(str, folders))}")
     names = _short_names([record.folder for record in records])
-    table(HEAD, figure_rows(records, names))
+    found = figure_rows(records, names)
+    table(HEAD, found)
+    _say_note(note_of(found))
     if rows := option_rows(records):
         say()
         table(["option", *names], rows)

@@ -37,9 +37,13 @@ img { max-width: 100% }
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% endfor %}
+{% if starred %}<p>{{ starred }}</p>{% endif %}
 <img alt="curves" src="data:image/png;base64,{{ curves }}">
 </body></html>
 """
+
+STAR = "*"
+STARRED = "* against the masks that `profile` grows from the clicks of val"
 
 HEAD = ("run", "weights", "epoch", "IoU", "nIoU", "Pd", "Fa, 1e-6", "AP")
 
@@ -55,14 +59,20 @@ def figure_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[list
 
 
 def figures(row: Mapping[str, float] | None) -> list[str]:
-    """IoU, nIoU, Pd, Fa and AP of one epoch, as text: the first four of masks, the last of boxes."""
-    return [
-        _number(row, "iou"),
-        _number(row, "niou"),
-        _number(row, "pd"),
-        _number(row, "fa_area", 1e6, ".1f"),
-        _number(row, "ap"),
-    ]
+    """IoU, nIoU, Pd, Fa and AP of one epoch, as text: the first four of masks, the last of boxes.
+
+    Where val has no masks, the first four are by its clicks, and a star says so.
+    """
+    by_clicks = row is not None and "iou" not in row and "click_iou" in row
+    prefix, mark = ("click_", STAR) if by_clicks else ("", "")
+    factors = {"iou": (1.0, ".4f"), "niou": (1.0, ".4f"), "pd": (1.0, ".4f"), "fa_area": (1e6, ".1f")}
+    of_masks = [_number(row, prefix + name, *how) + mark for name, how in factors.items()]
+    return [*of_masks, _number(row, "ap")]
+
+
+def note_of(rows: Sequence[Sequence[str]]) -> str | None:
+    """What the stars in a table mean; None where there are none."""
+    return STARRED if any(cell.endswith(STAR) for row in rows for cell in row[1:]) else None
 
 
 def option_rows(records: Sequence[RunRecord]) -> list[list[str]]:
@@ -75,9 +85,11 @@ def write_comparison(folder: Path, records: Sequence[RunRecord], names: Sequence
     from jinja2 import Environment
 
     curves = _draw(folder / "curves.png", records, names)
-    tables = [(HEAD, figure_rows(records, names)), (["option", *names], option_rows(records))]
+    rows = figure_rows(records, names)
+    tables = [(HEAD, rows), (["option", *names], option_rows(records))]
     picture = base64.b64encode(curves.read_bytes()).decode()
-    text = Environment(autoescape=True).from_string(PAGE).render(tables=tables, curves=picture)
+    page = Environment(autoescape=True).from_string(PAGE)
+    text = page.render(tables=tables, starred=note_of(rows), curves=picture)
     write_text(folder / "runs.html", text)
     return [curves, folder / "runs.html"]
 

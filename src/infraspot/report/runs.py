@@ -29,6 +29,8 @@ FILES = (
     RECIPE,
     "events.tfevents",
     "labels.png",
+    "frames.csv",
+    "chosen.txt",
     "mlflow.json",
     "scores.json",
     LOCK,

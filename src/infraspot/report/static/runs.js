@@ -4,14 +4,15 @@
 
 const KINDS = ["own", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 
-header(report.title, "Figures are those of the best epoch on val, by each recipe's own rule." + (report.runs_left_out ? ` ${plural(report.runs_left_out, "run")} left out.` : ""));
+header(report.title, "Figures are those of the best epoch on val, by each recipe's own rule; where val has no masks, against those grown from its clicks." + (report.runs_left_out ? ` ${plural(report.runs_left_out, "run")} left out.` : ""));
 let chosen = report.runs.slice(0, Math.min(5, report.runs.length));
 
 const runsPart = section("runs", "Runs", `The curves below show those that are ticked, up to ${KINDS.length}.`);
 const figure = (name, digits, factor = 1) => ({
-  name, of: (run) => run.best?.[FIGURES[name]] ?? null, number: true,
-  show: (run) => fixed(known(run.best?.[FIGURES[name]]) ? run.best[FIGURES[name]] * factor : null, digits),
+  name, of: (run) => best(run, FIGURES[name]), number: true,
+  show: (run) => fixed(known(best(run, FIGURES[name])) ? best(run, FIGURES[name]) * factor : null, digits),
 });
+const best = (run, name) => run.best?.[name] ?? run.best?.["click_" + name] ?? null;
 const FIGURES = { IoU: "iou", nIoU: "niou", Pd: "pd", "Fa, 10⁻⁶": "fa_area", AP: "ap" };
 const table = sortable([
   { name: "shown", show: (run) => ticking(run) }, { name: "run", of: (run) => run.name, wide: true },

@@ -24,8 +24,10 @@ from infraspot.synth import SceneRanges
 COUNT = 20
 
 
-def scene(count: int = COUNT, side: int = 96, seed: int = 0, dead: int = 0) -> list[np.ndarray]:
-    """A target that crosses a texture before a still camera; dead pixels stay where they are."""
+def scene(
+    count: int = COUNT, side: int = 96, seed: int = 0, dead: int = 0, beside: tuple[int, int] = (0, 0)
+) -> list[np.ndarray]:
+    """A target that crosses a texture before a still camera; dead pixels or pairs of them stay in place."""
     rng = np.random.default_rng(seed)
     ground = 0.35 + 0.02 * ndimage.gaussian_filter(rng.normal(size=(side, side)), 2) * 5
     y, x = np.mgrid[:side, :side]
@@ -34,7 +36,7 @@ def scene(count: int = COUNT, side: int = 96, seed: int = 0, dead: int = 0) -> l
         target = 0.45 * np.exp(-((y - 30 - 0.8 * k) ** 2 + (x - 20 - 1.3 * k) ** 2) / 2)
         frame = ground + target + rng.normal(0, 0.003, ground.shape)
         for n in range(dead):
-            frame[12 + 17 * n, 80 - 5 * n] = 0.95
+            frame[12 + 17 * n, 80 - 5 * n] = frame[12 + 17 * n + beside[0], 80 - 5 * n + beside[1]] = 0.95
         frames.append(np.clip(frame, 0, 1))
     return frames
 
@@ -146,8 +148,9 @@ def test_a_change_of_bit_depth_does_not_break_the_track(tmp_path) -> None:
     assert {row["id"] for row in table(tmp_path / "out/tracks.csv") if row["motion"] == "moving"} == {"1"}
 
 
-def test_dead_pixels_of_a_still_camera_are_no_tracks(tmp_path) -> None:
-    run(save(tmp_path / "in", scene(dead=4)), "--out", tmp_path / "out")
+@pytest.mark.parametrize("beside", [(0, 0), (0, 1), (1, 1)], ids=["single", "pair", "diagonal"])
+def test_dead_pixels_of_a_still_camera_are_no_tracks(beside, tmp_path) -> None:
+    run(save(tmp_path / "in", scene(dead=4, beside=beside)), "--out", tmp_path / "out")
     rows = table(tmp_path / "out/tracks.csv")
     assert {row["motion"] for row in rows} == {"moving"}
     assert all(float(row["x"]) < 60 for row in rows)

@@ -68,6 +68,18 @@ def test_empty_sky_gives_no_motion_and_says_so() -> None:
     ]  # the first frame has nothing to be compared with
 
 
+def test_halves_of_a_frame_that_ask_for_different_ways_make_the_error_larger() -> None:
+    rng, scene = np.random.default_rng(4), texture()
+    errors = []
+    for apart in (0.0, 0.6):  # pixels between the ways of the left and of the right half
+        registrar = Registrar()
+        registrar.step(seen(scene, 0, 0, rng))
+        left, right = seen(scene, 1.0, -apart / 2, rng), seen(scene, 1.0, apart / 2, rng)
+        errors.append(registrar.step(np.concatenate([left[:, :80], right[:, 80:]], axis=1)).error)
+    assert errors[0] < 0.03
+    assert 0.05 < errors[1] < 0.3
+
+
 def test_the_way_over_frames_that_cannot_be_registered_is_known_again_after_them() -> None:
     rng, scene = np.random.default_rng(4), texture()
     registrar = Registrar()
@@ -167,13 +179,13 @@ def test_weak_detections_continue_a_track_and_start_none() -> None:
     assert len(follow([[(20, 30, 0.9)], *weak[1:]], start=0.05)) == 12
 
 
-def with_chances(frames, chances, **options) -> np.ndarray:
+def with_chances(frames, chances, *, motion=STILL_CAMERA, **options) -> np.ndarray:
     tracker = Tracker(Settings(**options), SHAPE)
     rows = []
     for number, points in enumerate(frames, 1):
         places = np.array(points, float).reshape(-1, 2)
         scores = np.full(len(places), 0.9)
-        rows.append(tracker.step(number, places, scores, STILL_CAMERA, 1, np.array(chances)))
+        rows.append(tracker.step(number, places, scores, motion, 1, np.array(chances)))
     return np.concatenate([*rows, tracker.finish()])
 
 
@@ -268,6 +280,12 @@ def test_a_dead_pixel_of_a_moving_camera_is_fixed_on_the_sensor() -> None:
     rows = follow(line((90, 90), (0, 0), 25), motions=motions)
     assert {MOTIONS[code] for code in rows["motion"]} == {"fixed"}
     assert not len(follow(line((90, 90), (0, 0), 25), motions=motions, still="drop"))
+
+
+def test_what_stays_on_the_sensor_of_a_moving_camera_is_fixed_and_not_doubtful() -> None:
+    rows = with_chances([[(90, 90)]] * 25, [0.3], motion=Motion(0.6, 0.2, 0.02), taken=0.2)
+    assert {MOTIONS[code] for code in rows["motion"]} == {"fixed"}
+    assert not len(with_chances([[(90, 90)]] * 25, [0.3], motion=Motion(0.6, 0.2, 0.02), still="keep"))
 
 
 def test_missing_frames_are_time_that_passes() -> None:

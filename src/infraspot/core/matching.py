@@ -14,6 +14,7 @@ IntArray = NDArray[np.int64]
 NO_MATCH = -1
 CELL = 32
 SMALL = 4096
+FEW = 64  # pairs: one table of all is quicker than to find which of them compete
 
 
 def near_boxes(boxes: NDArray[Any], others: NDArray[Any], reach: float) -> tuple[IntArray, IntArray]:
@@ -123,10 +124,13 @@ def best_matching(rows: IntArray, columns: IntArray, cost: NDArray[Any], shape: 
     match[rows[alone]] = columns[alone]
     if alone.all():
         return match
+    rows, columns, cost = rows[~alone], columns[~alone], np.asarray(cost[~alone], np.float64)
+    if len(rows) <= FEW:
+        _match_group(rows, columns, cost, match)
+        return match
     from scipy.sparse import coo_array  # slow to import, and seldom needed
     from scipy.sparse.csgraph import connected_components
 
-    rows, columns, cost = rows[~alone], columns[~alone], np.asarray(cost[~alone], np.float64)
     graph = coo_array((np.ones(len(rows)), (rows, shape[0] + columns)), (sum(shape), sum(shape)))
     group = connected_components(graph, directed=False)[1][rows]
     order = np.argsort(group, kind="stable")

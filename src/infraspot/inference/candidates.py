@@ -32,8 +32,8 @@ class Candidates(NamedTuple):
         (N,) in [0, 1]: what the engine's second look makes of each, 0 for those that it does not look at; the
         scores where there is no second look.
     alone
-        (N,) bool: one bright pixel without the blur that every lens gives a point of light, as a broken
-        element of the detector shows it.
+        (N,) bool: one bright pixel, or two side by side, without the blur that every lens gives a point of
+        light, as broken elements of the detector show it.
     """
 
     places: NDArray[np.float64]
@@ -94,7 +94,11 @@ def _described(found: Components, scores: NDArray[np.float32], stored: NDArray[n
 
 
 def _stand_alone(image: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(N,) whether the brightest pixel at each place rises from neighbours that hardly do."""
+    """(N,) whether the brightest pixel at each place rises from neighbours that hardly do, but for one.
+
+    A point of light that falls between two pixels brightens those beside both, so that at least two
+    neighbours of its peak rise; two broken elements side by side show one.
+    """
     whole = np.clip(np.rint(places).astype(np.int64), 0, np.array(image.shape) - 1)
     framed = np.pad(image, 3, mode="edge")
     near = sliding_window_view(framed, (3, 3))[whole[:, 0] + 2, whole[:, 1] + 2].reshape(-1, 9)
@@ -102,7 +106,8 @@ def _stand_alone(image: NDArray[np.float32], places: NDArray[np.float64]) -> NDA
     around = sliding_window_view(framed, (5, 5))[peaks[:, 0] + 1, peaks[:, 1] + 1].reshape(-1, 25)
     level = np.median(around[:, _RING], axis=1)
     rise = around[:, 12] - level
-    alone: NDArray[np.bool_] = around[:, _NEIGHBOURS].max(axis=1) - level < _BLUR * rise
+    second = np.sort(around[:, _NEIGHBOURS], axis=1)[:, -2]
+    alone: NDArray[np.bool_] = second - level < _BLUR * rise
     return alone & (rise > 0)
 
 

@@ -35,7 +35,7 @@ TRACK = np.dtype(
 )
 """One track: ``place`` (y, x) and ``speed`` in the frame of the background; ``seen_at`` in the image.
 ``looks`` are sums over its hits: log-odds of the score, log-odds of the chance, the chance,
-hits of a single pixel."""
+hits without the blur of a lens."""
 
 
 def predict(tracks: NDArray[Any], frames: int, jerk: float, drift: float) -> None:

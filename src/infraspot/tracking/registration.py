@@ -21,6 +21,7 @@ _PATIENCE = 4
 _COVERED = 4 * np.pi * SMOOTHING**2  # smoothing makes neighbours agree: one value in so many is independent
 _NOISE_GRADIENT = (1 - np.exp(-1 / SMOOTHING**2)) / 2  # of smoothed noise: energy of its central differences
 _LEAST_SIGNAL = 0.05
+_BLOCKS = 4  # a side
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,11 @@ def _register(a: _Prepared, b: _Prepared, expected: NDArray[Any]) -> tuple[NDArr
 def _peaks(a: _Prepared, b: _Prepared) -> list[tuple[int, int]]:
     """The highest peaks of the phase correlation, as whole shifts within the reach."""
     cross = b.spectrum * a.spectrum.conj()
-    cross /= np.maximum(np.abs(cross), 1e-12)
-    cross *= _low_pass(a.image.shape)
+    cross *= _low_pass(a.image.shape) / np.maximum(np.abs(cross), 1e-12)
     surface = fft.irfft2(cross, s=a.image.shape)
     reach = min(REACH, min(a.image.shape) // 3)
-    near = np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1].copy()
+    around = np.arange(-reach, reach + 1)  # the surface goes on at its other side
+    near = surface[np.ix_(around, around)]
     found = []
     for _ in range(PEAKS):
         y, x = np.unravel_index(int(near.argmax()), near.shape)
@@ -165,44 +166,76 @@ def _misfit(a: Field, b: Field, shift: tuple[int, int]) -> float:
     if min(a[here].shape, default=0) < _LEAST_SIDE:
         return np.inf
     # Every third row and column: the misfit is only compared.
-    rest = np.abs(b[there][::3, ::3] - a[here][::3, ::3])
-    return float(np.minimum(rest, 4 * np.median(rest) + 1e-9).mean())
+    rest = b[there][::3, ::3] - a[here][::3, ::3]
+    np.abs(rest, out=rest)
+    return float(np.minimum(rest, 4 * np.median(rest) + 1e-9, out=rest).mean())
 
 
 def _refine(a: Field, b: Field, shift: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Least squares on the grey values (Gauss-Newton), with weights that leave out what does not fit."""
-    error = np.inf
+    placed = None
     for turn in range(_ROUNDS):
         whole = np.rint(shift).astype(int)
         if np.abs(whole).max() > min(a.shape) // 2:
             return shift, np.inf
-        here, there = _overlap(a.shape, (int(whole[0]), int(whole[1])))
-        first, second = a[here], b[there]
-        gy = (second[2:, 1:-1] - second[:-2, 1:-1]) / 2
-        gx = (second[1:-1, 2:] - second[1:-1, :-2]) / 2
+        if placed is None or (whole != placed).any():
+            placed, (gap, gy, gx) = whole, _compared(a, b, whole)
+            steep = np.abs(gy)
+            steep += np.abs(gx)
         part = shift - whole
-        # second(x + part) - first(x), to first order in the fraction.
-        rest = second[1:-1, 1:-1] + gy * np.float32(part[0]) + gx * np.float32(part[1]) - first[1:-1, 1:-1]
+        # second(x + part) - first(x), to first order in the fraction; in place, since fresh memory is slow.
+        rest = gy * np.float32(part[0])
+        rest += gx * np.float32(part[1])
+        rest += gap
         rest -= np.median(rest[::3, ::3])
         scale = 1.4826 * float(np.median(np.abs(rest[::3, ::3]))) + 1e-9
         # Where the shift is still off, edges do not fit either, and they are what tells it.
-        slack = np.float32(_SLACK / 2**turn) * (np.abs(gy) + np.abs(gx))
-        weight = np.abs(rest) < np.float32(4 * scale) + slack
-        gy, gx, rest = gy[weight], gx[weight], rest[weight]
-        normal = np.array([[gy @ gy, gy @ gx], [gy @ gx, gx @ gx]], np.float64)
+        bound = steep * np.float32(_SLACK / 2**turn)
+        bound += np.float32(4 * scale)
+        fits = np.abs(rest) < bound
+        wy, wx = gy * fits, gx * fits
+        across = np.vdot(wy, wx)
+        normal = np.array([[np.vdot(wy, wy), across], [across, np.vdot(wx, wx)]], np.float64)
         # Noise has gradients too, and they say nothing about the motion.
-        signal = normal - np.eye(2) * len(rest) * _NOISE_GRADIENT * scale**2 / 2
+        signal = normal - np.eye(2) * np.count_nonzero(fits) * _NOISE_GRADIENT * scale**2 / 2
         if np.linalg.eigvalsh(signal)[0] <= _LEAST_SIGNAL * np.linalg.eigvalsh(normal)[0]:
             return shift, np.inf
         inverse = np.linalg.inv(signal)
         # Halfway between the step that noise shortens and the one that it makes unsteady.
-        step = -np.linalg.inv((signal + normal) / 2) @ np.array([gy @ rest, gx @ rest], np.float64)
+        taken = np.linalg.inv((signal + normal) / 2)
+        step = -taken @ np.array([np.vdot(wy, rest), np.vdot(wx, rest)], np.float64)
         shift = shift + np.clip(step, -1, 1)
-        worst = np.linalg.eigvalsh(inverse @ normal @ inverse)[-1]
-        error = float(np.sqrt(worst * _COVERED) * scale)
         if np.abs(step).max() < 0.01:
             break
-    return shift, error if np.abs(step).max() < 0.5 else np.inf
+    if np.abs(step).max() >= 0.5:
+        return shift, np.inf
+    by_noise = inverse @ normal @ inverse * _COVERED * scale**2
+    by_blocks = taken @ _scatter(wy * rest, wx * rest) @ taken
+    return shift, float(np.sqrt(max(np.linalg.eigvalsh(by_noise)[-1], np.linalg.eigvalsh(by_blocks)[-1])))
+
+
+def _scatter(down: Field, right: Field) -> NDArray[np.float64]:
+    """Covariance (2, 2) of the sums of two fields, from how the sums of 16 blocks differ.
+
+    Noise alone does not tell how sure a shift is: where the blocks of a frame ask for different ones, their
+    residuals are alike within a block (White's standard error for clusters).
+    """
+    height, width = (
+        np.equal.outer(np.arange(_BLOCKS), np.arange(side) * _BLOCKS // side) for side in down.shape
+    )
+    sums = np.stack([height @ field @ width.T for field in (down, right)]).reshape(2, -1).astype(np.float64)
+    sums -= sums.mean(axis=1, keepdims=True)
+    return sums @ sums.T * (_BLOCKS**2 / (_BLOCKS**2 - 1))
+
+
+def _compared(a: Field, b: Field, whole: NDArray[Any]) -> tuple[Field, Field, Field]:
+    """Under a whole shift: what ``b`` has more than ``a``, and the slopes of ``b`` down and to the right."""
+    here, there = _overlap(a.shape, (int(whole[0]), int(whole[1])))
+    first, second = a[here], b[there]
+    down, right = second[2:, 1:-1] - second[:-2, 1:-1], second[1:-1, 2:] - second[1:-1, :-2]
+    down *= np.float32(0.5)
+    right *= np.float32(0.5)
+    return second[1:-1, 1:-1] - first[1:-1, 1:-1], down, right
 
 
 _windows: dict[tuple[str, tuple[int, ...]], Field] = {}

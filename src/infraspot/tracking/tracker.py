@@ -165,8 +165,8 @@ class Tracker:
             (N,) in [0, 1]: calibrated chances that the detections are targets, as a second look gives them;
             the scores where there are none.
         alone
-            (N,) bool: detections of a single pixel; what is one in most of its hits is a broken element of
-            the detector and no track.
+            (N,) bool: detections of single pixels or sharp pairs; what is one in most of its hits is a broken
+            element of the detector and no track.
         """
         chances = scores if chances is None else chances
         alone = np.zeros(len(scores), bool) if alone is None else alone
@@ -333,7 +333,7 @@ class Tracker:
         motions = np.select([fixed, moving, judged], [_FIXED, _MOVING, _STILL], _UNKNOWN)
         faint, likely, chance, alone = (tracks["looks"] / np.maximum(tracks["hits"], 1)[:, None]).T
         sure = likely >= _log_odds(settings.sure)
-        motions[(motions != _MOVING) & ~sure] = _DOUBTFUL
+        motions[np.isin(motions, (_STILL, _UNKNOWN)) & ~sure] = _DOUBTFUL
         believed = sure | (motions == _MOVING) & (faint >= _log_odds(settings.faint))
         if settings.still == "flag":  # where the doubtful ones can be marked
             believed |= chance >= settings.taken

@@ -66,7 +66,7 @@ CAMERAS = {"S1 to S7": re.compile(r"S\d_"), "iraytek": re.compile("iraytek")}
 UNLIMITED = 10_000
 START = ("augment.0.size=128", "train.batch=8", "train.precision=bf16-mixed", "train.threads=1")
 SCRATCH = ("optimiser.lr=3e-3", "train.ema=0.98")
-STEPS = {"between": 700, "scenes": 1000}
+STEPS = {"between": 500, "scenes": 1000}
 SCRATCH_STEPS, SELF_TRAINING_STEPS = 400, 60
 MAML_COST = 2.2  # steps of plain training that one of first-order MAML takes as long as
 SCENE_SEED, TRAINING_SCENES = 1000, 400
@@ -231,7 +231,8 @@ def measure_between(arguments: argparse.Namespace) -> None:
     start = kept(folder / "misc.safetensors", lambda: trained(recipe, misc, steps))
     target = [frame for pattern in CAMERAS.values() for frame in _named(train, pattern)]
     whole = kept(folder / "all.safetensors", lambda: trained(recipe, target, steps, start))
-    for camera, pattern in CAMERAS.items():
+    chosen = arguments.cameras.split(",") if arguments.cameras else CAMERAS
+    for camera, pattern in ((name, CAMERAS[name]) for name in chosen):
         sets = {camera: _named(val, pattern), "Misc": _named(val, SOURCE)[:: EVERY["Misc"]]}
         pool, old = _named(train, pattern), evenly(misc, MOST_OLD)
         Transfer(arguments, {"": start}, [whole], old, pool, sets).measure(camera=camera)
@@ -262,7 +263,7 @@ if __name__ == "__main__":
     parser.add_argument("--start", help="weights that saw SIRST-v1 train alone")
     parser.add_argument("--starts", default="starts", help="folder for the starts that are trained here")
     parser.add_argument("--full", nargs="*", help="weights that are trained on SIRST-v1 train")
-    parser.add_argument("--cameras", help="of SIRST-V2, by how names of frames begin; all eight if not given")
+    parser.add_argument("--cameras", help="some of the cameras, by the names in the rows")
     parser.add_argument("--methods", default="norms-frozen,adapt")
     parser.add_argument("--shots", default="10")
     parser.add_argument("--fa-per-mpx", type=float, default=0.9, help="wanted at the point balanced")

@@ -19,7 +19,7 @@ MAX_PAGES = 10_000
 ALL_PAGES = 100
 """The pixels of all pages of one compressed file together, in units of the largest image."""
 
-RAISE_PIXELS = "--max-pixels of 'infraspot detect' and 'infraspot data', max_pixels in Python"
+RAISE_PIXELS = "--max-pixels, or max_pixels in Python"
 RAISE_PAGES = "--max-pages of 'infraspot detect', max_pages in Python"
 
 
@@ -98,7 +98,10 @@ def explained(where: str) -> Iterator[None]:
         raise InputError(f"{where} does not fit into the memory; cut it into pieces") from error
     # Decoders answer damaged bytes with almost any exception: struct.error, IndexError, zlib.error, ...
     except Exception as error:
-        detail = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        said = getattr(error, "strerror", None) or str(
+            error
+        )  # without the number and name that some put around
+        detail = said.partition("\n")[0].rstrip(".") or type(error).__name__
         raise InputError(
             f"{where} cannot be decoded ({detail}); it is damaged: restore it from its source or leave it out"
         ) from error

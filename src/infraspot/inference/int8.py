@@ -1,9 +1,10 @@
 """An exported network with its convolutions in 8-bit integers, kept only if it finds the same.
 
-Convolutions alone are quantised, between the smallest and the largest value that was seen: sums of squares
-and standard deviations span decades, which 256 even steps cannot hold, and a target is the brightest 1e-4 of
-the pixels, which any clipping cuts off. The first convolutions stay in float, because the contrast of a
-frame has long tails, of which even steps keep little; and so does the second look.
+Convolutions are quantised, each with the ReLU that follows it, between the smallest and the largest value
+that was seen. All else stays in float: sums of squares and standard deviations span decades, which 256 even
+steps cannot hold, and a target is the brightest 1e-4 of the pixels, which any clipping cuts off. The first
+convolutions stay in float, because the contrast of a frame has long tails, of which even steps keep little;
+and so does the second look.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -148,7 +149,7 @@ def _quantise(source: Path, path: Path, engine: Exported, samples: Sequence[Samp
         path,
         Frames(),
         quant_format=quantization.QuantFormat.QDQ,
-        op_types_to_quantize=["Conv"],
+        op_types_to_quantize=["Conv", "Relu"],  # a convolution before a ReLU spends no steps below zero
         nodes_to_exclude=_first_convolutions(onnx.load(ready).graph),
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,  # signed ones are slower than float32

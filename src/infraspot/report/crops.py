@@ -14,7 +14,7 @@ MOST_EDGES = 300
 
 @dataclass(frozen=True)
 class Window:
-    """A window of a frame: its corner, its width and height in pixels, and the step of its pixels shown."""
+    """A window of a frame: its corner, width and height in pixels; every ``step``-th pixel of it is shown."""
 
     left: int
     top: int

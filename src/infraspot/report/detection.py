@@ -1,4 +1,4 @@
-"""What was found in one frame: to look at, to go on with, and to save."""
+"""What was found in one frame: its targets as Python objects, as a picture in a notebook, and as files."""
 
 import base64
 import html

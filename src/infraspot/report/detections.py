@@ -88,7 +88,7 @@ def save_detection(found: Detection, path: Path) -> Path:
 
 
 def write_frame(found: Detection, folder: Path, formats: Sequence[str]) -> None:
-    """Write the files of one frame in those of the formats that are of single frames."""
+    """Write one frame in each of the formats that have a file for every frame; others are skipped."""
     for name in formats:
         if name in FRAME_FORMATS:
             FRAME_FORMATS[name].write(found, folder / f"{found.name}{FRAME_FORMATS[name].ending}")
@@ -111,7 +111,7 @@ class RunFiles:
         write_text(folder / "detections.csv", _as_csv(self.records))
 
     def write(self, folder: Path, formats: Sequence[str]) -> None:
-        """Write those of the formats that are of whole runs."""
+        """Write the run in each of the formats that have one file for all frames; others are skipped."""
         for name in formats:
             if name in RUN_FORMATS:
                 RUN_FORMATS[name](self, folder)
@@ -119,8 +119,8 @@ class RunFiles:
     def write_coco(self, folder: Path) -> None:
         """COCO: one category, boxes as (x, y, width, height), a score beside each annotation.
 
-        Of a detector that proposes targets below its threshold too, all down to a score of 0.01 are listed,
-        as average precision needs them.
+        A detector of boxes also lists its targets below the threshold, down to a score of 0.01, since average
+        precision needs them.
         """
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []

@@ -199,7 +199,7 @@ def _cases(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def _shortened(value: Any) -> Any:
-    """Numbers with the digits that anybody reads, so that the file stays small."""
+    """Floats with five significant digits, so that the file stays small."""
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 

@@ -16,7 +16,7 @@ _NAMES = {
 
 
 def point_rows(scores: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Pd and false alarms of the points: single frames, tracks, and these without the marked ones."""
+    """Pd and false alarms: of single frames, all tracks, those not doubtful, and those not standing still."""
     rows = {
         f"single frames above {scores['threshold']:g}": scores["before"],
         "tracks": scores["after"],
@@ -27,7 +27,7 @@ def point_rows(scores: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def track_rows(scores: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The other scores, of all tracks, of those without doubt, and of those that do not stand still."""
+    """The other scores: of all tracks, of those not doubtful, and of those that do not stand still."""
     a, b, c = scores["after"], scores["sure"], scores["moving"]
     return [(label, _shown(a[name]), _shown(b[name]), _shown(c[name])) for name, label in _NAMES.items()]
 

@@ -27,7 +27,7 @@ def files_of(content_type: str, body: bytes, name: str) -> list[SentFile]:
     Parameters
     ----------
     content_type
-        The header of the request; whatever is no form is one file.
+        The header of the request; a body of any type but a form is one file.
     name
         Of the one file.
 

@@ -1,4 +1,4 @@
-"""A connection to a server: what sends no request, or lets one trickle in, is closed."""
+"""A connection that is closed when its client sends no request, or sends the headers of one too slowly."""
 
 import asyncio
 from typing import Any

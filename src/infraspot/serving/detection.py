@@ -45,7 +45,7 @@ class Limits:
     queue
         Requests that may be in work or wait.
     seconds
-        From the first byte of a request to the start of its last frame.
+        Longest time from the first byte of a request to the start of its last frame.
     """
 
     max_body: int = 32 << 20
@@ -163,7 +163,9 @@ def _frames(
 ) -> Iterator[tuple[SentFile, StreamedFrame | InputError]]:
     """Every frame of every file, or its error; nothing is read from the disk."""
     for file in files:
-        path = Path(file.name if reading.raw is None else "frames.raw")  # chance may give pixels any mark
+        path = Path(
+            file.name if reading.raw is None else "frames.raw"
+        )  # raw pixels may begin like a PNG by chance
         named = NamedFile(path, file.name, file.name)
         for key, frame in open_frames(named.path, reading, file.content):
             yield file, frame if isinstance(frame, InputError) else StreamedFrame(named, key.page, frame)

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# On every answer: scripts and pictures of our own page alone, no guessed types, no frame of another site.
+# Sent with every answer. Browsers then load scripts and pictures from this server alone, guess no types, and
+# let no other site show the page in a frame.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",

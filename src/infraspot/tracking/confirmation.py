@@ -24,11 +24,12 @@ class Likelihood:
     Attributes
     ----------
     false, lost
-        Chances of a wrong confirmation and of a wrong end that the limits stand for.
+        Accepted chances of confirming a false track and of giving up a true one; they set the two limits.
     p_detect
         Chance that the detector sees a target in a frame.
     strong
-        Share of a target's detections that are above the threshold for new tracks; of false ones, the rest.
+        Share of a target's detections that score above the threshold for new tracks. Of false alarms,
+        ``1 - strong`` do.
     """
 
     false: float = 1e-5

@@ -1,7 +1,7 @@
 """Constant-velocity Kalman filter of many points at once.
 
-Both axes have the same noise, so that one covariance of place and speed serves both; it is kept as its three
-numbers (place, place with speed, speed).
+Both axes have the same noise, so that one covariance matrix of place and speed serves both. Three entries of
+it are kept: the variance of the place, the covariance of both, and the variance of the speed.
 """
 
 from typing import Any

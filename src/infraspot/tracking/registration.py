@@ -31,12 +31,12 @@ class Motion:
     Attributes
     ----------
     dx, dy
-        Pixels a frame, positive to the right and down. Where ``known`` is false, what the frames before let
-        expect.
+        Pixels a frame, positive to the right and down. Where ``known`` is false, a prediction from the frames
+        before.
     error
         Standard error of ``dx`` and of ``dy`` in pixels.
     known
-        Whether the frames themselves gave the motion.
+        Whether the motion was measured between two frames.
     """
 
     dx: float = 0.0

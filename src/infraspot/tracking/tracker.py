@@ -70,7 +70,7 @@ class Settings:
     coast
         Frames without a detection after which a confirmed track ends; at most ``delay``.
     shown
-        Of these, how many get a row in causal output.
+        Frames without a detection, in a row, for which causal output still writes the track.
     slow
         Speed against the background up to which a track stands still, pixels a frame.
     blur
@@ -82,14 +82,14 @@ class Settings:
     gate
         Farthest distance between a track and its detection, pixels.
     faint
-        Score that the hits of a moving track must have in the mean (of log-odds): what moves evenly against
-        the background is seldom clutter, so that little is asked.
+        Least score of a moving track, as the mean of the log-odds of its hits. It is low, since clutter
+        seldom moves evenly against the background.
     sure
-        Chance that the hits of any other track must have in the mean (of log-odds) before it is surely a
-        target: only its looks tell a hovering target from a structure.
+        Least chance of any other track before it is surely a target, as the mean of the log-odds of its hits.
+        It is high, since a hovering target differs from a structure in its looks alone.
     taken
-        Chance at which a single frame's detection is taken for a target. A track whose hits have this much in
-        the mean is doubtful where it is not sure: a hovering target, or a structure that looks like one.
+        Chance at which a detection in a single frame is taken for a target. A track whose hits reach it in
+        the mean, but not ``sure``, is doubtful: a hovering target, or a structure that looks like one.
     most
         Most detections used of one frame, the strongest; this bounds time and memory.
     """

@@ -84,8 +84,8 @@ def adapt(
     assume_empty
         Take the frames of ``to`` for such.
     source
-        Data set that the start was trained on, or one like it: its answers on these frames are kept. Without
-        it, generated scenes stand in.
+        Data set that the start was trained on, or one like it: its answers on up to 32 of these frames are
+        kept. Without it, generated scenes stand in, which keep less.
     forget
         Do not keep them: ``shots`` alone count. Better on the new camera, and worse on others.
     start

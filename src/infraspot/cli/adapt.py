@@ -17,7 +17,7 @@ POINT = "balanced"
 @click.option("--shots", help="Labelled frames of that camera, 1 to 20: a data set of any layout.")
 @click.option("--empty", help="Frames of that camera without any target.")
 @click.option("--assume-empty", is_flag=True, help="Take the frames of --to for frames without any target.")
-@click.option("--source", help="Data set that the start was trained on: keeps more of it than generated scenes.")
+@click.option("--source", help="Data set that the start was trained on; keeps more than generated scenes do.")
 @click.option("--forget", is_flag=True, help="Learn the shots alone: better there, worse on other cameras.")
 @click.option("--start", default="compact-sirst1", help="Weight file, run folder or packaged model to adapt.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=5.0, help="Limit of time.")

@@ -12,7 +12,7 @@ from infraspot.detection.centernet import CenterNet
 from infraspot.detection.dyhead import DynamicBlock
 from infraspot.detection.exchange import ChannelExchange, SpatialExchange
 from infraspot.detection.grid_rcnn import boxes_of, heat_of
-from infraspot.detection.heads import NormedByLevel, flat
+from infraspot.detection.heads import HeadMaps, NormedByLevel, flat
 from infraspot.detection.losses import centreness, distribution_focal
 from infraspot.detection.matching import matched, set_loss
 from infraspot.detection.priors import Anchors, SizedAnchors
@@ -289,3 +289,23 @@ def test_a_dynamic_block_begins_as_plain_convolutions_of_each_level_and_its_neig
     )
     expected = (own + finer + coarser) / 3 / 2  # weights of taps begin at one half
     torch.testing.assert_close(block._gathered([fine, middle, coarse], 1), expected)
+
+
+@pytest.mark.parametrize("name", ["fcos", "bafe", "vfnet"])
+def test_levels_of_different_content_are_normed_in_prediction_as_they_were_in_training(name: str) -> None:
+    torch.manual_seed(0)
+    options = {"backbone": "resnet10", "strides": (4, 8), "width": 16, "depth": 1, "norm": "batch"}
+    head = DETECTORS[name](**options).head
+    for norm in head.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = 1.0  # the running numbers are those of the last batch
+    maps = [torch.randn(2, 16, 24, 24), 5 + 3 * torch.randn(2, 16, 24, 24)]
+    learnt = _logits(head, maps)
+    predicted = _logits(head.eval(), maps)
+    for one, other in zip(learnt, predicted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-2)
+
+
+def _logits(head: torch.nn.Module, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+    answer = getattr(head, "with_sky", head)(maps)
+    return (answer if isinstance(answer, HeadMaps) else answer[0]).logits

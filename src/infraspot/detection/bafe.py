@@ -20,11 +20,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infraspot.blocks.conv import ConvNormAct
 from infraspot.detection.base import BoxOutput, Wanted
 from infraspot.detection.exchange import LargeKernelSelection, make_exchange
 from infraspot.detection.fcos import FCOS
-from infraspot.detection.heads import HeadMaps, TowerHead, output, tower
+from infraspot.detection.heads import HeadMaps, LevelNorms, Tower, TowerHead, output, tower
 from infraspot.networks.sheet import Sheet
 
 
@@ -45,30 +44,36 @@ class SkyHead(TowerHead):
         refine: bool,
     ):
         super().__init__(width, levels, depth=depth, norm=norm, quality="class")
-        self.sky_tower = tower(width, depth, norm)
+        self.sky_tower = tower(width, depth, norm, levels)
         self.sky = output(width, 1)
         self.exchange = make_exchange(exchange, width, share=share, selection=selection, adapter=adapter)
         refined = refine and self.exchange is not None
         self.attention = LargeKernelSelection(width) if refined else nn.Identity()
-        self.refine_class = _refinement(width) if refined else nn.Identity()
-        self.refine_sky = _refinement(width) if refined else nn.Identity()
+        norms = levels if norm == "batch" else 1  # one, as published, beside towers of another norm
+        self.refine_class, self.refine_sky = (
+            _refinement(width, norms) if refined else Tower() for _ in range(2)
+        )
 
     def with_sky(self, maps: Sequence[Tensor]) -> tuple[HeadMaps, tuple[Tensor, ...]]:
         """The answer of the head, and the logits of the sky, one map a level."""
         of_class, of_sky = [], []
-        for x in maps:
-            one = self.refine_class(self.attention(self.class_tower(x)))
-            other = self.refine_sky(self.attention(self.sky_tower(x)))
+        for level, x in enumerate(maps):
+            one = self.refine_class(self.attention(self.class_tower(x, level)), level)
+            other = self.refine_sky(self.attention(self.sky_tower(x, level)), level)
             if self.exchange is not None:
                 one, other = self.exchange(one, other)
             of_class.append(one)
             of_sky.append(self.sky(other))
-        return self.read(of_class, [self.box_tower(x) for x in maps]), tuple(of_sky)
+        return self.read(of_class, self.of_box(maps)), tuple(of_sky)
 
 
-def _refinement(width: int) -> nn.Sequential:
+def _refinement(width: int, norms: int) -> Tower:
     """3x3 to half the width and back, with norms and ReLUs."""
-    return nn.Sequential(ConvNormAct(width, width // 2), ConvNormAct(width // 2, width))
+    layers: list[nn.Module] = []
+    for ins, outs in ((width, width // 2), (width // 2, width)):
+        convolution = nn.Conv2d(ins, outs, 3, padding=1, bias=False)
+        layers += [convolution, LevelNorms(outs, norms), nn.ReLU(inplace=True)]
+    return Tower(*layers)
 
 
 class BAFENet(FCOS):

@@ -30,25 +30,45 @@ class Scale(nn.Module):
         return x * self.factor
 
 
-def tower(width: int, depth: int, norm: str = "group") -> nn.Sequential:
+class LevelNorms(nn.ModuleList):
+    """A batch norm for each level of a pyramid; with ``levels`` of 1 one for all of them.
+
+    In training a batch norm scales each level by that level's own mean and deviation. One norm for all levels
+    keeps one running mean of them, which fits none in prediction.
+    """
+
+    def __init__(self, width: int, levels: int):
+        super().__init__(nn.BatchNorm2d(width) for _ in range(levels))
+
+
+class Tower(nn.Sequential):
+    """Layers that all levels of a pyramid share, but for their :class:`LevelNorms`."""
+
+    def forward(self, x: Tensor, level: int = 0) -> Tensor:
+        for layer in self:
+            x = (layer[min(level, len(layer) - 1)] if isinstance(layer, LevelNorms) else layer)(x)
+        return x
+
+
+def tower(width: int, depth: int, norm: str = "group", levels: int = 1) -> Tower:
     """``depth`` times 3x3, norm, ReLU; ``norm`` is ``"group"``, ``"batch"`` or ``"none"``."""
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [
             nn.Conv2d(width, width, 3, padding=1, bias=norm == "none"),
-            *_norm(width, norm),
+            *_norm(width, norm, levels),
             nn.ReLU(inplace=True),
         ]
-    found = nn.Sequential(*layers)
+    found = Tower(*layers)
     begin_small(found)
     return found
 
 
-def _norm(width: int, kind: str) -> list[nn.Module]:
+def _norm(width: int, kind: str, levels: int) -> list[nn.Module]:
     if kind == "none":
         return []
     if kind == "batch":
-        return [nn.BatchNorm2d(width)]
+        return [LevelNorms(width, levels)]
     if kind == "group":
         return [nn.GroupNorm(min(32, width // 2), width)]
     raise ValueError(f"a tower's norm is 'group', 'batch' or 'none', and {kind!r} came")
@@ -103,7 +123,7 @@ class TowerHead(nn.Module):
         scaled: bool = True,
     ):
         super().__init__()
-        self.class_tower, self.box_tower = tower(width, depth, norm), tower(width, depth, norm)
+        self.class_tower, self.box_tower = (tower(width, depth, norm, levels) for _ in range(2))
         self.logits = output(width, anchors, rare=True)
         self.boxes = output(width, anchors * numbers)
         self.quality_from = quality
@@ -111,9 +131,12 @@ class TowerHead(nn.Module):
         self.scales = nn.ModuleList(Scale() for _ in range(levels)) if scaled else None
 
     def forward(self, maps: Sequence[Tensor]) -> HeadMaps:
-        of_class = [self.class_tower(x) for x in maps]
-        of_box = [self.box_tower(x) for x in maps]
-        return self.read(of_class, of_box)
+        of_class = [self.class_tower(x, level) for level, x in enumerate(maps)]
+        return self.read(of_class, self.of_box(maps))
+
+    def of_box(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """What the tower of boxes makes of each level."""
+        return [self.box_tower(x, level) for level, x in enumerate(maps)]
 
     def read(self, of_class: Sequence[Tensor], of_box: Sequence[Tensor]) -> HeadMaps:
         """The last layers, after the towers."""

@@ -30,8 +30,8 @@ class RefiningHead(nn.Module):
 
     def __init__(self, width: int, levels: int, *, depth: int, norm: str):
         super().__init__()
-        self.class_tower, self.box_tower = tower(width, depth, norm), tower(width, depth, norm)
-        self.box_layer = tower(width, 1, norm)
+        self.class_tower, self.box_tower = (tower(width, depth, norm, levels) for _ in range(2))
+        self.box_layer = tower(width, 1, norm, levels)
         self.boxes, self.factors = output(width, 4), output(width, 4)
         self.scales = nn.ModuleList(Scale() for _ in range(levels))
         self.factor_scales = nn.ModuleList(Scale() for _ in range(levels))
@@ -41,9 +41,10 @@ class RefiningHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> tuple[HeadMaps, list[Tensor]]:
         """Logits and first edges in strides; and refined edges."""
         logits, firsts, refined = [], [], []
-        for x, scale, factor_scale in zip(maps, self.scales, self.factor_scales, strict=True):
-            of_class, of_box = self.class_tower(x), self.box_tower(x)
-            first = scale(self.boxes(self.box_layer(of_box))).float().clamp(max=10).exp()
+        scales = zip(self.scales, self.factor_scales, strict=True)
+        for level, (x, (scale, factor_scale)) in enumerate(zip(maps, scales, strict=True)):
+            of_class, of_box = self.class_tower(x, level), self.box_tower(x, level)
+            first = scale(self.boxes(self.box_layer(of_box, level))).float().clamp(max=10).exp()
             moves = star(BACK * first + (1 - BACK) * first.detach())
             factors = factor_scale(self.factors(torch.relu(self.along_box(of_box, moves))))
             refined.append(factors.float().clamp(max=10).exp() * first.detach())

@@ -192,7 +192,7 @@ def test_a_body_that_trickles_is_given_up_when_its_time_is_over():
     server = Server("--method", "tophat", "--seconds", "1")
     with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as slow:
         slow.sendall(server.head(1 << 20))
-        answer = trickled(slow, b"\0")
+        answer = trickled(slow, b"\0", until=b"did not arrive within 1 s")
     assert answer.startswith(b"HTTP/1.1 408"), answer
     assert b"did not arrive within 1 s" in answer
     assert server.stop() == (0, "")
@@ -212,8 +212,8 @@ def test_heads_that_trickle_are_closed_and_others_are_answered_meanwhile(server)
     assert server.ask("GET", "/health")[0] == 200
 
 
-def trickled(connection: socket.socket, piece: bytes) -> bytes:
-    """The whole answer to pieces that follow one another; nothing where the connection is only closed."""
+def trickled(connection: socket.socket, piece: bytes, until: bytes = b"\n") -> bytes:
+    """The answer to pieces that follow one another, up to ``until``, or to where the connection is closed."""
     connection.settimeout(0.1)
     answer = b""
     deadline = time.monotonic() + TIMEOUT
@@ -226,9 +226,9 @@ def trickled(connection: socket.socket, piece: bytes) -> bytes:
             continue
         except ConnectionError:
             return answer
-        if not more:
-            return answer
         answer += more
+        if not more or until in answer:
+            return answer
     raise AssertionError("the server waits for ever")
 
 

@@ -55,7 +55,7 @@ from infraspot.training.candidates import Remembering, find_examples, find_paste
 from infraspot.training.second_look import evidence_in, fit_network
 from infraspot.training.settings import Named, Recipe, SecondLookPart
 from infraspot.weights.building import build_network
-from transfer import FORMS, Bench, Draw, gather, read, write_rows
+from transfer import FORMS, Bench, Draw, everything, gather, read, write_rows
 
 EMPTY_CAMERAS = ("iraytek-", "S7_", "S4_", "S2_", "TH_", "S1_", "20210725-S2-", "202105-Enhance-")
 OTHERS_SEEN = re.compile(r"S2021|211|foo|other|GAODE")
@@ -71,10 +71,6 @@ SCRATCH_STEPS, SELF_TRAINING_STEPS = 400, 60
 MAML_COST = 2.2  # steps of plain training that one of first-order MAML takes as long as
 SCENE_SEED, TRAINING_SCENES = 1000, 400
 UNKNOWN = 12
-
-
-def everything(_: str) -> bool:
-    return True
 
 
 def measure_empty(arguments: argparse.Namespace) -> None:

@@ -80,6 +80,10 @@ class Draw:
     judged: list[Sample]
 
 
+def everything(_: str) -> bool:
+    return True
+
+
 def read(
     folder: Path, splits: Sequence[str], wanted: Callable[[str], Any], largest: int = LARGEST
 ) -> list[Sample]:
@@ -201,11 +205,11 @@ def measure(arguments: argparse.Namespace) -> None:
     frames = read(data / "sirst-v2-part", ("train", "val"), CAMERA.match)
     others = read(data / "sirst-v2-part", ("val",), lambda id: not CAMERA.match(id))
     others = [one for one in others if one.mask is not None and not one.mask.any()]
-    sets = {"v1": read(data / "sirst-v1", ("val",), lambda _: True)[:: 85 // OLD_JUDGED]}
+    sets = {"v1": read(data / "sirst-v1", ("val",), everything)[:: 85 // OLD_JUDGED]}
     sets["other cameras"] = others[1::2][:8]
     recipe = started_recipe(load_recipe("adapt", arguments.set), start.spec)
     rates = wanted_rates(start.card, arguments.fa_per_mpx)
-    sourced = evenly(read(data / "sirst-v1", ("train",), lambda _: True), MOST_OLD)
+    sourced = evenly(read(data / "sirst-v1", ("train",), everything), MOST_OLD)
     bench = Bench(
         start, recipe, rates, generated_frames(0), others[::2][:8], arguments.seconds, sourced=sourced
     )

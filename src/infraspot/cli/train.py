@@ -103,23 +103,9 @@ def open_run_in(
         chosen = training.load_recipe(recipe, changes)
     else:
         chosen = training.changed_recipe(training.recipe_of(training.read_state(folder), trust), changes)
-    return training.open_run(_started(chosen, start, changes, trust), folder)
-
-
-def _started(recipe: "Recipe", start: str | None, changes: Sequence[str], trust: Sequence[str]) -> "Recipe":
-    """The recipe for the network of ``start``, if there is one."""
-    from infraspot import training
-
-    if start is None:
-        return recipe
-    started = training.started_recipe(recipe, start, trust)
-    asked, given = recipe.network.name, started.network.name
-    if asked != given and any(change.startswith("network.name=") for change in changes):
-        raise UsageError(
-            f"--start brings its network, {given}, and --set network.name asks for {asked}; leave one of"
-            " them out"
-        )
-    return started
+    if start is not None:
+        chosen = training.started_recipe(chosen, start, trust, changes)
+    return training.open_run(chosen, folder)
 
 
 def _refuse_other_run(folder: Path, resume: bool) -> None:
@@ -139,7 +125,9 @@ def _repeated(
 
     if recipe is None:
         raise UsageError("--repeat needs the recipe, also with --resume: `infraspot train RECIPE --repeat N`")
-    chosen = _started(training.load_recipe(recipe, changes), start, changes, trust)
+    chosen = training.load_recipe(recipe, changes)
+    if start is not None:
+        chosen = training.started_recipe(chosen, start, trust, changes)
     if chosen.train.epochs == 0:
         raise UsageError("train.epochs is 0, so that there is nothing to repeat")
     if chosen.train.select_on == "none":
@@ -190,7 +178,7 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
     if run.recipe.negatives is not None and run.loader.negatives is None:
         say("no negatives: the recipe can take frames without targets too, with --set negatives.path=FOLDER")
     by_clicks = not (run.scheme.needs_truth or run.scheme.self_supervised)
-    if by_clicks and (doubled := doubled_clicks(run.samples)):
+    if by_clicks and not run.at.begun and (doubled := doubled_clicks(run.samples)):
         warn(f"clicks less than {APART:g} px apart mean one target, and it gets one label: {named(doubled)}")
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))

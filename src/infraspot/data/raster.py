@@ -98,9 +98,8 @@ def explained(where: str) -> Iterator[None]:
         raise InputError(f"{where} does not fit into the memory; cut it into pieces") from error
     # Decoders answer damaged bytes with almost any exception: struct.error, IndexError, zlib.error, ...
     except Exception as error:
-        said = getattr(error, "strerror", None) or str(
-            error
-        )  # without the number and name that some put around
+        # Some put a number and a name around their sentence.
+        said = getattr(error, "strerror", None) or str(error)
         detail = said.partition("\n")[0].rstrip(".") or type(error).__name__
         raise InputError(
             f"{where} cannot be decoded ({detail}); it is damaged: restore it from its source or leave it out"

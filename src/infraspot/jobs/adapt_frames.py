@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError, InfraspotError
+from infraspot.core.errors import DataError, InfraspotError, named
 from infraspot.core.noise import noise_of
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
@@ -138,10 +138,8 @@ def _read_shots(place: str | Path, frames: Sequence[Sample], tell: Tell) -> tupl
     samples = [reader[index] for index in range(len(reader))]
     bare = [sample.id for sample in samples if sample.mask is None]
     if bare:
-        more = f" and {len(bare) - NAMED} more" if len(bare) > NAMED else ""
         raise DataError(
-            f"--shots {place}: {', '.join(bare[:NAMED])}{more} have no mask; label them with `infraspot"
-            f" annotate`, or"
+            f"--shots {place}: {named(bare, NAMED)} have no mask; label them with `infraspot annotate`, or"
             " leave them out"
         )
     samples = _once(samples, tell)

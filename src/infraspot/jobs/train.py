@@ -108,7 +108,7 @@ def train(
     with training.locked(folder):
         chosen = training.load_recipe(recipe, changes)
         if start is not None:
-            chosen = training.started_recipe(chosen, str(start), trust)
+            chosen = training.started_recipe(chosen, str(start), trust, changes)
         if training.has_state(folder) and not resume:
             raise UsageError(
                 f"{folder} holds a run already; pass resume=True to go on with it, or another out"

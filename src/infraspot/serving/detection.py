@@ -163,9 +163,8 @@ def _frames(
 ) -> Iterator[tuple[SentFile, StreamedFrame | InputError]]:
     """Every frame of every file, or its error; nothing is read from the disk."""
     for file in files:
-        path = Path(
-            file.name if reading.raw is None else "frames.raw"
-        )  # raw pixels may begin like a PNG by chance
+        # Raw pixels may begin like a PNG by chance.
+        path = Path(file.name if reading.raw is None else "frames.raw")
         named = NamedFile(path, file.name, file.name)
         for key, frame in open_frames(named.path, reading, file.content):
             yield file, frame if isinstance(frame, InputError) else StreamedFrame(named, key.page, frame)

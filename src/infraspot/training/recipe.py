@@ -119,13 +119,26 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return parse_recipe(changed_table(recipe.model_dump(exclude_none=True), changes), "the recipe of the run")
 
 
-def started_recipe(recipe: Recipe, start: str, trust: Collection[str] = ()) -> Recipe:
+def started_recipe(
+    recipe: Recipe, start: str, trust: Collection[str] = (), changes: Sequence[str] = ()
+) -> Recipe:
     """The same recipe for the network of a weight file, whose weights it begins with.
 
     ``start`` is a weight file, a run folder or the name of a packaged model; ``trust`` names the code outside
-    infraspot that the file may import.
+    infraspot that the file may import. ``changes`` are those that were made to the recipe.
+
+    Raises
+    ------
+    UsageError
+        If the changes ask for another network than that of ``start``.
     """
     network = read_card(locate(start, "torch"), trust=trust)["network"]
+    asked, given = recipe.network.name, network["name"]
+    if asked != given and any(change.startswith("network.name=") for change in changes):
+        raise UsageError(
+            f"--start brings its network, {given}, and --set network.name asks for {asked}; leave one of"
+            " them out"
+        )
     options = {"name": network["name"], **network.get("options", {})}
     table = recipe.model_dump(exclude_none=True)
     table["network"] = options | {

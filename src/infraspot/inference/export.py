@@ -23,7 +23,7 @@ from infraspot.inference.frames import prepare_frame, segment_frame
 from infraspot.inference.onnx_engines import OnnxEngine, PixelEngine
 from infraspot.inference.onnx_file import read_onnx, texts_for
 from infraspot.inference.scores import first_line
-from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, encode_graph
+from infraspot.inference.second_look import NEAR, SEEN, encode_graph
 from infraspot.inference.self_contained import FromPixels, take_pixels
 from infraspot.inference.self_test import make_self_test
 from infraspot.networks import SegmentationNetwork
@@ -211,7 +211,7 @@ def _second_look_graph(network: SecondLookNetwork) -> bytes:
     """The second look as ONNX, its weights kept in half precision, which is what they were rounded to."""
     from onnx import TensorProto, helper, numpy_helper
 
-    windows = {"near": torch.rand(2, 1, NEAR, NEAR), "wide": torch.rand(2, 1, *[WIDE // SHRINKING] * 2)}
+    windows = {"near": torch.rand(2, 1, NEAR, NEAR), "wide": torch.rand(2, 1, SEEN, SEEN)}
     ends = {name: {0: "candidates"} for name in (*windows, "logits")}
     model = graph_of(network, windows, "logits", ends, "the second look")
     for tensor in model.graph.initializer:

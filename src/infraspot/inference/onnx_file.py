@@ -17,7 +17,7 @@ import numpy as np
 
 from infraspot.core.errors import InputError
 from infraspot.inference.scores import check_boxes, check_scores, first_line
-from infraspot.inference.second_look import NEAR, SHRINKING, WIDE, decode_graph
+from infraspot.inference.second_look import NEAR, SEEN, decode_graph
 from infraspot.weights import CARD, SECOND_LOOK, SELF_TEST, THRESHOLD
 
 LARGEST_FILE = 300_000_000  # bytes
@@ -301,7 +301,7 @@ def try_out_second_look(path: Path, graph: bytes) -> None:
     InputError
         If it does not load, takes and gives something else than windows and logits, or asks for too much.
     """
-    sides = {"near": NEAR, "wide": WIDE // SHRINKING}
+    sides = {"near": NEAR, "wide": SEEN}
     windows = {name: np.zeros((3, 1, side, side), np.float32) for name, side in sides.items()}
     logits = _run_once(f"{path}: its second look", graph, windows, {"logits": 1}, "three candidates")
     if logits.shape != (3,) or not np.isfinite(logits).all():

@@ -2,7 +2,7 @@
 
 The segmentation decides pixel by pixel and is sure of much that is no target. The second look takes each
 candidate as a whole, down to those that the segmentation hardly believes in, each seen in a near window of
-32x32 pixels and a wide one of 128x128 at half size. A small network gives one logit
+32x32 pixels and a wide one, by default of 128x128 at half size. A small network gives one logit
 (:class:`infraspot.weights.second_look.SecondLookNetwork`). It is weighed with how sure the segmentation was
 at the candidate's peak, and with how many candidates the frame has: where there are many, most are clutter.
 The weights are fitted to frames that were not trained on, as they are: of the candidates of such frames that
@@ -23,8 +23,8 @@ from infraspot.core.geometry import Components, find_components
 from infraspot.inference.logistic import Logistic
 from infraspot.inference.scores import first_line
 
-NEAR, WIDE = 32, 128  # pixels of the frame
-SHRINKING = 2  # pixels of the frame to one of the wide window
+NEAR, WIDE = 32, 128  # pixels of the frame; the wide window may be another
+SEEN = 64  # pixels of the wide window, made smaller, that the network sees
 TOGETHER = 64
 WORTH_MORE = 0.02  # probability below which a candidate gets no closer look and no outline of its own
 SURE = 0.9  # probability from which it gets no closer look either, since that would hardly change it
@@ -48,9 +48,9 @@ class SecondLook:
     Parameters
     ----------
     card
-        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, ``mirrored``, and the
-        calibration: a weight for each of :data:`EVIDENCE`, and ``offset``. The ``second_look`` of a weight
-        file's card.
+        ``level`` and ``outline`` of the candidates, ``outlines`` of the targets, ``mirrored``, the side of
+        the ``wide`` window, and the calibration: a weight for each of :data:`EVIDENCE`, and ``offset``. The
+        ``second_look`` of a weight file's card.
     classify
         (N, 1, 32, 32) and (N, 1, 64, 64) windows to (N,) logits.
     name
@@ -61,6 +61,7 @@ class SecondLook:
         self.level, self.outline = float(card["level"]), float(card["outline"])
         self.outlines = card.get("outlines", "map")
         self.mirrored = bool(card.get("mirrored", False))
+        self.wide = int(card.get("wide", WIDE))
         self._score = Logistic(card, EVIDENCE)
         self._classify, self._name = classify, name
 
@@ -100,7 +101,7 @@ class SecondLook:
         Where the card says ``mirrored``, candidates that are in doubt are seen in all eight mirrored and
         transposed forms, and their logit is the mean of the answers.
         """
-        framed = frame_for_windows(image)
+        framed = frame_for_windows(image, self.wide)
         logits = self._logits(framed, centroids)
         chances = self.probabilities(logits, peaks)
         closer = (chances >= WORTH_MORE) & (chances < SURE)
@@ -116,13 +117,13 @@ class SecondLook:
 
     def logits(self, image: NDArray[np.float32], centroids: NDArray[np.float64]) -> NDArray[np.float32]:
         """(N,) answers of the network to the windows as they are, before the calibration."""
-        return self._logits(frame_for_windows(image), centroids)
+        return self._logits(frame_for_windows(image, self.wide), centroids)
 
     def _logits(
         self, framed: NDArray[np.float32], centroids: NDArray[np.float64], forms: int = 1
     ) -> NDArray[np.float32]:
         parts = [
-            self._answer(*cut_windows(framed, centroids[first : first + TOGETHER // forms]), forms)
+            self._answer(*cut_windows(framed, centroids[first : first + TOGETHER // forms], self.wide), forms)
             for first in range(0, len(centroids), TOGETHER // forms)
         ]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
@@ -231,12 +232,12 @@ def find_candidates(scores: NDArray[np.float32], level: float, outline: float) -
     return find_components(kept)
 
 
-def frame_for_windows(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The frame with its border repeated, so that windows may reach over it."""
-    return np.pad(image, WIDE // 2, mode="edge")
+def frame_for_windows(image: NDArray[np.float32], wide: int = WIDE) -> NDArray[np.float32]:
+    """The frame with its border repeated, so that windows of the side ``wide`` may reach over it."""
+    return np.pad(image, wide // 2, mode="edge")
 
 
-def cut_windows(framed: NDArray[np.float32], centres: NDArray[np.float64]) -> Windows:
+def cut_windows(framed: NDArray[np.float32], centres: NDArray[np.float64], wide: int = WIDE) -> Windows:
     """The near and the wide windows around places of a frame.
 
     Parameters
@@ -245,21 +246,23 @@ def cut_windows(framed: NDArray[np.float32], centres: NDArray[np.float64]) -> Wi
         What :func:`frame_for_windows` gives.
     centres
         (N, 2) places (y, x) in the frame; they are rounded to whole pixels.
+    wide
+        Side of the wide window in pixels, a multiple of 64.
 
     Returns
     -------
     (N, 1, 32, 32) and (N, 1, 64, 64) float32, each without its own mean and divided by its own deviation.
     """
     y, x = np.rint(centres).astype(np.int64).reshape(-1, 2).T
-    return windows_of(sliding_window_view(framed, (WIDE, WIDE))[y, x])
+    return windows_of(sliding_window_view(framed, (wide, wide))[y, x])
 
 
 def windows_of(whole: NDArray[np.float32]) -> Windows:
-    """The near and the wide windows of (N, 128, 128) surroundings, as :func:`cut_windows` gives them."""
-    first = (WIDE - NEAR) // 2
+    """The near and the wide windows of surroundings (N, H, H), as :func:`cut_windows` gives them."""
+    side = whole.shape[-1]
+    first, shrinking = (side - NEAR) // 2, side // SEEN
     near = whole[:, first : first + NEAR, first : first + NEAR]
-    side = WIDE // SHRINKING
-    wide = whole.reshape(-1, side, SHRINKING, side, SHRINKING).mean((2, 4))
+    wide = whole.reshape(-1, SEEN, shrinking, SEEN, shrinking).mean((2, 4))
     return _normalised(near), _normalised(wide)
 
 

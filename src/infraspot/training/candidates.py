@@ -15,7 +15,7 @@ from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.inference import Engine, prepare_frame
 from infraspot.inference.frames import segment_frame
-from infraspot.inference.second_look import WIDE, find_candidates, frame_for_windows, peaks_of
+from infraspot.inference.second_look import find_candidates, frame_for_windows, peaks_of
 from infraspot.training.settings import SecondLookPart
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
@@ -29,7 +29,7 @@ class Examples:
     Attributes
     ----------
     patches
-        (N, 128, 128) float16 in [0, 1].
+        (N, H, H) float16 in [0, 1], of the wide windows' side.
     true
         (N,) bool: the candidate is within 3 pixels of a true target, or overlaps one.
     peaks
@@ -142,7 +142,7 @@ def _paste(
 def _gather(engine: Engine, frames: Iterable[tuple[Sample, str]], part: SecondLookPart) -> Examples:
     rows = [(*row, sample.id, donor) for sample, donor in frames for row in _of_frame(engine, sample, part)]
     patches, true, peaks, counts, names, donors = zip(*rows, strict=True) if rows else ((),) * 6
-    shaped = np.array(patches, np.float16).reshape(-1, WIDE, WIDE)
+    shaped = np.array(patches, np.float16).reshape(-1, part.wide, part.wide)
     judged = np.array(true, bool), np.array(peaks, np.float32), np.array(counts, np.int64)
     return Examples(shaped, *judged, np.array(names, str), np.array(donors, str))
 
@@ -156,11 +156,11 @@ def _of_frame(
     peaks = peaks_of(scores, found)
     assert sample.mask is not None
     truth = find_components(sample.mask)
-    framed = frame_for_windows(image)
+    framed = frame_for_windows(image, part.wide)
     for number, place in enumerate(found.centroids):
         near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
         x0, y0, x1, y1 = found.boxes[number]
         covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
         y, x = np.rint(place).astype(int)
-        patch = framed[y : y + WIDE, x : x + WIDE].astype(np.float16)
+        patch = framed[y : y + part.wide, x : x + part.wide].astype(np.float16)
         yield patch, bool(near or covers), float(peaks[number]), len(found)

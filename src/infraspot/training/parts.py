@@ -71,6 +71,8 @@ def wrong_options(recipe: Recipe) -> list[str]:
         except UsageError as error:
             mistakes.append(f"{place}: {error}")
     mistakes += misfits("data.scene_options", SceneRanges, recipe.data.scene_options)
+    if recipe.second_look is not None:
+        mistakes += misfits("second_look.scene_options", SceneRanges, recipe.second_look.scene_options)
     numbers: tuple[str, ...] = NUMBERS
     if not mistakes and kind_of(recipe.network.name) == "detector":
         numbers = BOX_NUMBERS

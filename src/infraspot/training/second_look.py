@@ -36,13 +36,14 @@ from infraspot.training.candidates import (
     Examples,
     Remembering,
     begins,
+    examples_in,
     find_examples,
     find_pasted,
 )
 from infraspot.training.ema import EMA
 from infraspot.training.run import Run
 from infraspot.training.settings import SecondLookPart
-from infraspot.training.sources import locate_set
+from infraspot.training.sources import draw_scenes, locate_set
 from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
@@ -91,7 +92,7 @@ def _draw(examples: Examples, part: SecondLookPart, rng: np.random.Generator) ->
 
 
 def augmented(whole: Tensor, part: SecondLookPart, rng: np.random.Generator) -> Tensor:
-    """(N, 128, 128) surroundings at other sizes and brightness, with noise, mirrored and transposed."""
+    """Surroundings (N, H, H) at other sizes and brightness, with noise, mirrored and transposed."""
     count = len(whole)
     size, power, strength = (
         torch.from_numpy(values.astype(np.float32))
@@ -172,6 +173,9 @@ def look_twice(run: Run, progress: Progress[Any]) -> dict[str, Any]:
     learnt_from, held_out = _open_sets(run, part)
     learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part)
     held = find_examples(engine, _stream(held_out, progress, "held out"), part)
+    if part.scenes:
+        scenes = draw_scenes(part.scenes, run.seed, part.scene_options)
+        learnt = learnt + examples_in(engine, progress(scenes, part.scenes, "generated"), part)
     if part.pasted:
         learnt = learnt + _pasted(engine, learnt_from, part, run.seed, progress)
     judge, described = _fit(learnt, held, part, run.seed, progress)
@@ -275,6 +279,7 @@ def _fit(
         "outline": part.outline,
         "outlines": part.outlines,
         "mirrored": part.mirrored,
+        "wide": part.wide,
         **calibrate(evidence, held.true),
     }
     trained = {

@@ -149,13 +149,15 @@ class SecondLookPart(Part):
     "levels", each target then gets the level set of the frame that fits it best
     (:mod:`infraspot.annotators.profile.outline`); with "map" it keeps its pixels. Where ``mirrored``,
     candidates in doubt are seen in eight mirrored and transposed forms, and the mean of the
-    answers counts.
+    answers counts. ``wide`` is the side of the wide window in pixels; the network sees it at 64x64.
 
     ``pasted`` times, targets are cut out of these frames and pasted into all of them: with a mean contrast of
     ``pasted_scr`` deviations of the place, at ``pasted_zoom`` of their size. Where the network finds them,
     they are candidates too, ``pasted_share`` of those with a target in a batch. ``zoom`` and ``gamma`` bound
     random changes of a candidate's size and brightness, ``noise`` is in deviations of the window. The weights
     are a running mean that keeps ``ema`` at each step.
+
+    Candidates of ``scenes`` generated frames are learnt from too, and nothing is chosen on them.
 
     ``points`` names operating points by their false alarms in 10^6 pixels of the held-out frames. A sibling
     is trained without the frames whose names begin with one of ``left_out``, and without targets cut out of
@@ -167,7 +169,15 @@ class SecondLookPart(Part):
     outline: float = Field(default=0.5, gt=0, lt=1)
     outlines: Literal["map", "levels"] = "levels"
     mirrored: bool = True
+    wide: Literal[128, 192, 256] = 128
     widths: tuple[int, int, int] = (16, 28, 40)
+    scenes: int = Field(default=0, ge=0)
+    scene_options: dict[str, Any] = {
+        "kinds": ["street", "roofs", "towers"],
+        "weights": [2.0, 1.0, 1.0],
+        "size": [640, 512],
+        "targets": [0, 2],
+    }
     pasted: int = Field(default=1, ge=0)
     pasted_share: float = Field(default=0.5, ge=0, lt=1)
     pasted_scr: tuple[float, float] = (2.0, 20.0)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +185,16 @@ def column_name(name: str) -> str:
 
 
 def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
-    options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in part.scene_options.items()
-    }
-    ranges = SceneRanges(**options)
-    return [
-        frame for scene in generate(count, part.scene_seed, ranges, first=first) for frame in scene.frames
-    ]
+    return list(draw_scenes(count, part.scene_seed, part.scene_options, first))
+
+
+def draw_scenes(count: int, seed: int, options: Mapping[str, Any], first: int = 0) -> Iterator[Sample]:
+    """The frames of ``count`` scenes, from the one numbered ``first`` on; ``options`` of the ranges."""
+    ranges = SceneRanges(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    )
+    for scene in generate(count, seed, ranges, first=first):
+        yield from scene.frames
 
 
 class WithClicks(Frames):

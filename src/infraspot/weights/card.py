@@ -101,6 +101,7 @@ class SecondLookCard(_Part):
     outline: float = Field(gt=0, lt=1)
     outlines: Literal["map", "levels"] = "map"
     mirrored: bool = False
+    wide: Literal[128, 192, 256] = 128
     look: Coefficient
     peak: Coefficient
     crowd: Coefficient

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from infraspot.core.errors import UsageError
 from infraspot.inference.engines import TorchEngine, locate
+from infraspot.inference.second_look import WIDE
 from infraspot.networks import SegmentationNetwork
 from infraspot.training.settings import SecondLookPart
 from infraspot.weights.files import load_network, load_second_look, save_weights
@@ -55,6 +56,7 @@ class Model:
             outline=card["outline"],
             outlines=card.get("outlines", "map"),
             mirrored=card.get("mirrored", False),
+            wide=card.get("wide", WIDE),
             widths=tuple(card["widths"]),
         )
 

@@ -141,6 +141,23 @@ def test_windows_are_centred_normalised_and_repeat_the_border(rng):
     assert abs(wide.mean((1, 2, 3))).max() < 1e-5
 
 
+def test_a_wider_window_sees_further_and_the_near_one_stays(rng):
+    frame = rng.random((200, 300), np.float32) / 10
+    frame[100, 250] = 1.0  # 100 pixels from the candidate
+    place = np.array([[100.0, 150.0]])
+    near, wide = {}, {}
+    for side in (128, 192, 256):
+        near[side], wide[side] = cut_windows(frame_for_windows(frame, side), place, side)
+        assert wide[side].shape == (1, 1, 64, 64)
+        np.testing.assert_array_equal(near[side], near[128])
+    assert np.unravel_index(wide[256].argmax(), (64, 64)) == (32, (250 - (150 - 128)) // 4)
+    assert wide[128].max() < 4 < wide[256].max(), "only the widest window holds the bright pixel"
+    seen = []
+    look = SecondLook({**LOOK, "wide": 256}, lambda *windows: seen.append(windows) or np.zeros(1), "given")
+    look.logits(frame, place)
+    np.testing.assert_array_equal(seen[0][1], wide[256])
+
+
 @pytest.mark.parametrize("answer", [np.zeros(5), np.array([np.nan]), np.zeros((1, 1))])
 def test_a_broken_second_look_is_no_empty_sky(answer):
     frame = np.zeros((9, 9), np.float32)
@@ -362,7 +379,9 @@ def looked_twice(tmp_path_factory):
     samples = [*spotted(4, 0), *spotted(4, 1)]
     ids = [sample.id for sample in samples]
     write_dataset(folder / "data", samples, splits={"train": ids[:4], "val": ids[4:], "test": []})
-    options = ("steps=3", "batch=4", "widths=[2,2,2]", "left_out=['cam']", "points={balanced=20, keen=200}")
+    scenes = ("scenes=2", "scene_options={kinds=['sky'], weights=[1.0], targets=[2,2], scr=[20,30]}")
+    options = ("steps=3", "batch=4", "widths=[2,2,2]", "wide=192", "left_out=['cam']", *scenes)
+    options += ("points={balanced=20, keen=200}",)
     changes = [word for option in options for word in ("--set", f"second_look.{option}")]
     arguments = ["--start", "compact-sirst1", "--data", str(folder / "data"), "--out", str(folder / "run")]
     assert main(["train", "second_look", *arguments, *changes]) == 0
@@ -376,7 +395,10 @@ def test_a_stage_of_its_own_gives_existing_weights_a_second_look(looked_twice, c
     assert points["balanced"]["fa_per_mpx"] == 20
     measured = points["keen"]["measured"]
     assert [(row["data"], row["frames"]) for row in measured] == [("data val", 4), ("cam*, left out", 4)]
-    assert card["second_look_trained"]["candidates"][0] >= 4
+    assert card["second_look"]["wide"] == 192
+    trained = card["second_look_trained"]
+    assert trained["candidates"][0] >= 4
+    assert (trained["scenes"], trained["frames"]) == (2, 6), "four frames of the set, two generated"
     before, _ = load_network(looked_twice / "run/last.safetensors")
     packaged = open_engine(engine="torch")
     frame = next(iter(spotted(1, 5))).image

@@ -190,9 +190,10 @@ def _generated(part: DataPart, count: int, first: int) -> list[Sample]:
 
 def draw_scenes(count: int, seed: int, options: Mapping[str, Any], first: int = 0) -> Iterator[Sample]:
     """The frames of ``count`` scenes, from the one numbered ``first`` on; ``options`` of the ranges."""
-    ranges = SceneRanges(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    )
+    drawn: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+    }
+    ranges = SceneRanges(**drawn)
     for scene in generate(count, seed, ranges, first=first):
         yield from scene.frames
 

@@ -1,6 +1,6 @@
 """What the second look learns from and sees: one thing changed at a time, over several trainings.
 
-    python benchmarks/second_look.py --data FOLDER --starts WEIGHTS,WEIGHTS,WEIGHTS [--rows taken,wider]
+    python benchmarks/second_look.py --data FOLDER --starts WEIGHTS,WEIGHTS,WEIGHTS [--rows plain,wider]
 
 FOLDER holds ``sirst-v1`` and ``sirst-v2-part``. Each weight file is a segmentation of another seed; the seed
 of its second look is its place in the list. Candidates are found once a start, pasted targets among them.
@@ -35,14 +35,28 @@ from infraspot.inference.second_look import SecondLook
 from infraspot.metrics.curves import average_precision_of, operating_curve
 from infraspot.metrics.sweep import SweepCounts
 from infraspot.training.calibration import calibrate
-from infraspot.training.candidates import Examples, Remembering, begins, examples_in, find_pasted
+from infraspot.training.candidates import (
+    Examples,
+    Remembering,
+    begins,
+    examples_in,
+    find_changed,
+    find_pasted,
+)
 from infraspot.training.second_look import evidence_in, fit_network
 from infraspot.training.settings import SecondLookPart
 from infraspot.training.sources import draw_scenes
 
 LEFT_OUT = ("S2021", "iraytek", "TH")
 ROWS: dict[str, dict[str, Any]] = {
-    "taken": {},
+    "plain": {},
+    "changed": {
+        "augment": [
+            {"name": "crop", "size": 384, "on_target": 0.5, "on_clutter": 0.5, "zoom": [0.6, 2.2]},
+            {"name": "blur", "sigma": [0.4, 2.0], "p": 0.6},
+            {"name": "noise", "sigma": [0.0, 0.02], "p": 0.3},
+        ]
+    },
     "unpasted": {"pasted": 0},
     "generated": {"scenes": 300},
     "wider": {"wide": 256},
@@ -96,12 +110,15 @@ class Bench:
         self.held = examples_in(self.engine, held, part)
         self.pasted = find_pasted(self.engine, learnt, donors, part, rng)
         self.scenes = examples_in(self.engine, scenes, part)
+        changing = SecondLookPart(wide=WIDEST, **ROWS["changed"])
+        self.changed = find_changed(self.engine, learnt, changing, np.random.default_rng((seed, 1)))
 
     def judged(self, changes: dict[str, Any]) -> dict[str, float]:
         """The figures of one row."""
         part = SecondLookPart(mirrored=False, outlines="map", **changes)
         learnt = self.learnt + self.pasted if part.pasted else self.learnt
         learnt = learnt + self.scenes if part.scenes else learnt
+        learnt = learnt + self.changed if part.augment else learnt
         learnt, held = _narrowed(learnt, part.wide), _narrowed(self.held, part.wide)
         apart = [one.touch(LEFT_OUT) for one in (learnt, held)]
         sibling = self._fitted(learnt[~apart[0]], held[~apart[1]], part)

@@ -1,9 +1,10 @@
 """What a second look learns from: candidates of the trained network, and of frames with pasted targets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -16,10 +17,16 @@ from infraspot.core.sample import Sample
 from infraspot.inference import Engine, prepare_frame
 from infraspot.inference.frames import segment_frame
 from infraspot.inference.second_look import find_candidates, frame_for_windows, peaks_of
+from infraspot.training.parts import build_transform
 from infraspot.training.settings import SecondLookPart
+from infraspot.training.sources import draw_scenes
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
 PASTED_PER_MPX, MOST_PASTED = 10.0, 8
+
+T = TypeVar("T")
+Progress = Callable[[Iterable[T], int, str], Iterable[T]]
+Sets = dict[str, Sequence[Sample]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +97,36 @@ class Remembering:
         return scores.reshape(image.shape)
 
 
+def examples_to_learn(
+    engine: Engine, sets: Sets, part: SecondLookPart, seed: int, progress: Progress[Any]
+) -> Examples:
+    """Candidates in the frames of sets, in the same frames changed, in generated ones, and at pasted targets.
+
+    Raises
+    ------
+    DataError
+        If the frames as they are have no candidate with a target, or none without.
+    """
+    found = find_examples(engine, stream(sets, progress, "to learn from"), part)
+    if part.augment:
+        frames = stream(sets, progress, "changed")
+        found += find_changed(engine, frames, part, np.random.default_rng((seed, 1)))
+    if part.scenes:
+        scenes = draw_scenes(part.scenes, seed, part.scene_options)
+        found += examples_in(engine, progress(scenes, part.scenes, "generated"), part)
+    if part.pasted:
+        everything = chain.from_iterable(sets.values())
+        donors = [sample for sample in everything if sample.mask is not None and sample.mask.any()]
+        frames = chain.from_iterable(stream(sets, progress, "pasted into") for _ in range(part.pasted))
+        found += find_pasted(engine, frames, donors, part, np.random.default_rng(seed))
+    return found
+
+
+def stream(sets: Sets, progress: Progress[Any], what: str) -> Iterable[Sample]:
+    """The frames of sets one after another, with their progress shown."""
+    return progress(chain.from_iterable(sets.values()), sum(map(len, sets.values())), what)
+
+
 def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
     """Every candidate of an engine in frames with masks.
 
@@ -110,6 +147,13 @@ def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPar
 def examples_in(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
     """Every candidate of an engine in frames with masks, of whichever kinds there are."""
     return _gather(engine, ((sample, "") for sample in samples if sample.mask is not None), part)
+
+
+def find_changed(engine: Engine, samples: Iterable[Sample], part: SecondLookPart, rng: Generator) -> Examples:
+    """The candidates of frames with masks, each changed once as ``part.augment`` says."""
+    change = build_transform(part.augment, donors=())
+    whole = (sample for sample in samples if sample.mask is not None)
+    return examples_in(engine, (_as_stored(change(sample, rng)) for sample in whole), part)
 
 
 def find_pasted(
@@ -134,9 +178,14 @@ def _paste(
         )
         changed = paste(Sample(sample.id, sample.image, sample.mask, bit_depth=sample.bit_depth), rng)
         assert changed.mask is not None
-        steps = float((1 << sample.bit_depth) - 1)
-        stored = np.rint(changed.image * steps) / np.float32(steps)  # as a file would hold it
-        yield changed.replace(image=stored.astype(np.float32), mask=changed.mask & ~sample.mask), donor.id
+        yield _as_stored(changed).replace(mask=changed.mask & ~sample.mask), donor.id
+
+
+def _as_stored(sample: Sample) -> Sample:
+    """The frame as a file of its depth would hold it."""
+    steps = float((1 << sample.bit_depth) - 1)
+    stored = np.rint(sample.image * steps) / np.float32(steps)
+    return sample.replace(image=stored.astype(np.float32))
 
 
 def _gather(engine: Engine, frames: Iterable[tuple[Sample, str]], part: SecondLookPart) -> Examples:

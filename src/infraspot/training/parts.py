@@ -56,6 +56,7 @@ def wrong_options(recipe: Recipe) -> list[str]:
                 ("augment", recipe.augment),
                 ("negatives.augment", recipe.negatives.augment if recipe.negatives else []),
                 ("unlabelled.augment", recipe.unlabelled.augment if recipe.unlabelled else []),
+                ("second_look.augment", recipe.second_look.augment if recipe.second_look else []),
             )
             for k, step in enumerate(steps)
         ),

@@ -4,10 +4,9 @@ The candidates are found once. What follows is seeded and takes a few minutes of
 that was stopped is simply done again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,24 +33,22 @@ from infraspot.inference.second_look import FORMS, evidence_of, mirrored, window
 from infraspot.training.calibration import calibrate, calibration_of_strangers, describe_calibration
 from infraspot.training.candidates import (
     Examples,
+    Progress,
     Remembering,
+    Sets,
     begins,
-    examples_in,
+    examples_to_learn,
     find_examples,
-    find_pasted,
+    stream,
 )
 from infraspot.training.ema import EMA
 from infraspot.training.run import Run
 from infraspot.training.settings import SecondLookPart
-from infraspot.training.sources import draw_scenes, locate_set
+from infraspot.training.sources import locate_set
 from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
 SMOOTHING = 0.02
-
-T = TypeVar("T")
-Progress = Callable[[Iterable[T], int, str], Iterable[T]]
-Sets = dict[str, Sequence[Sample]]
 
 
 def fit_network(
@@ -171,13 +168,8 @@ def look_twice(run: Run, progress: Progress[Any]) -> dict[str, Any]:
         raise UsageError(f"{source} takes a camera's pixels; a second look is trained on plain weights")
     engine = Remembering(opened, part.level)
     learnt_from, held_out = _open_sets(run, part)
-    learnt = find_examples(engine, _stream(learnt_from, progress, "to learn from"), part)
-    held = find_examples(engine, _stream(held_out, progress, "held out"), part)
-    if part.scenes:
-        scenes = draw_scenes(part.scenes, run.seed, part.scene_options)
-        learnt = learnt + examples_in(engine, progress(scenes, part.scenes, "generated"), part)
-    if part.pasted:
-        learnt = learnt + _pasted(engine, learnt_from, part, run.seed, progress)
+    learnt = examples_to_learn(engine, learnt_from, part, run.seed, progress)
+    held = find_examples(engine, stream(held_out, progress, "held out"), part)
     judge, described = _fit(learnt, held, part, run.seed, progress)
     looking = _LookedTwice(engine, described["second_look"], judge)
     counted = count_sets(looking, _streams(held_out, progress))
@@ -220,7 +212,7 @@ def _leave_out(
     }
     counted = count_sets(looking, known)
     points, _ = choose_points(counted, part.points)
-    whole = _stream(sets[0] | sets[1], progress, "left out")
+    whole = stream(sets[0] | sets[1], progress, "left out")
     strangers = count_sets(looking, {name: (sample for sample in whole if begins(sample.id, part.left_out))})
     real = [one.donors == "" for one in examples]
     seen = [one[apart & own] for one, apart, own in zip(examples, unknown, real, strict=True)]
@@ -232,15 +224,6 @@ def _leave_out(
             evidence_in(judge, judged, all_forms=part.mirrored), judged.true, card["second_look"]
         ),
     }
-
-
-def _pasted(engine: Engine, sets: Sets, part: SecondLookPart, seed: int, progress: Progress[Any]) -> Examples:
-    """Candidates at targets that were pasted into every frame, ``part.pasted`` times."""
-    rng = np.random.default_rng(seed)
-    everything = chain.from_iterable(sets.values())
-    donors = [sample for sample in everything if sample.mask is not None and sample.mask.any()]
-    frames = chain.from_iterable(_stream(sets, progress, "pasted into") for _ in range(part.pasted))
-    return find_pasted(engine, frames, donors, part, rng)
 
 
 def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
@@ -259,12 +242,8 @@ def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
     return learnt, held
 
 
-def _stream(sets: Sets, progress: Progress[Any], what: str) -> Iterable[Sample]:
-    return progress(chain.from_iterable(sets.values()), sum(map(len, sets.values())), what)
-
-
 def _streams(sets: Sets, progress: Progress[Any]) -> Mapping[str, Iterable[Sample]]:
-    return {name: _stream({name: frames}, progress, name) for name, frames in sets.items()}
+    return {name: stream({name: frames}, progress, name) for name, frames in sets.items()}
 
 
 def _fit(

@@ -33,7 +33,13 @@ from infraspot.inference.second_look import (
 )
 from infraspot.networks import NETWORKS
 from infraspot.training.calibration import as_counted, calibrate, calibration_error, chances, even_odds
-from infraspot.training.candidates import Remembering, begins, find_examples, find_pasted
+from infraspot.training.candidates import (
+    Remembering,
+    begins,
+    find_changed,
+    find_examples,
+    find_pasted,
+)
 from infraspot.training.settings import SecondLookPart
 from infraspot.weights.files import load_network, load_second_look, read_card, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
@@ -463,6 +469,30 @@ def test_pasted_targets_are_candidates_that_know_their_frame_and_their_donor(rng
     assert not begins("night/day-1", ["night"])
     both = found + find_examples(Given(), [donor], SecondLookPart(level=0.35))
     assert (both.donors != "").sum() == len(found.true) < len(both.true)
+
+
+def test_changed_frames_keep_their_names_and_their_truth(rng):
+    (frame,) = spotted(1, 4)
+    augment = [{"name": "scale", "zoom": [2.0, 2.0]}, {"name": "blur", "p": 1.0, "sigma": [0.5, 0.5]}]
+    unlabelled = Sample("unlabelled", frame.image)
+    part = SecondLookPart(level=0.35, augment=augment)
+    found = find_changed(Given(), [frame, unlabelled], part, rng)
+    assert found.true.tolist() == [True, False, False, False]
+    assert set(found.frames) == {frame.id}
+    assert not (found.donors != "").any()
+    area = (found.patches[0, 54:74, 54:74] > 0.45).sum()
+    assert 30 <= area <= 42, "9 pixels are 36 at twice the size"
+
+
+def test_wrong_options_of_a_second_look_are_named(tmp_path, capsys):
+    place = ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    wrong = ["second_look.augment=[{name='blur', sigm=[1,2]}]", "second_look.scene_options={sizes=[3,4]}"]
+    options = [word for change in wrong for word in ("--set", change)]
+    assert main(["train", "second_look", "--start", "compact-sirst1", *place, *options]) == 2
+    said = capsys.readouterr().err
+    assert "second_look.augment.0" in said
+    assert "sigm" in said
+    assert "second_look.scene_options" in said
 
 
 def test_no_tile_is_scored_twice(rng):

@@ -227,6 +227,19 @@ def test_what_was_learned_is_exported_for_annotate_and_taken_up_by_another_page(
     other.journal.close()
 
 
+def test_a_page_that_starts_with_its_own_export_counts_no_target_twice(person, session, folder, tmp_path):
+    person.correct("one", PLACES[0], 1, 2)
+    person.correct("two", PLACES[1], 1, 2)
+    EXPORTS["level"](session, session.out / "kept")
+    last = person.correct("two", PLACES[1], -1, 3)["state"]["targets"][0]["level"]
+    session.journal.close()
+    again = opened(folder, tmp_path, level=str(session.out / "kept" / "level.json"))
+    assert again.learning.shown()["targets"] == 2
+    assert again.learning.convention().observed[-1].level == last
+    assert again.learning.convention() == session.learning.convention()
+    again.journal.close()
+
+
 def test_an_export_of_nothing_learned_is_refused_and_writes_nothing(person, session):
     answer = person.client.post("/api/export", json={"window": "w", "format": "level"})
     assert answer.status_code == 422

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -41,6 +42,22 @@ def server(folder, tmp_path):
     server = Server(folder, tmp_path / "out", free_port())
     yield server
     server.kill()
+
+
+@contextmanager
+def served_here(folder, out):
+    """A server in this process, with methods and a model that become ready when the test says so."""
+    session = Session(folder, out)
+    background, port = Background(session), free_port()
+    with listen(port) as listener:
+        app = make_app(session, "token", port, background)
+        running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield background, f"http://127.0.0.1:{port}/?token=token"
+        running.should_exit = True
+        thread.join()
+    session.journal.close()
 
 
 def opened(page, server, name="a"):
@@ -108,6 +125,7 @@ def test_a_damaged_first_frame_says_so_and_lets_one_go_on(page, folder, server):
     (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     opened(page, server)
     expect(page.locator("#message")).to_contain_text("a.png")
+    expect(page.locator("#images .no-picture")).to_have_count(1)
     page.keyboard.press("n")
     expect(page.locator("#message")).to_contain_text("cannot be read")
     page.keyboard.press("r")
@@ -162,6 +180,79 @@ def test_j_goes_to_the_next_doubtful_target_and_on_to_later_images(page, server)
     expect(rows.nth(2)).to_have_attribute("aria-selected", "true")
     page.keyboard.press("j")
     expect(page.locator("#title")).to_have_text("b")
+
+
+def test_keys_that_come_faster_than_answers_all_count(page, server):
+    levels = page.locator("#targets td:nth-child(4)")
+    opened(page, server)
+    click_at(page, 40, 30)
+    expect(levels).to_have_count(1)
+    steps = [float(levels.inner_text())]
+    for _ in range(4):
+        page.keyboard.press("]")
+        expect(levels).not_to_have_text(f"{steps[-1]:.2f}")
+        steps.append(float(levels.inner_text()))
+    for _ in range(4):
+        page.keyboard.press("z")
+    expect(levels).to_have_text(f"{steps[0]:.2f}")
+    for key in ("]", "]", "]", "]", "d"):
+        page.evaluate("key => dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))", key)
+    expect(page.locator("#targets tr.doubtful")).to_have_count(1)
+    expect(levels).to_have_text(f"{steps[-1]:.2f}")
+    page.keyboard.press("[")  # a doubtful target that shrinks is as doubtful as before
+    expect(levels).not_to_have_text(f"{steps[-1]:.2f}")
+    expect(page.locator("#targets tr.doubtful")).to_have_count(1)
+
+
+def test_a_held_key_finishes_one_image_and_a_key_without_a_target_says_what_is_missing(page, server):
+    opened(page, server)
+    for key in ("[", "d", "Delete"):
+        page.keyboard.press("Escape")
+        page.keyboard.press(key)
+        expect(page.locator("#message")).to_contain_text("No target is selected")
+    page.keyboard.down("Enter")
+    for _ in range(20):
+        page.keyboard.down("Enter")  # as the system repeats a key that is held
+    page.keyboard.up("Enter")
+    expect(page.locator("#title")).to_have_text("b")
+    page.wait_for_timeout(300)
+    expect(page.locator("#title")).to_have_text("b")
+    expect(page.locator("#tally")).to_have_text("1 of 3")
+
+
+def test_a_reload_opens_the_image_that_was_open(page, server):
+    opened(page, server)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#title")).to_have_text("b")
+    page.reload()
+    expect(page.locator("#title")).to_have_text("b")
+
+
+def test_a_server_that_ended_or_began_anew_is_told_without_a_key(page, folder, tmp_path):
+    port = free_port()
+    server = Server(folder, tmp_path / "out", port)
+    opened(page, server)
+    server.kill()
+    expect(page.locator("#message")).to_contain_text("does not answer")
+    server = Server(folder, tmp_path / "out", port)
+    expect(page.locator("#message")).to_contain_text("open the address that `infraspot annotate` printed")
+    server.kill()
+
+
+def test_a_brush_goes_on_with_the_target_under_it_and_takes_nothing_from_others(page, server):
+    opened(page, server)
+    page.keyboard.press("b")
+    drag(page, (70, 20), (73, 20))
+    expect(page.locator("#targets td:nth-child(3)")).to_have_text("4 px")
+    page.keyboard.press("Escape")
+    drag(page, (73, 20), (73, 22))  # begins on the target
+    expect(page.locator("#targets td:nth-child(3)")).to_have_text("6 px")
+    page.keyboard.press("Escape")
+    drag(page, (71, 23), (71, 18))  # another, that crosses it
+    expect(page.locator("#targets td:nth-child(3)")).to_have_text(["6 px", "5 px"])
+    page.keyboard.press("]")
+    expect(page.locator("#targets td:nth-child(3)").nth(1)).not_to_have_text("5 px")
+    assert areas(page)[0] == 6
 
 
 def test_a_wide_brush_paints_a_disc_and_its_width_changes_by_keys(page, server):
@@ -224,22 +315,16 @@ def test_everything_can_be_reached_at_1280x720(tool, server):
                 box = control.bounding_box()
                 assert box["y"] >= 0
                 assert box["y"] + box["height"] <= 720
+                assert box["x"] + box["width"] <= 1280
         page.keyboard.press("?")
         close = page.locator("#help button").bounding_box()
         assert close["y"] + close["height"] <= 720
 
 
 def test_a_method_that_is_being_compiled_keeps_the_click_and_blocks_no_key(page, folder, tmp_path):
-    """The server runs here, with methods that become ready when the test says so."""
-    session = Session(folder, tmp_path / "out")
-    background, port = Background(session), free_port()
-    with listen(port) as listener:
-        app = make_app(session, "token", port, background)
-        running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
+    with served_here(folder, tmp_path / "out") as (background, address):
         rows = page.locator("#targets tr")
-        page.goto(f"http://127.0.0.1:{port}/?token=token")
+        page.goto(address)
         expect(page.locator("#title")).to_have_text("a")
         expect(page.locator("#looking")).to_contain_text("still being loaded")
         click_at(page, 40, 30)
@@ -258,9 +343,24 @@ def test_a_method_that_is_being_compiled_keeps_the_click_and_blocks_no_key(page,
         expect(rows).to_have_count(1)
         background.load_model()
         proposals_left(page, 2)
-        running.should_exit = True
-        thread.join()
-    session.journal.close()
+
+
+def test_clicks_and_proposals_accepted_too_early_are_taken_in_their_order(page, folder, tmp_path):
+    with served_here(folder, tmp_path / "out") as (background, address):
+        background.load_model()
+        shown = page.locator("#targets td:nth-child(2)")
+        page.goto(address)
+        proposals_left(page, 3)
+        for x, y in ((40, 30), (20, 80)):
+            click_at(page, x, y)
+        page.keyboard.press("a")
+        expect(page.locator("#message")).to_contain_text("still being prepared")
+        page.wait_for_timeout(1200)  # two tries come to nothing
+        background.warm_up("profile")
+        expect(shown).to_have_text(["40, 30", "20, 80", "90, 60"])
+        expect(page.locator("#message")).to_be_hidden()
+        page.keyboard.press("z")  # the last is what was accepted
+        expect(shown).to_have_text(["40, 30", "20, 80"])
 
 
 def test_progress_and_seconds_a_target_are_shown(page, server):
@@ -320,7 +420,9 @@ def test_the_page_learns_from_masks_that_are_grown_and_says_so(page, folder, tmp
     server.kill()
     server = Server(folder, tmp_path / "out", port)
     try:
-        opened(page, server, "a")
+        opened(page, server, "b")  # where this tab was
+        page.keyboard.press("ArrowLeft")
+        expect(shown).to_have_count(3)
         assert areas(page) == corrected  # what was accepted never moves
         expect(box).not_to_be_checked()
         box.click()

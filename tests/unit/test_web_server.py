@@ -15,6 +15,7 @@ from infraspot.inference import DEFAULT_MODEL
 from infraspot.jobs.adapt import Adaptation
 from infraspot.web import adapting as adapting_module
 from infraspot.web import background as background_module
+from infraspot.web.actions import PutTarget
 from infraspot.web.background import Background
 from infraspot.web.runs import Patch, to_mask
 from infraspot.web.server import MAX_BODY, make_app
@@ -88,6 +89,21 @@ def test_a_click_gives_the_mask_of_the_target_under_it(client):
     assert mask[20, 30]
     assert 5 <= mask.sum() <= 60
     assert target["method"] == "profile"
+
+
+def test_a_doubtful_target_whose_mask_changes_stays_doubtful(client, session):
+    open_image(client)
+    target = mark(client, 30, 20)
+    act(client, {"kind": "put", "target": {**target, "doubtful": True}}, 0)
+    assert mark(client, 30, 20)["doubtful"]
+    assert not mark(client, 60, 40, number=2)["doubtful"]
+
+
+def test_what_was_only_taken_in_costs_no_time(client, session, tmp_path):
+    finish(client)
+    session.journal.add("two", "import", PutTarget(target=session.state("one")[0].targets[0]))
+    assert EXPORTS["timing"](session, tmp_path / "t").sentence == "1 images, 1 targets, 4 s, 4.0 s a target"
+    assert "two" not in (tmp_path / "t" / "timing.csv").read_text()
 
 
 def test_several_clicks_give_masks_that_share_no_pixel(client):
@@ -275,8 +291,26 @@ def test_what_was_exported_can_be_taken_in_again(client, session, folder, tmp_pa
 def test_open_images_with_targets_are_left_out_of_an_export_and_counted(client, session, tmp_path):
     open_image(client)
     act(client, {"kind": "put", "target": mark(client, 30, 20)}, 0)
+    finish(client, "two", x=10, y=10)
     assert "1 open images with targets left out" in EXPORTS["points"](session, tmp_path / "points").sentence
-    assert json.loads((tmp_path / "points" / "points.json").read_text()) == {}
+    assert list(json.loads((tmp_path / "points" / "points.json").read_text())) == ["two"]
+
+
+@pytest.mark.parametrize("form", OF_IMAGES)
+def test_an_export_of_nothing_that_is_settled_is_refused_and_leaves_the_last_one(client, session, form):
+    finish(client)
+    assert export(client, form).status_code == 200
+    folder = session.out / "export"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    open_image(client)
+    act(client, {"kind": "status", "status": "open"}, 2)
+    answer = export(client, form)
+    if form == "timing":  # of work, whatever became of it
+        assert "1 images, 1 targets" in answer.json()["message"]
+        return
+    assert answer.status_code == 422
+    assert "1 open images with targets left out; Enter marks one as done" in answer.json()["error"]
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def finish(client, image="one", version=0, **click):

@@ -193,6 +193,28 @@ def test_points_and_masks_find_pages_and_subfolders_by_name(session, tmp_path):
     assert session.state("night/array-0002")[0].targets[0].patch.box == (5, 5, 8, 6)
 
 
+def test_marks_of_frames_that_are_not_read_this_time_are_told_and_kept(folder, tmp_path, capsys):
+    session = Session(folder, tmp_path / "out", recursive=True)
+    for image in ("night/still", "still"):
+        session.journal.add(image, "w", SetStatus(status="empty"))
+    session.journal.close()
+    command = ["annotate", str(folder), "--out", str(tmp_path / "out"), "--export", "masks"]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "has marks in night/still," in said
+    assert "--recursive" in said
+    assert main([*command, "--recursive"]) == 0
+    assert "has marks" not in capsys.readouterr().err
+    assert (tmp_path / "out" / "export" / "masks" / "night__still.png").is_file()
+
+
+def test_the_journal_is_never_put_among_the_frames(folder, capsys):
+    before = sorted(folder.rglob("*"))
+    assert main(["annotate", str(folder), "--out", str(folder / "night" / ".."), "--export", "masks"]) == 2
+    assert "nothing is written there" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_two_frames_of_one_name_are_refused_by_name(folder, tmp_path):
     write_grey(folder / "film-0002.png", np.full(SHAPE, 0.5))
     with pytest.raises(DataError, match="film-0002"):

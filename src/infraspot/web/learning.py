@@ -60,8 +60,9 @@ class Learning:
         """Everything that was learned, also while learning is switched off."""
         targets = self._corrected()
         if self._learned is None or self._learned[0] != targets:
-            before = self.start.records if isinstance(self.start, Convention) else []
-            self._learned = targets, Convention.of([*before, *(_record(target) for target in targets)])
+            before = self.start if isinstance(self.start, Convention) else Convention()
+            # What the page exported may be what it starts with.
+            self._learned = targets, before.joined(Convention.of(map(_record, targets)))
         return self._learned[1]
 
     def shown(self) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def mask_of_click(
     """
     found = _annotated(frame, click, level)
     others = to_mask([target.patch for target in targets if target.id != click.id], frame.image.shape)
+    before = next((target for target in targets if target.id == click.id), None)
     record = found.clicks[0]
     own = record.level if click.method == "profile" else None
     return MarkedTarget(
@@ -82,6 +83,7 @@ def mask_of_click(
         method=click.method,
         level=own,
         confidence=record.confidence,
+        doubtful=before is not None and before.doubtful,
         patch=to_patch(found.mask & ~others),
         lesson=_lesson(frame, click, own) if click.grow and own is not None else None,
     )

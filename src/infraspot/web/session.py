@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from infraspot.core.errors import DataError, InfraspotError, InputError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named
 from infraspot.data import Frame, FrameKey, Reading, find_frames, frame_keys, numbered
 from infraspot.web.actions import Action, History, State
 from infraspot.web.journal import Journal
@@ -51,7 +51,7 @@ class Session:
     DataError
         If the folder has no frame, two frames share a name, or the journal cannot be used.
     InputError, UsageError
-        If the level is none.
+        If the level is none, or ``out`` is the folder itself.
 
     Attributes
     ----------
@@ -59,7 +59,8 @@ class Session:
         Where each frame is, by its name: the path below the folder without suffix, and the number of the page
         in files of several (``night/film-0007``).
     skipped
-        A sentence for what was passed over: files without frames, names that cannot be used.
+        A sentence for what was passed over: files without frames, names that cannot be used, marks in the
+        journal of frames that are not here.
     learning
         What the corrected targets teach.
     """
@@ -79,6 +80,10 @@ class Session:
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
+        if self.out.resolve() == self.folder.resolve():
+            raise UsageError(
+                f"--out {self.out} is the folder of the frames, and nothing is written there; name another"
+            )
         found = find_frames(
             self.folder, recursive=self.recursive, raw=self.reading.raw is not None, leave_out=self.out
         )
@@ -90,9 +95,15 @@ class Session:
             else:
                 self.skipped.append(f"{os.fsencode(path)!r}: the name is not UTF-8; rename the file")
         if not self.images:
-            raise DataError(f"{self.folder} has no image with a usable name: {self.skipped[0]}")
+            raise DataError(self.skipped[0])
         start = starting_level(self.level)
         self.journal = Journal(self.out / "journal.jsonl")
+        if absent := [image for image in self.journal.histories if image not in self.images]:
+            self.skipped.append(
+                f"{self.journal.path} has marks in {named(absent)}, and these are not among the frames; they"
+                " stay in the journal, and no export has them (was --recursive or --raw given then, or is it"
+                " the journal of another folder?)"
+            )
         self.learning = Learning(self.journal, start)
         self.frame = lru_cache(maxsize=CACHED_FRAMES)(self._read)
 

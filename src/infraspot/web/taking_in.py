@@ -60,7 +60,7 @@ def take_in(session: Session, path: Path) -> TakenIn:
     InputError, DataError
         If the file cannot be read, or names no image of this folder.
     """
-    taken = kept = 0
+    taken = bare = kept = 0
     problems = []
     source = _source(session, path)
     for image, steps_of in source.images:
@@ -74,12 +74,17 @@ def take_in(session: Session, path: Path) -> TakenIn:
             continue
         if steps:
             session.journal.add(image, WINDOW, Batch(actions=steps))
-        taken += 1
-    if problems and not taken + kept:
+            taken += 1
+        else:
+            bare += 1
+    known = taken + bare + kept
+    if problems and not known:
         raise DataError(f"{path}: nothing could be taken in; the first error: {problems[0]}")
-    if not taken + kept:
+    if not known:
         raise DataError(f"{path}: names none of the {len(session.images)} images in {session.folder}")
-    return TakenIn(f"{taken} images taken in, {kept} left as they were{source.remark}", tuple(problems))
+    without = f", {bare} in which nothing was found" if bare else ""
+    sentence = f"{taken} images taken in{without}, {kept} left as they were{source.remark}"
+    return TakenIn(sentence, tuple(problems))
 
 
 def _source(session: Session, path: Path) -> Source:

@@ -55,7 +55,7 @@ def annotated(session: Session) -> Annotated:
     Raises
     ------
     DataError
-        If none of the settled images can be read.
+        If no image is settled, or none of those that are can be read.
     """
     samples, problems = [], []
     for image in session.images:
@@ -66,6 +66,8 @@ def annotated(session: Session) -> Annotated:
             samples.append(_sample(session, image, state))
         except InfraspotError as error:
             problems.append(str(error))
+    if not problems and not samples:
+        raise DataError(f"no image is done, empty or doubtful yet; {_left(session)}Enter marks one as done")
     if problems and not samples:
         raise DataError(f"none of the {len(problems)} annotated images can be read: {problems[0]}")
     return Annotated(samples, tuple(problems))
@@ -89,12 +91,17 @@ def _sample(session: Session, image: str, state: State) -> Sample:
 def _summary(session: Session, found: Annotated) -> Exported:
     samples = found.samples
     targets = sum(len(sample.points) for sample in samples if sample.points is not None)
-    states = [session.state(image)[0] for image in session.images]
-    left = sum(state.status == "open" and bool(state.targets) for state in states)
-    note = f" ({left} open images with targets left out; mark them done)" if left else ""
+    note = f" ({left}mark them done)" if (left := _left(session)) else ""
     if found.problems:
         note += f" ({len(found.problems)} left out that cannot be read: {found.problems[0]})"
     return Exported(f"{len(samples)} images, {targets} targets{note}", found.problems)
+
+
+def _left(session: Session) -> str:
+    """The beginning of a sentence about open images with targets; nothing where there is none."""
+    states = [session.state(image)[0] for image in session.images]
+    left = sum(state.status == "open" and bool(state.targets) for state in states)
+    return f"{left} open images with targets left out; " if left else ""
 
 
 def _form(name: str) -> Export:
@@ -187,8 +194,11 @@ def _level(session: Session, folder: Path) -> Exported:
 
 
 def _timing(session: Session, folder: Path) -> Exported:
-    """Seconds of work per image, from the first look to the last action, and per target."""
-    seconds = session.journal.seconds
+    """Seconds of work per image, from the first look to the last action, and per target.
+
+    Images that came in from elsewhere and were only looked at cost nobody time.
+    """
+    seconds = {image: spent for image, spent in session.journal.seconds.items() if spent}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["image", "targets", "seconds", "seconds_per_target"])

@@ -70,6 +70,11 @@ class Observed:
             )
 
     @property
+    def measures(self) -> tuple[float, float, float]:
+        """Contrast, noise and area as a file keeps them; they tell one target from another."""
+        return _rounded(self.contrast), _rounded(self.noise), _rounded(self.area)
+
+    @property
     def residual(self) -> float:
         """ln level less what the law says of it."""
         return float(np.log(self.level)) - _law(self.contrast, self.noise, self.area)
@@ -110,6 +115,12 @@ class Convention:
         seen = Observed(*measures(target), float(level))
         return Convention((*self.observed, seen), self.about)
 
+    def joined(self, newer: "Convention") -> "Convention":
+        """This convention and a newer one; a target of both counts once, with its newer level."""
+        known = {seen.measures for seen in newer.observed}
+        older = tuple(seen for seen in self.observed if seen.measures not in known)
+        return Convention(older + newer.observed, self.about)
+
     def observe_click(self, image: NDArray[Any], point: Sequence[float], level: float) -> "Convention":
         """The same from a frame, (H, W) as ``annotate`` takes it, and the click (y, x) of the target."""
         frame = as_image(image)
@@ -142,7 +153,7 @@ class Convention:
 
     def plain(self) -> dict[str, Any]:
         """What a level file holds."""
-        rounded = [[float(f"{number:.6g}") for number in record] for record in self.records]
+        rounded = [[_rounded(number) for number in record] for record in self.records]
         return {"format": FORMAT, "about": self.about, "targets": rounded}
 
     @classmethod
@@ -155,6 +166,10 @@ class Convention:
             return cls.of(records, **about)
         except UsageError as error:
             raise ValueError(str(error)) from error
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.6g}")
 
 
 def measures(target: Surroundings) -> tuple[float, float, float]:

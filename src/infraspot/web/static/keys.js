@@ -10,6 +10,9 @@ export function keyName(event) {
   return parts.filter(Boolean).join("+");
 }
 
+// Keys that go on while they are held; of the others, one press is one deed.
+const HELD = ["[", "]", "-", "+", "=", "ArrowLeft", "ArrowRight", "z", "shift+z", "ctrl+z", "ctrl+shift+z", "ctrl+y"];
+
 // ``workOf`` gives what a name does, or nothing; keys belong to the help while it is open, and to fields in use.
 export function listenToKeys(workOf, help) {
   addEventListener("keydown", (event) => {
@@ -17,6 +20,6 @@ export function listenToKeys(workOf, help) {
     const work = workOf(keyName(event));
     if (!work) return;
     event.preventDefault();
-    work();
+    if (!event.repeat || HELD.includes(keyName(event))) work();
   });
 }

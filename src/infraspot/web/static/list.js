@@ -24,6 +24,11 @@ export class ImageList {
     return names[names.indexOf(this.current) + by];
   }
 
+  // The image if it is among these, or nothing.
+  known(image) {
+    return this.images.find((row) => row.image === image)?.image;
+  }
+
   firstOpen() {
     const open = new Set(this.images.filter((row) => row.status === "open").map((row) => row.image));
     const names = this.ordered();
@@ -81,6 +86,8 @@ export class ImageList {
     const text = document.createElement("div");
     const name = Object.assign(document.createElement("b"), { textContent: image });
     text.append(name, Object.assign(document.createElement("span"), { className: "status" }));
+    picture.onerror = () => picture.replaceWith(
+      Object.assign(document.createElement("span"), { className: "no-picture", textContent: "no picture" }));
     item.dataset.image = image;
     item.append(picture, text);
     item.onclick = () => this.choose(image);

@@ -108,15 +108,15 @@ export function withRegion(sky, frame, points, bit) {
 
 const NEIGHBOURS = [[0, -1], [0, 1], [-1, 0], [1, 0]];
 
-// One pixel more, or less, all around; a mask never shrinks to nothing, nor grows out of the frame.
-export function resized(mask, frame, step) {
+// One pixel more, or less, all around; a mask never shrinks to nothing, nor grows where ``free([x, y])`` is false.
+export function resized(mask, step, free) {
   const pixels = [];
   for (let y = mask.y0 - 1; y <= mask.y0 + mask.height; y += 1)
     for (let x = mask.x0 - 1; x <= mask.x0 + mask.width; x += 1) {
       const around = NEIGHBOURS.filter(([dx, dy]) => has(mask, x + dx, y + dy)).length;
       const inside = has(mask, x, y);
       const kept = step > 0 ? inside || around > 0 : inside && around === NEIGHBOURS.length;
-      if (kept && x >= 0 && y >= 0 && x < frame.width && y < frame.height) pixels.push([x, y]);
+      if (kept && (inside || free([x, y]))) pixels.push([x, y]);
     }
   return pixels.length ? fromPixels(pixels) : mask;
 }

@@ -13,6 +13,7 @@ export class Mouse {
     canvas.onpointerdown = (event) => this.press(event);
     canvas.onpointermove = (event) => this.move(event);
     canvas.onpointerup = (event) => this.release(event);
+    canvas.onpointercancel = () => this.cancel();
     canvas.onpointerleave = () => this.leave();
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
@@ -27,7 +28,7 @@ export class Mouse {
   }
 
   press(event) {
-    if (!this.view.frame || !this.page.state) return;
+    if (!this.view.frame || !this.page.state || event.button > 1) return;
     this.view.canvas.setPointerCapture(event.pointerId);
     const { canvas, frame } = this.view.at(event);
     const panning = event.button === 1 || this.page.tool === "target";
@@ -60,7 +61,15 @@ export class Mouse {
     if (stroke.panning) {
       if (!stroke.moved && event.button === 0) this.clickAt(stroke.start);
     } else if (this.page.tool === "sky") this.closeRegion(event.altKey ? 0 : 1);
-    else if (stroke.mask) this.finishStroke(stroke);
+    else if (stroke.mask) this.deeds.finishStroke(stroke.target, stroke.mask);
+  }
+
+  // The system took the pointer away: nothing of the stroke counts.
+  cancel() {
+    const stroke = this.stroke;
+    this.stroke = null;
+    this.view.line = [];
+    if (stroke?.opened === this.page.opened) this.deeds.showTargets();
   }
 
   leave() {
@@ -72,21 +81,22 @@ export class Mouse {
     if (!this.view.inside(position)) return;
     const ring = this.ringAt(position);
     const target = this.targetAt(...position);
-    if (target) this.deeds.choose(target.id);
+    if (target) this.deeds.pick(target.id);
     else this.deeds.mark(...(ring ? [ring.x, ring.y] : position.map((value) => Math.max(value, 0))));
   }
 
-  // Brush and eraser work on the selected target; the brush begins a new one where none is selected.
+  // Brush and eraser work on the selected target, or else on the one under them; the brush may begin a new one.
   paint(position) {
     const { page, view, stroke, deeds } = this;
     if (!view.inside(position) || stroke.opened !== page.opened) return;
     const [x, y] = position.map(Math.round);
     const bit = page.tool === "brush" ? 1 : 0;
-    stroke.target ??= deeds.chosen() ?? (bit ? this.newByHand(x, y) : this.targetAt(x, y));
+    stroke.target ??= deeds.chosen() ?? this.targetAt(x, y) ?? (bit ? this.newByHand(x, y) : null);
     if (!stroke.target) return;
+    stroke.free ??= deeds.freeFor(stroke.target);
     // A fast stroke reports few positions; the pixels between them belong to it too.
     const passed = between(stroke.last ?? [x, y], [x, y]).flatMap(([px, py]) => disc(px, py, page.brush));
-    stroke.mask = withPixels(stroke.mask ?? deeds.maskOf(stroke.target), passed.filter((pixel) => view.inside(pixel)), bit);
+    stroke.mask = withPixels(stroke.mask ?? deeds.maskOf(stroke.target), bit ? passed.filter(stroke.free) : passed, bit);
     stroke.last = [x, y];
     const others = page.state.targets.filter((target) => target.id !== stroke.target.id);
     const all = [...others.map((target) => ({ ...target, mask: deeds.maskOf(target) })), { ...stroke.target, mask: stroke.mask }];
@@ -94,14 +104,8 @@ export class Mouse {
   }
 
   newByHand(x, y) {
-    return { id: this.deeds.freeId(), x, y, method: "hand", level: null, confidence: null, doubtful: false,
+    return { id: null, x, y, method: "hand", level: null, confidence: null, doubtful: false,
              patch: { box: [0, 0, 0, 0], runs: [] } };
-  }
-
-  async finishStroke({ target, mask }) {
-    if (!mask.bits.length) return this.deeds.act({ kind: "drop", id: target.id });
-    await this.deeds.put({ ...target, method: "hand", level: null, lesson: null, patch: encode(mask) });
-    return this.deeds.choose(target.id);
   }
 
   closeRegion(bit) {

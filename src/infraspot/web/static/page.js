@@ -3,24 +3,28 @@
 import { Adapting } from "./adapting.js";
 import * as api from "./api.js";
 import { listenToKeys } from "./keys.js";
+import { Learning } from "./learning.js";
 import { ImageList } from "./list.js";
-import { area, decode, encode, has, resized } from "./masks.js";
+import { decode, encode, has, resized } from "./masks.js";
 import { Mouse } from "./mouse.js";
+import { drawPanel } from "./panel.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const view = new View($("view"), $("loupe"));
 const list = new ImageList($("images"), { tally: $("tally"), bar: $("bar"), pace: $("pace") }, openImage);
 const adaptation = new Adapting(() => page.current && loadRings(page.current, page.opened));
+const learning = new Learning();
 const KEEP_MS = 5000;
 const LIST_MS = 4000;
 const RETRY_MS = 500;
 const LONGEST_PAUSE = 120;
 const NOT_READY = 503;
 const MOST_CLICKS = 1000;
+const LAST = "image"; // what this tab had open, for a reload
 
 const page = {
-  current: null, state: null, version: 0, tool: "target", method: null, masks: new Map(), since: 0,
+  current: null, state: null, version: 0, tool: "target", method: null, masks: new Map(), since: 0, cut: false,
   queue: Promise.resolve(), opening: 0, opened: 0, rings: [], dismissed: new Set(), waiting: [], asked: null, brush: 1,
 };
 
@@ -32,19 +36,28 @@ function tell(text, kind = "bad") {
   $("message").className = kind;
   $("message").hidden = !text;
   clearTimeout(hiding);
-  if (kind === "good") hiding = setTimeout(() => tell(""), 3000);
+  if (["good", "hint"].includes(kind)) hiding = setTimeout(() => tell(""), 3000);
 }
 
-// One thing at a time, in order: an action never overtakes the one before it.
+// One thing at a time, in order: an action never overtakes the one before it, and sees what that one made.
 function inTurn(work) {
   page.queue = page.queue.then(work).catch((error) => tell(error.message));
   return page.queue;
 }
 
+const onImage = (work) => inTurn(() => page.state && work());
+
+function onChosen(work) {
+  return onImage(() => {
+    const target = chosen();
+    return target ? work(target) : tell("No target is selected: click on its mask, or on its row.", "hint");
+  });
+}
+
 // The list of images ---------------------------------------------------------------------------------------
 
 async function refreshList() {
-  const { images, methods, formats, name, learning, adapting } = await api.images();
+  const { images, methods, formats, name, learning: learned, adapting } = await api.images();
   list.images = images;
   const names = Object.keys(methods);
   if (!page.method) {
@@ -58,8 +71,20 @@ async function refreshList() {
     $("method").options[index].text = `${index + 1} ${method}${methods[method] ? "" : " (being prepared)"}`;
   });
   list.draw();
-  showLearning(learning);
+  learning.show(learned);
   adaptation.show(adapting);
+}
+
+// A server that ended, or was started anew, is told before a person works on.
+async function watchServer() {
+  try {
+    await refreshList();
+    if (page.cut) tell("");
+    page.cut = false;
+  } catch (error) {
+    page.cut = true;
+    tell(error.message);
+  }
 }
 
 function step(by) {
@@ -77,6 +102,7 @@ function openImage(image, ready = () => {}) {
     try {
       const answer = await api.open(image);
       page.current = image;
+      sessionStorage.setItem(LAST, image);
       take(answer);
       view.show(await api.pixels(image));
       take(answer);
@@ -100,7 +126,7 @@ function leaveImage(next) {
   view.clear();
   $("title").textContent = `${next} …`;
   $("looking").textContent = "";
-  drawPanel();
+  draw();
   list.current = next;
   list.draw();
   list.reveal();
@@ -128,7 +154,8 @@ function showRings() {
     has(maskOf(target), ...near(ring)) || Math.hypot(target.x - ring.x, target.y - ring.y) < 0.5);
   view.rings = page.rings.filter((ring) => !page.dismissed.has(ring) && !marked(ring));
   const left = view.rings.length;
-  $("looking").textContent = left ? `${left} proposal${left === 1 ? "" : "s"} left (A accepts all)` : "no proposals left";
+  const none = page.rings.length ? "no proposals left" : "the model sees no target here";
+  $("looking").textContent = left ? `${left} proposal${left === 1 ? "" : "s"} left (A accepts all)` : none;
   view.draw();
 }
 
@@ -142,45 +169,26 @@ function maskOf(target) {
   return mask;
 }
 
-function take({ state, version, learning }) {
+function take({ state, version, learning: learned }) {
   Object.assign(page, { state, version });
   if (!state.targets.some((target) => target.id === view.chosen)) view.chosen = null;
-  view.setTargets(state.targets.map((target) => ({ ...target, mask: maskOf(target) })));
+  showTargets();
   view.setSky(state.sky && decode(state.sky));
   if (page.rings.length) showRings();
-  showLearning(learning);
-  drawPanel();
+  learning.show(learned);
+  draw();
+}
+
+function showTargets() {
+  view.setTargets(page.state.targets.map((target) => ({ ...target, mask: maskOf(target) })));
   view.draw();
 }
 
-// Learning --------------------------------------------------------------------------------------------------
-
-function showLearning({ on, fixed, targets, level, auto }) {
-  Object.assign($("learning"), { checked: on && !fixed, disabled: fixed });
-  $("learned").textContent = fixed ? "Masks have the level that was asked for by --level." : learned(on, targets, level, auto);
-}
-
-// Levels lie between 0, the background, and 1, the peak: a higher one gives a tighter mask.
-function learned(on, targets, level, auto) {
-  if (!targets) return "Grow or shrink masks, and the next ones of “profile” follow.";
-  const from = `${targets} corrected target${targets === 1 ? "" : "s"}`;
-  if (!on) return `${from}, not used: masks are as before.`;
-  if (!level) return `Learned from ${from} of --level.`;
-  const change = level < auto * 0.97 ? "wider" : level > auto * 1.03 ? "tighter" : "about as before";
-  return `${from}: next masks ${change} (level ${level.toFixed(2)}, before ${auto.toFixed(2)}).`;
-}
-
-const switchLearning = (on = !$("learning").checked) =>
-  $("learning").disabled || inTurn(async () => showLearning(await api.learn(on)));
-
 // Acting ---------------------------------------------------------------------------------------------------
 
-function act(action) {
-  return inTurn(() => send(action));
-}
+const act = (action) => onImage(() => send(action));
 
 async function send(action) {
-  if (!page.current) return;
   const seconds = Math.min((performance.now() - page.since) / 1000, LONGEST_PAUSE);
   try {
     take(await api.act(page.current, page.version, action, seconds));
@@ -201,84 +209,113 @@ async function send(action) {
 }
 
 const freeId = () => 1 + Math.max(0, ...page.state.targets.map((target) => target.id));
-const chosen = () => page.state.targets.find((target) => target.id === view.chosen);
-const put = (target) => act({ kind: "put", target });
+const chosen = () => page.state?.targets.find((target) => target.id === view.chosen);
+// Whether a target may take a pixel: it lies in the frame, and no other target has it.
+const freeFor = ({ id }) => {
+  const others = page.state.targets.filter((target) => target.id !== id).map(maskOf);
+  return ([x, y]) => view.inside([x, y]) && !others.some((mask) => has(mask, x, y));
+};
+const put = (target) => send({ kind: "put", target });
 
+// A click at (x, y); ``options`` say more about it, as ClickRequest of the server does.
 function mark(x, y, options = {}) {
   const click = { x, y, level: null, method: page.method, grow: 0, ...options };
-  return inTurn(() => markNow(page.current, click));
+  return onImage(() => markNow(click));
 }
 
-// A click whose method is still being compiled stays on the image and is taken when the method is ready.
-async function markNow(image, click) {
-  if (image !== page.current) return;
-  try {
+function markNow(click) {
+  const image = page.current;
+  return whenReady([click], async () => {
     const target = await api.click(image, { ...click, id: click.id ?? freeId() });
-    await send({ kind: "put", target });
+    await put(target);
     choose(target.id);
-    if ($("message").className === "wait") tell("");
+  });
+}
+
+// Clicks whose method is still being compiled stay on the image and are taken, in their order, when it is ready.
+async function whenReady(places, work) {
+  try {
+    if (!waitingHere().length) return await work();
   } catch (error) {
     if (error.status !== NOT_READY) throw error;
-    page.waiting.push({ image, click });
     tell(error.message, "wait");
   }
-  showWaiting();
+  page.waiting.push({ image: page.current, places, work });
+  return showWaiting();
 }
 
 const waitingHere = () => page.waiting.filter(({ image }) => image === page.current);
 
 function showWaiting() {
-  view.waiting = waitingHere().map(({ click }) => click);
+  view.waiting = waitingHere().flatMap(({ places }) => places);
   view.draw();
 }
 
-function retryWaiting() {
-  const [first] = waitingHere();
-  if (!first || !view.frame || page.retrying) return;
+async function retryWaiting() {
+  if (page.retrying || !waitingHere().length) return;
   page.retrying = true;
-  inTurn(() => {
-    page.waiting = page.waiting.filter((other) => other !== first);
-    return markNow(first.image, first.click);
-  }).then(() => { page.retrying = false; });
+  await onImage(async () => { while (view.frame && waitingHere().length && (await isTaken(waitingHere()[0]))); });
+  page.retrying = false;
 }
 
-function resize(direction) {
-  const target = chosen();
-  if (!target) return;
-  if (target.level !== null) {
-    const { id, level, method } = target;
-    mark(target.x, target.y, { id, level, method, grow: direction });
-  } else put({ ...target, patch: encode(resized(maskOf(target), view.frame, direction)) });
+// Whether a click that waited need not wait any more: it was taken, or cannot be.
+async function isTaken(click) {
+  try {
+    await click.work();
+  } catch (error) {
+    if (error.status === NOT_READY) return false;
+    tell(error.message);
+  }
+  page.waiting = page.waiting.filter((other) => other !== click);
+  if (!waitingHere().length && $("message").className === "wait") tell("");
+  showWaiting();
+  return true;
 }
+
+const resize = (direction) => onChosen((target) => {
+  const { id, x, y, level, method } = target;
+  if (level !== null) return markNow({ id, x, y, level, method, grow: direction });
+  return put({ ...target, patch: encode(resized(maskOf(target), direction, freeFor(target))) });
+});
 
 function useMethod(method) {
   page.method = method;
   $("method").value = method;
-  const target = chosen();
-  if (target) mark(target.x, target.y, { id: target.id });
+  return onImage(() => {
+    const target = chosen();
+    return target && markNow({ id: target.id, x: target.x, y: target.y, level: null, method, grow: 0 });
+  });
 }
 
 function drop() {
   const ring = view.cursor && mouse.ringAt(view.cursor);
-  if (ring) {
-    page.dismissed.add(ring);
-    showRings();
-  } else if (chosen()) act({ kind: "drop", id: view.chosen });
+  if (!ring) return onChosen((target) => send({ kind: "drop", id: target.id }));
+  page.dismissed.add(ring);
+  return showRings();
 }
 
-function doubt() {
-  const target = chosen();
-  if (target) put({ ...target, doubtful: !target.doubtful });
-}
+const doubt = () => onChosen((target) => put({ ...target, doubtful: !target.doubtful }));
+
+// A stroke of brush or eraser made ``mask`` of a target, or of a new one, which has no id yet.
+const finishStroke = (target, mask) => onImage(async () => {
+  if (!mask.bits.length) return target.id && send({ kind: "drop", id: target.id });
+  const id = target.id ?? freeId();
+  try {
+    await put({ ...target, id, method: "hand", level: null, lesson: null, patch: encode(mask) });
+    choose(id);
+  } finally {
+    showTargets(); // a stroke that could not be saved is not shown
+  }
+});
 
 function setStatus(status) {
   if (!view.frame && status !== "rejected")
     return tell("This image cannot be read, so that nobody can say what is in it. R rejects it, → goes on.");
-  return act({ kind: "status", status: page.state.status === status ? "open" : status });
+  return send({ kind: "status", status: page.state.status === status ? "open" : status });
 }
 
 // Work is not thrown away by one key: with targets in the image the key has to come twice.
-function noTarget() {
+const noTarget = () => onImage(() => {
   const { status, targets } = page.state;
   if (status !== "empty" && targets.length && page.asked !== page.version) {
     page.asked = page.version;
@@ -287,30 +324,32 @@ function noTarget() {
   }
   tell("");
   return setStatus("empty");
-}
+});
 
 const setSky = (patch) => act({ kind: "sky", patch });
 const wholeFrame = (bit) =>
   setSky(encode({ x0: 0, y0: 0, width: view.frame.width, height: view.frame.height,
                   bits: new Uint8Array(view.frame.width * view.frame.height).fill(bit) }));
 
-async function finish() {
-  if (!view.frame) return step(1);
-  if (waitingHere().length) return tell("A click here still waits for its method; it is taken in a moment.", "wait");
-  if (page.state.status !== "done") await setStatus("done");
+const finish = () => inTurn(async () => {
+  if (page.state && view.frame) {
+    if (waitingHere().length) return tell("A click here still waits for its method; it is taken in a moment.", "wait");
+    if (page.state.status !== "done") await send({ kind: "status", status: "done" });
+  }
   return step(1);
-}
+});
 
-function acceptAll() {
-  return inTurn(async () => {
-    const places = view.rings.slice(0, MOST_CLICKS).map(({ x, y }) => ({ x, y }));
-    if (!places.length) return;
-    const { targets } = await api.clicks(page.current, { id: freeId(), method: page.method, places });
+const acceptAll = () => onImage(() => {
+  const image = page.current;
+  const places = view.rings.slice(0, MOST_CLICKS).map(({ x, y }) => ({ x, y }));
+  if (!places.length) return tell("There is no proposal to accept.", "hint");
+  return whenReady(places, async () => {
+    const { targets } = await api.clicks(image, { id: freeId(), method: page.method, places });
     if (targets.length) await send({ kind: "batch", actions: targets.map((target) => ({ kind: "put", target })) });
   });
-}
+});
 
-function nextDoubtful() {
+const nextDoubtful = () => inTurn(() => {
   const doubtful = (after) => {
     const start = page.state.targets.findIndex((target) => target.id === after) + 1;
     return page.state.targets.slice(start).find((target) => target.doubtful);
@@ -320,36 +359,18 @@ function nextDoubtful() {
   const image = list.nextDoubtful();
   if (!image) return tell("No target and no image is marked as doubtful.", "good");
   const showFirst = () => doubtful(null) && choose(doubtful(null).id, true);
-  return image === page.current ? showFirst() : openImage(image, showFirst);
-}
+  return image === page.current ? showFirst() : void openImage(image, showFirst);
+});
 
 // The panel ------------------------------------------------------------------------------------------------
 
-function drawPanel() {
-  const { targets = [], status, can_undo, can_redo } = page.state ?? {};
-  $("undo").disabled = !can_undo;
-  $("redo").disabled = !can_redo;
-  for (const button of $("statuses").children) button.ariaPressed = button.dataset.status === status;
-  for (const button of $("tools").children) button.ariaPressed = button.dataset.tool === page.tool;
-  $("sky-row").hidden = page.tool !== "sky";
-  $("brush-row").hidden = !["brush", "eraser"].includes(page.tool);
-  $("count").textContent = targets.length || "";
-  $("targets").replaceChildren(...targets.map((target) => {
-    const row = document.createElement("tr");
-    const level = target.level === null ? "" : target.level.toFixed(2);
-    const cells = [target.id, `${target.x.toFixed(0)}, ${target.y.toFixed(0)}`, `${area(maskOf(target))} px`, level];
-    row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-    row.ariaSelected = target.id === view.chosen;
-    row.classList.toggle("doubtful", target.doubtful);
-    row.onclick = () => choose(target.id, true);
-    return row;
-  }));
-}
+const pick = (id, reveal = false) => inTurn(() => choose(id, reveal));
+const draw = () => drawPanel(page, view.chosen, maskOf, (id) => pick(id, true));
 
 function choose(id, reveal = false) {
   view.chosen = id;
-  if (reveal) view.reveal(maskOf(chosen()));
-  drawPanel();
+  if (reveal && chosen()) view.reveal(maskOf(chosen()));
+  draw();
   view.draw();
 }
 
@@ -361,7 +382,7 @@ function showContrast() {
 function useTool(tool) {
   page.tool = tool;
   view.brush = ["brush", "eraser"].includes(tool) ? page.brush : 0;
-  drawPanel();
+  draw();
   view.draw();
 }
 
@@ -372,14 +393,14 @@ function useBrush(size) {
   useTool(["brush", "eraser"].includes(page.tool) ? page.tool : "brush");
 }
 
-const mouse = new Mouse(view, page, { act, choose, chosen, freeId, mark, maskOf, put, resize, setSky }, $("readout"));
+const mouse = new Mouse(view, page, { chosen, finishStroke, freeFor, mark, maskOf, pick, resize, setSky, showTargets }, $("readout"));
 
 // Beginning ------------------------------------------------------------------------------------------------
 
 // Keys of "anywhere" work also where no image is open or the open one cannot be read.
 const KEYS = {
   anywhere: {
-    l: () => switchLearning(),
+    l: () => inTurn(() => learning.toggle()),
     ArrowLeft: () => step(-1), ArrowRight: () => step(1), Enter: finish, j: nextDoubtful,
     t: () => useTool("target"), b: () => useTool("brush"), e: () => useTool("eraser"), s: () => useTool("sky"),
     "-": () => useBrush(page.brush - 2), "+": () => useBrush(page.brush + 2), "=": () => useBrush(page.brush + 2),
@@ -388,7 +409,7 @@ const KEYS = {
   opened: {
     z: () => act({ kind: "undo" }), "shift+z": () => act({ kind: "redo" }),
     "ctrl+z": () => act({ kind: "undo" }), "ctrl+shift+z": () => act({ kind: "redo" }), "ctrl+y": () => act({ kind: "redo" }),
-    n: noTarget, q: () => setStatus("doubtful"), r: () => setStatus("rejected"),
+    n: noTarget, q: () => onImage(() => setStatus("doubtful")), r: () => onImage(() => setStatus("rejected")),
   },
   readable: {
     "[": () => resize(-1), "]": () => resize(1), x: drop, Delete: drop, Backspace: drop, d: doubt, a: acceptAll,
@@ -398,9 +419,11 @@ const KEYS = {
   },
 };
 
-// A key that comes while an image opens is meant for that image.
+// A key that comes while an image opens is meant for that image; but nobody has seen yet what is in it.
+const JUDGEMENTS = ["Enter", "n", "q", "r", "a"];
+
 function keyWork(name) {
-  if (page.opening) return () => inTurn(() => void keyWork(name)?.());
+  if (page.opening) return JUDGEMENTS.includes(name) ? () => {} : () => inTurn(() => void keyWork(name)?.());
   if (name !== "n") page.asked = null;
   const method = $("method").options[Number(name) - 1]?.value;
   if (method && page.state && view.frame) return () => useMethod(method);
@@ -415,10 +438,10 @@ function listen() {
   addEventListener("change", (event) => event.target.blur());
   $("order").onchange = (event) => { list.order = event.target.value; list.draw(); };
   $("method").onchange = (event) => useMethod(event.target.value);
-  $("learning").onchange = (event) => switchLearning(event.target.checked);
+  $("learning").onchange = () => inTurn(() => learning.toggle());
   $("brush").oninput = (event) => useBrush(Number(event.target.value));
   for (const button of $("statuses").children)
-    button.onclick = () => page.state && (button.dataset.status === "empty" ? noTarget() : setStatus(button.dataset.status));
+    button.onclick = () => button.dataset.status === "empty" ? noTarget() : onImage(() => setStatus(button.dataset.status));
   for (const button of $("tools").children) button.onclick = () => useTool(button.dataset.tool);
   const contrast = () => view.frame && view.setContrast(Number($("level").value), Number($("window").value));
   $("level").oninput = contrast;
@@ -433,13 +456,13 @@ function listen() {
                     "help-open": "?" };
   for (const [id, name] of Object.entries(buttons)) $(id).onclick = () => keyWork(name)?.();
   setInterval(() => page.current && api.keep(page.current).catch(() => {}), KEEP_MS);
-  setInterval(() => refreshList().catch(() => {}), LIST_MS);
+  setInterval(watchServer, LIST_MS);
   setInterval(retryWaiting, RETRY_MS);
 }
 
 listen();
 inTurn(async () => {
   await refreshList();
-  const first = list.firstOpen();
+  const first = list.known(sessionStorage.getItem(LAST)) ?? list.firstOpen();
   if (first) openImage(first);
 });

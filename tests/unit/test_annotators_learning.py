@@ -118,3 +118,21 @@ def test_a_file_without_targets_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "none.json").write_text(json.dumps(Convention().plain()))
     with pytest.raises(InputError, match=r"none\.json"):
         read_level(tmp_path / "none.json")
+
+
+def test_a_level_file_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path, areas = tmp_path / "mine.json", []
+    for level in (0.6, 0.1):
+        save_level(Convention.of([(*USUAL, level)] * 20), path)
+        areas.append(np.count_nonzero(annotate(frame(5), [(30, 30)], level=str(path)).mask))
+    assert areas[0] < areas[1]
+
+
+def test_joined_conventions_count_a_target_of_both_once_with_its_newer_level() -> None:
+    contrast, noise, area = USUAL
+    older = Convention.of([(contrast, noise, area, 0.3), (contrast, noise, 40.0, 0.2)])
+    newer = Convention.of([(contrast + 1e-9, noise, area, 0.5)])
+    assert older.joined(newer).records == [[contrast, noise, 40.0, 0.2], *newer.records]
+    assert Convention().joined(newer) == newer
+    twins = Convention.of([(*USUAL, 0.3)] * 2)
+    assert len(older.joined(twins).observed) == 3

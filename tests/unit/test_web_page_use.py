@@ -255,6 +255,18 @@ def test_a_brush_goes_on_with_the_target_under_it_and_takes_nothing_from_others(
     assert areas(page)[0] == 6
 
 
+def test_a_mask_that_cannot_shrink_says_so_and_costs_no_step_of_undo(page, server):
+    rows = page.locator("#targets tr")
+    opened(page, server)
+    page.keyboard.press("b")
+    drag(page, (70, 20), (70, 20))
+    expect(page.locator("#targets td:nth-child(3)")).to_have_text("1 px")
+    page.keyboard.press("[")
+    expect(page.locator("#message")).to_contain_text("stays as it is")
+    page.keyboard.press("z")
+    expect(rows).to_have_count(0)
+
+
 def test_a_wide_brush_paints_a_disc_and_its_width_changes_by_keys(page, server):
     opened(page, server)
     page.keyboard.press("b")

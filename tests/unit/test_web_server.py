@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from infraspot.core.errors import DataError, InputError
+from infraspot.core.errors import DataError, InfraspotError, InputError
 from infraspot.data import write_grey
 from infraspot.inference import DEFAULT_MODEL
 from infraspot.jobs.adapt import Adaptation
@@ -150,6 +150,16 @@ def test_a_model_that_cannot_be_loaded_is_said_and_is_not_the_same_as_no_proposa
         answer = client.get("/api/images/one/proposals")
     assert answer.status_code == 422
     assert "my.onnx is damaged" in answer.json()["error"]
+
+
+def test_a_fault_of_the_run_time_is_a_sentence_and_nobody_waits_for_ever(session):
+    def broken():
+        raise MemoryError("no room for the graph")
+
+    background = Background(session, broken)
+    background.load_model()
+    with pytest.raises(InfraspotError, match="cannot be loaded: MemoryError: no room for the graph"):
+        background.proposer()
 
 
 def test_what_was_done_is_there_after_the_server_was_killed(client, session, folder, tmp_path):

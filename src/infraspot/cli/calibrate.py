@@ -41,7 +41,7 @@ def command(
 ) -> int:
     """Fit the boundary level of the annotation method `profile` to the masks of a data set.
 
-    Pass the file on to `infraspot pseudo --level FILE`. DATA needs masks of 5 targets or more. The
+    Pass the file on to `annotate` and `pseudo` as --level FILE. DATA needs masks of 5 targets or more. The
     figures are cross-validated by image.
     """
     from infraspot.jobs.calibrate import calibrate

@@ -114,18 +114,10 @@ def calibrate(
     reader = open_dataset(data, split=split)
     examples, judged = _collect(reader, open_clicks(points, seed), seed, progress)
     count, images = int(judged.sum()), len(set(examples.group.tolist()))
-    if count < MIN_TARGETS or images < 2:
-        raise DataError(
-            f"{data} has {count} labelled targets in {images} images; "
-            f"calibrating takes {MIN_TARGETS} or more, in two or more images"
-        )
-    if count < FEW:
-        tell(f"{count} labelled targets are few; the figures get steady from about {FEW}")
-        if fit == "scorer":
-            raise DataError(f"{data} has {count} labelled targets; a scorer of its own takes {FEW} or more")
+    _check_enough(data, count, images, fit, tell)
     folds = min(folds, images)
     fits = _fits(examples, judged)
-    tried = {"best": [*fits][: 1 if count < FEW else 2]}.get(fit, [fit])
+    tried = [fit] if fit != "best" else ["offset"] if count < FEW else ["offset", "scorer"]
     levels = {name: cross_validate(examples, fits[name], folds=folds, seed=seed) for name in tried}
     ious = {name: set_iou(examples.take(judged), found[judged]) for name, found in levels.items()}
     chosen = max(ious, key=lambda name: ious[name])
@@ -139,6 +131,19 @@ def calibrate(
         list(learning_curve(examples, judged, fits[chosen], CURVE, folds=folds, seed=seed)) if curve else []
     )
     return Calibration(count, images, figures, chosen, sizes)
+
+
+def _check_enough(data: str | Path, count: int, images: int, fit: str, tell: Tell) -> None:
+    """Refuse a fit to too few labelled targets, and tell where they are few."""
+    if count < MIN_TARGETS or images < 2:
+        raise DataError(
+            f"{data} has {count} labelled targets in {images} images; "
+            f"calibrating takes {MIN_TARGETS} or more, in two or more images"
+        )
+    if count < FEW and fit == "scorer":
+        raise DataError(f"{data} has {count} labelled targets; a scorer of its own takes {FEW} or more")
+    if count < FEW:
+        tell(f"{count} labelled targets are few; the figures get steady from about {FEW}")
 
 
 def _fits(examples: Examples, judged: NDArray[np.bool_]) -> dict[str, Fit]:

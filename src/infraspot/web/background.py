@@ -110,8 +110,8 @@ class Background:
         try:
             for level in ({}, {"level": 0.3}) if method == "profile" else ({},):
                 annotate(_dot(), np.array([[24.0, 24.0]]), method=method, **level)
-        except InfraspotError:
-            pass  # a click will say what is wrong
+        except Exception:  # whatever a library raises: a click will say what is wrong
+            pass
         self.ready.add(method)
 
     def load_model(self) -> None:
@@ -120,6 +120,8 @@ class Background:
             self._proposer = self._open_model()
         except InfraspotError as error:
             self.failure = error
+        except Exception as error:  # whatever a run time raises: the page must not wait for ever
+            self.failure = InfraspotError(f"the model cannot be loaded: {type(error).__name__}: {error}")
 
     def propose_with(self, model: Path) -> None:
         """Propose by another detector from now on, at its own threshold, and score every frame by it."""

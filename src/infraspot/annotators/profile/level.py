@@ -73,22 +73,31 @@ def make_chooser(
     return lambda target: _choose(target, scorer, convention, frame)
 
 
-@lru_cache(maxsize=8)
 def load_level(name: str) -> Scorer | Convention:
-    """The level of ``auto``, a preset or a file."""
+    """The level of ``auto``, a preset or a file; a file is read again when it has changed."""
     if name == "auto":
         return automatic()
-    if not name.startswith(_PREFIX):
-        if not _is_file(name):
-            raise UsageError(
-                f"level must be auto, a number in (0, 1), preset:NAME or a file, and {shown(name)} came"
-            )
-        return read_level(name)
+    if name.startswith(_PREFIX):
+        return _preset(name.removeprefix(_PREFIX))
+    if not _is_file(name):
+        raise UsageError(
+            f"level must be auto, a number in (0, 1), preset:NAME or a file, and {shown(name)} came"
+        )
+    at = Path(name).stat()
+    return _file(name, (at.st_ino, at.st_mtime_ns, at.st_size))
+
+
+@lru_cache(maxsize=8)
+def _preset(key: str) -> Scorer | Convention:
     known = {path.stem: path for path in PRESETS.glob("*.json")}
-    key = name.removeprefix(_PREFIX)
     if key not in known:
         raise unknown_name("level preset", key, known)
     return read_level(known[key])
+
+
+@lru_cache(maxsize=8)
+def _file(name: str, _state: tuple[int, int, int]) -> Scorer | Convention:
+    return read_level(name)
 
 
 def automatic() -> Scorer:

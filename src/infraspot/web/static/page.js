@@ -227,9 +227,17 @@ function markNow(click) {
   const image = page.current;
   return whenReady([click], async () => {
     const target = await api.click(image, { ...click, id: click.id ?? freeId() });
+    if (click.id) return putChanged(target);
     await put(target);
-    choose(target.id);
+    return choose(target.id);
   });
+}
+
+// A mask that stays as it is costs no step of undo.
+function putChanged(target) {
+  const mask = ({ id, patch }) => JSON.stringify([id, patch]);
+  if (!page.state.targets.some((other) => mask(other) === mask(target))) return put(target);
+  return tell("The mask stays as it is; the brush changes it pixel by pixel.", "hint");
 }
 
 // Clicks whose method is still being compiled stay on the image and are taken, in their order, when it is ready.
@@ -275,7 +283,7 @@ async function isTaken(click) {
 const resize = (direction) => onChosen((target) => {
   const { id, x, y, level, method } = target;
   if (level !== null) return markNow({ id, x, y, level, method, grow: direction });
-  return put({ ...target, patch: encode(resized(maskOf(target), direction, freeFor(target))) });
+  return putChanged({ ...target, patch: encode(resized(maskOf(target), direction, freeFor(target))) });
 });
 
 function useMethod(method) {

@@ -1,5 +1,7 @@
 """The threshold for one's own camera, and targets that are dark."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
@@ -7,12 +9,17 @@ import pytest
 
 import infraspot
 from infraspot.cli.main import main
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import Caution, UsageError
 from infraspot.core.prediction import Prediction
+from infraspot.core.sample import Sample
 from infraspot.data import Frame, write_grey
 from infraspot.inference import predict
 from infraspot.inference.false_alarms import calibrate_on, upper_rate
+from infraspot.inference.frames import stretch
 from infraspot.inference.operating_points import rate_at
+from infraspot.inference.stream import NamedFile, StreamedFrame
+from infraspot.jobs.detect import detect_in
+from infraspot.jobs.empty_frames import calibrated
 
 
 class Given:
@@ -33,7 +40,7 @@ def spotted(values, side=1000):
     image = np.zeros((side, side), np.float32)
     for k, value in enumerate(values):
         image[20 * k + 10, 50] = value
-    return Frame(image, 8)
+    return Sample("spotted.png", image)
 
 
 def test_the_threshold_is_the_lowest_that_keeps_to_the_rate_in_empty_frames():
@@ -62,10 +69,45 @@ def test_the_bound_holds_for_a_threshold_chosen_on_the_same_frames(rng):
 
 
 def test_too_few_frames_are_refused_with_what_would_do():
-    with pytest.raises(UsageError, match=r"2 frames of 2 Mpx are too few .* could still be 1\.5; .* 3 Mpx"):
+    with pytest.raises(
+        UsageError, match=r"2 frames of together 2 Mpx cannot show .* could still be 1\.5; .* 3 Mpx"
+    ):
         calibrate_on(Given(), [spotted([]), spotted([])], 1.0)
-    with pytest.raises(UsageError, match="0 frames of 0 Mpx are too few"):
+    with pytest.raises(UsageError, match="0 frames of together 0 Mpx cannot show"):
         calibrate_on(Given(), [], 1.0)
+
+
+def test_frames_that_hold_what_a_calibrated_model_is_sure_of_are_named():
+    engine = Given()
+    frames = [spotted([0.95, 0.7]).replace(id="a"), spotted([0.9, 0.8]).replace(id="b")]
+    assert calibrate_on(engine, frames, 2.0)["sure"] == []  # its scores say nothing about chances
+    engine.card["calibration"] = {"error": 0.01}
+    assert calibrate_on(engine, frames, 2.0)["sure"] == ["a"]
+
+
+def test_doubtful_frames_to_calibrate_on_are_warned_of(rng):
+    def noisy(name, deviation):
+        image = 0.3 + deviation * rng.standard_normal((600, 600))
+        write_grey(tmp / f"{name}.png", image.clip(0, 1), bits=8)
+
+    with TemporaryDirectory() as place:
+        tmp, told = Path(place), []
+        for k in range(4):
+            noisy(f"quiet-{k}", 0.005)
+        engine = Given()
+        engine.card["calibration"] = {"error": 0.01}
+        calibrated(engine, tmp, 5.0, reading=None, tell=told.append)
+        assert [isinstance(said, Caution) for said in told] == [False]
+        for k in range(4):
+            noisy(f"noisy-{k}", 0.05)
+        target = np.full((600, 600), 0.3, np.float32)
+        target[300:303, 300:303] = 1
+        write_grey(tmp / "target.png", target, bits=8)
+        calibrated(engine, tmp, 5.0, reading=None, tell=told.append)
+        assert [isinstance(said, Caution) for said in told[1:]] == [False, True, True]
+        assert "1 frame to calibrate on holds" in told[2]
+        assert "(target.png)" in told[2]
+        assert "2 cameras: 5 frames of 600x600, 8 bits, noise 0.049 (noisy-0.png, ...); 4 frames" in told[3]
 
 
 def test_a_rate_that_no_threshold_keeps_to_is_refused():
@@ -123,6 +165,21 @@ def test_polarity_says_which_targets_are_sought(polarity, found):
     image[20, 10], image[20, 30] = 0.9, 0.1
     targets = predict(Given(polarity), Frame(image, 8)).find_targets(0.6)
     assert {round(target.x) for target in targets} == found
+
+
+@pytest.mark.parametrize(("polarity", "found"), [("dark", {30}), ("both", {10, 30})])
+def test_dark_targets_of_deep_frames_stand_out_as_far_as_bright_ones_would(polarity, found, rng):
+    """Frames are turned and then stretched: a stretch before leaves dark targets a tenth of the scale."""
+    image = (0.5 + 0.002 * rng.standard_normal((80, 100))).astype(np.float32)
+    image[20, 10], image[20, 30] = 0.53, 0.47
+    turned = {"dark": 1 - image, "both": np.maximum(image, 1 - image)}[polarity]
+    engine, frame = Given(polarity), Frame(image, 16)
+    scores = predict(engine, frame).score_map
+    assert scores[20, 30] == pytest.approx(stretch(1 - image)[20, 30])
+    assert scores[20, 30] > 0.9
+    assert turned[20, 30] == turned.max()
+    seen = detect_in(StreamedFrame(NamedFile(Path("a"), "a", "a"), None, frame), engine, 0.85)
+    assert {round(target.x) for target in seen} == found
 
 
 class Boxes:

@@ -11,7 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+import infraspot
 from infraspot.cli.main import main
+from infraspot.core.errors import DataError
 from infraspot.data import write_grey
 
 
@@ -158,7 +160,7 @@ def test_a_damaged_page_costs_neither_the_pages_before_it_nor_other_files(tmp_pa
 
 
 def test_nothing_found_and_nothing_read_end_differently(tmp_path, capsys):
-    write_grey(tmp_path / "empty.png", np.full((20, 30), 0.4))
+    write_grey(tmp_path / "empty.png", np.tile(np.linspace(0.3, 0.5, 30), (20, 1)))
     assert detect(tmp_path / "empty.png", "--out", tmp_path / "out") == 0
     said = capsys.readouterr()
     assert "0 targets" in said.out
@@ -304,3 +306,42 @@ def test_an_animated_png_and_an_image_of_its_pages_name_do_not_share_results(tmp
     assert detect(tmp_path, "--out", tmp_path / "out", "--format", "json") == 0
     found = {path.name for path in (tmp_path / "out").iterdir()}
     assert found == {"a.png-0001.json", "a.png-0002.json", "a-0001.json"}
+
+
+def test_frames_of_one_value_are_told_since_nothing_can_be_found_in_them(folder, tmp_path, capsys):
+    for name, value in (("black", 0.0), ("white", 1.0)):
+        write_grey(tmp_path / "flat" / f"{name}.png", np.full((20, 30), value), bits=8)
+    assert main(["detect", str(tmp_path / "flat"), "--out", str(tmp_path / "out"), "--format", "json"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: 2 frames have one value in every pixel, where nothing can be found: black, white" in said
+    assert detect(folder / "two.png", "--out", tmp_path / "out") == 0
+    assert "one value" not in capsys.readouterr().err
+    assert infraspot.detect(np.zeros((20, 30), np.uint8)).blank
+    assert "one value in every pixel" in repr(infraspot.detect(np.full((20, 30), 9, np.uint16)))
+
+
+def test_a_failure_is_said_once(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["detect", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("holds no image, stack or video") == 1
+    assert "nothing was detected" in said
+    # Who listens to nothing learns why from the error.
+    with pytest.raises(DataError, match=r"nothing was detected; the first error: .*holds no image"):
+        infraspot.detect_files(tmp_path / "empty", tmp_path / "out")
+
+
+def test_a_pattern_that_names_nothing_says_so(tmp_path, capsys):
+    assert main(["detect", str(tmp_path / "*.png"), "--out", str(tmp_path / "out")]) == 1
+    assert f"no file matches {tmp_path / '*.png'}; check the pattern" in capsys.readouterr().err
+
+
+def test_what_the_chosen_threshold_gave_is_information_and_no_warning(folder, tmp_path, capsys):
+    command = ["detect", str(folder), "--out", str(tmp_path / "out"), "--format", "json"]
+    main([*command, "--fa-per-mpx", "1000"])
+    said = capsys.readouterr()
+    told = next(line for line in said.err.splitlines() if "asked for up to 1000 false alarms" in line)
+    assert told.startswith("asked")
+    card = infraspot.load().card["false_alarms"]
+    assert f"the threshold 0 gave {card['curve'][0][1]:.3g}" in told
+    assert "threshold 0\n" in said.out

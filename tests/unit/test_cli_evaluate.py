@@ -111,7 +111,7 @@ def test_a_missing_prediction_is_named_and_left_out(folders, capsys):
     assert (scores["n_images"], scores["left_out"], scores["pd"]) == (2, ["Misc_1"], 1)
     errors = capsys.readouterr().err
     assert "Misc_1: there is no prediction" in errors
-    assert "1 images are left out" in errors
+    assert "1 image is left out" in errors
 
 
 def test_a_missing_prediction_can_count_as_empty(folders):

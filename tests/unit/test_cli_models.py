@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import infraspot
 from infraspot.annotators import ADAPTERS, ANNOTATORS
 from infraspot.cli.main import main
 from infraspot.networks import NETWORKS
@@ -69,6 +70,27 @@ def test_annotators_with_weights_of_their_own_say_what_to_install(capsys):
 def test_an_unknown_name_or_family_is_refused_with_the_nearest_one(capsys, arguments, words):
     assert main(["models", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_table_leaves_out_what_nothing_is_known_of_and_cuts_no_sentence(capsys):
+    assert main(["models", "nram", "temporal-z"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "family", "source"]
+    assert rows[0].rstrip().endswith("Low-rank patches by a surrogate of the rank, strong edges apart.")
+    assert rows[0].index("Low-rank") == head.index("source")
+
+
+def test_a_packaged_model_that_is_named_shows_its_operating_points(capsys):
+    assert main(["models", "compact-sirst1"]) == 0
+    shown = capsys.readouterr().out
+    assert "infraspot: compact, trained on sirst-v1 and sirst-v2-part" in shown
+    points = infraspot.load().card["operating_points"]
+    lines = [line.split() for line in shown.splitlines()]
+    for name, point in points.items():
+        first = point["measured"][0]
+        row = next(words for words in lines if words[:1] == [name])
+        assert row[1] == f"{point['threshold']:g}"
+        assert row[3] == f"{first['pd']:.3f}"
 
 
 def test_every_network_says_where_it_comes_from():

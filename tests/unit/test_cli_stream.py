@@ -301,5 +301,5 @@ def test_ctrl_c_ends_a_stream_with_whole_lines_and_a_sum():
     killer.cancel()
     process.stdin.close()
     assert rest == b""
-    assert "stopped: 1 frames detected" in said
+    assert "stopped: 1 frame detected" in said
     assert "Traceback" not in said

@@ -130,6 +130,14 @@ def test_compressed_tiffs_are_read(tmp_path: Path, compression: str | None) -> N
     np.testing.assert_allclose(read_image(path).image * 65535, GREY16, atol=0.01)
 
 
+def test_tiffs_of_printing_inks_are_read_as_the_light_that_they_leave(tmp_path: Path) -> None:
+    """Their fourth channel is black ink and no transparency: grey is in it alone."""
+    path = tmp_path / "inks.tif"
+    grey = np.arange(0, 250, 10, dtype=np.uint8).reshape(5, 5)
+    Image.fromarray(grey).convert("CMYK").save(path)
+    np.testing.assert_allclose(read_image(path).image, grey / 255, atol=1e-6)
+
+
 def test_planar_colour_tiffs_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.stack([GREY16] * 3), photometric="rgb", planarconfig="separate")

@@ -67,7 +67,7 @@ def test_a_whole_copy_is_told_and_what_a_part_lacks_is_said(tmp_path, monkeypatc
     assert main(["data", "where", "tiny", "--check", str(tmp_path / "part")]) == 1
     shown = capsys.readouterr().out
     assert "2 of 3 images are here; 1 are missing" in shown
-    assert "1 images have no mask: Misc_2" in shown
+    assert "1 image has no mask: Misc_2" in shown
     assert "not a whole copy" in shown
 
 

@@ -12,11 +12,13 @@ from adapt_fakes import frames, write_camera
 
 from infraspot.cli.main import main
 from infraspot.core.errors import DataError, InfraspotError
+from infraspot.core.sample import Sample
 from infraspot.data import write_dataset
 from infraspot.inference.engines import open_engine
 from infraspot.jobs import adapt as job
 from infraspot.jobs.adapt import WorseError, adapt
-from infraspot.jobs.adapt_frames import cameras_of, gather
+from infraspot.jobs.adapt_frames import gather
+from infraspot.jobs.cameras import Sight, cameras_of, sight_of, told_apart
 from infraspot.training.adapting import shots as adapting_shots
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import worths
@@ -172,6 +174,31 @@ def test_two_cameras_in_one_folder_are_told_apart_by_size_and_by_noise() -> None
     assert [sentence.split(" ")[0] for sentence in cameras_of([*quiet, *noisy])] == ["4", "4"]
 
 
+def test_frames_of_few_grey_levels_are_no_camera_of_their_own() -> None:
+    """Their noise measures as nothing, and what it is cannot be known."""
+    rng = np.random.default_rng(0)
+
+    def seen(levels: int) -> Sample:
+        image = 0.5 + rng.normal(0, 0.02, (60, 80))
+        return Sample("one.png", ((image * levels).round() / levels).clip(0, 1).astype(np.float32))
+
+    fine, coarse = [seen(255) for _ in range(4)], [seen(8) for _ in range(3)]
+    assert all(sight_of(frame).noise == 0 for frame in coarse)
+    assert cameras_of([*fine, *coarse]) == []
+    # Where there are two cameras, such frames go with the one of more frames.
+    grainy = [one.replace(image=(one.image + rng.normal(0, 0.2, one.shape)).clip(0, 1)) for one in fine[:3]]
+    assert [said.split(" ")[0] for said in cameras_of([*fine, *coarse, *grainy])] == ["7", "3"]
+
+
+def test_noise_below_that_of_rounding_tells_no_cameras_apart() -> None:
+    def sights(noises: list[float], bits: int) -> list[Sight]:
+        return [Sight(f"{noise}", 10, 10, bits, noise) for noise in noises]
+
+    noises = [1e-5, 1.1e-5, 4e-4, 4.1e-4]  # a grey level of 8 bits is 3.9e-3
+    assert told_apart(sights(noises, 8)) == []
+    assert len(told_apart(sights(noises, 16))) == 2
+
+
 def test_a_plan_fits_into_the_time() -> None:
     assert plan(0.1, 300, 5) == Plan(5, 160)  # 6 x 160 x 0.1 s = 96 s of 240 s
     assert plan(0.1, 60, 5) == Plan(2, 160)  # 4 x 160 x 0.1 s = 64 s would be too long for 48 s
@@ -226,7 +253,7 @@ def test_thresholds_rise_as_rates_fall(tmp_path: Path) -> None:
         ({"forget": True}, "--forget says how --shots are learnt"),
         ({"start": "start.onnx"}, "the weights of an ONNX file cannot be tuned"),
         ({"to": "nothing"}, "--to"),
-        ({"shots": "empty"}, "none of the 3 frames holds a target"),
+        ({"shots": "empty"}, "has no target in 3 frames"),
         ({"shots": "bare"}, "have no mask"),
     ],
 )

@@ -263,7 +263,7 @@ def test_processes_share_the_frames_of_each_batch() -> None:
 def test_fewer_frames_than_devices_is_a_sentence() -> None:
     with pytest.raises(UsageError, match=r"train.batch is 1, and 2 devices share it"):
         _loader(Compose([]), batch=1, world=2)
-    with pytest.raises(DataError, match="left 1 frames to train on"):
+    with pytest.raises(DataError, match="left 1 frame to train on"):
         list(_loader(Compose([]), batch=2, count=1, world=2).epoch(0))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infraspot.api.sources import Source
-from infraspot.core.errors import InfraspotError, UsageError
+from infraspot.core.errors import InfraspotError, UsageError, counted
 from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
 from infraspot.inference import Engine
 from infraspot.inference.predictor import TargetEngine
@@ -203,4 +203,5 @@ class Detections:
 
     def __repr__(self) -> str:
         count = self._frames.count
-        return f"<Detections of {'several' if count is None else count} frames by {self.detector.name}>"
+        frames = "several frames" if count is None else counted(count, "frame")
+        return f"<Detections of {frames} by {self.detector.name}>"

@@ -1,11 +1,11 @@
 """What the commands show: results on standard output, everything else on standard error."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import click
 
-from infraspot.core.errors import InfraspotError
+from infraspot.core.errors import Caution, InfraspotError
 from infraspot.jobs.watching import show_progress as progress
 
 __all__ = ["fail", "hear", "note", "progress", "say", "table", "warn"]
@@ -32,11 +32,13 @@ def fail(text: str) -> None:
 
 
 def hear(said: InfraspotError | str) -> None:
-    """Show what a job tells: an error of one of its inputs, or a remark."""
+    """Show what a job tells: an error of one of its inputs, a warning, or how it goes."""
     if isinstance(said, InfraspotError):
         fail(str(said))
-    else:
+    elif isinstance(said, Caution):
         warn(said)
+    else:
+        note(said)
 
 
 def _shown(text: str) -> str:
@@ -46,8 +48,14 @@ def _shown(text: str) -> str:
     return "".join(mark if mark.isprintable() or mark in "\n\t" else ascii(mark)[1:-1] for mark in text)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table of results; the first column is text, the others are numbers."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    text: Collection[str] = (),
+) -> None:
+    """A table of results; the first column is text, as are those in ``text``, and the others are numbers."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -55,7 +63,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     console = Console(width=None if sys.stdout.isatty() else 200)
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        words = index == 0 or column in text
+        grid.add_column(column, justify="left" if words else "right", no_wrap=column not in text)
     for row in rows:
         # As it is: brackets in a name are no markup.
         grid.add_row(*(Text("" if cell is None else _shown(str(cell))) for cell in row))

@@ -10,7 +10,7 @@ import click
 from infraspot.cli.console import fail, progress, say, table, warn
 from infraspot.cli.data_where import where
 from infraspot.cli.groups import CommandGroup
-from infraspot.core.errors import DataError, InputError, UsageError
+from infraspot.core.errors import DataError, InputError, UsageError, counted
 from infraspot.core.extras import require
 from infraspot.core.files import write_json, write_text
 
@@ -54,7 +54,7 @@ def check(folder: Path, layout: str, max_pixels: int | None, json_file: Path | N
     reader = _open(folder, max_pixels, layout=layout)
     flaws = find_flaws(reader, _inspected(reader, "checking"))
     problems = [flaw for flaw in flaws if KINDS[flaw.kind].problem]
-    say(f"{reader.name}: {len(reader)} images, layout {reader.layout}")
+    say(f"{reader.name}: {counted(len(reader), 'image')}, layout {reader.layout}")
     _say_flaws(flaws)
     say(_verdict(len(problems), len(flaws) - len(problems)))
     if json_file:
@@ -122,7 +122,8 @@ def merge(folders: Sequence[Path], out: Path, max_pixels: int | None) -> int:
     ids = write_dataset(out, samples, splits=splits)
     prefixed = sum(reader.ids[index] != name for reader, index, name in rows)
     table(("source", "images"), [(reader.name, len(reader)) for reader in readers])
-    say(f"-> {out}: {len(ids)} images, {prefixed} with a prefix; splits: {', '.join(splits) or 'none'}")
+    images = counted(len(ids), "image")
+    say(f"-> {out}: {images}, {prefixed} with a prefix; splits: {', '.join(splits) or 'none'}")
     if not splits:
         warn("no split is known in every source; make lists with 'infraspot data split'")
     return 1 if failures else 0
@@ -172,7 +173,7 @@ def convert(
     failures: list[str] = []
     samples = _readable(rows, failures)
     write_form(samples, form, out, splits=splits, order=Order(points, seed))
-    say(f"-> {out}: {len(rows) - len(failures)} images as {form}")
+    say(f"-> {out}: {counted(len(rows) - len(failures), 'image')} as {form}")
     return 1 if failures else 0
 
 
@@ -213,9 +214,8 @@ def stats(
     if json_file:
         write_json(json_file, {"name": reader.name, "layout": reader.layout, "split": split_name, **summary})
     if plot:
-        draw_statistics(
-            inspections, plot, f"{reader.name}: {len(reader)} images, {summary['targets']} targets"
-        )
+        images, targets = counted(len(reader), "image"), counted(summary["targets"], "target")
+        draw_statistics(inspections, plot, f"{reader.name}: {images}, {targets}")
     return _report_unreadable(inspections)
 
 
@@ -270,8 +270,8 @@ def _say_flaws(flaws: "Sequence[Flaw]") -> None:
 
 
 def _verdict(problems: int, notes: int) -> str:
-    remarks = f"; {notes} remarks" if notes else ""
-    return f"sound{remarks}" if not problems else f"{problems} problems{remarks}"
+    remarks = f"; {counted(notes, 'remark')}" if notes else ""
+    return f"sound{remarks}" if not problems else f"{counted(problems, 'problem')}{remarks}"
 
 
 def _ratios(text: str) -> list[float]:

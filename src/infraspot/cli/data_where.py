@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from infraspot.cli.console import say, table
-from infraspot.core.errors import UsageError, unknown_name
+from infraspot.core.errors import UsageError, counted, unknown_name
 
 
 @click.command()
@@ -52,6 +52,7 @@ def where(name: str | None, folder: Path | None, as_json: bool) -> int:
                 )
                 for row in rows
             ],
+            text=("licence", "page"),
         )
         say("\n`infraspot data where SET` says more; --check DIR checks a copy")
     return 0
@@ -94,7 +95,7 @@ def _check(name: str, folder: Path) -> int:
 
     reader, lacks = find_lacks(PUBLIC_SETS[name], folder)
     if reader is not None:
-        say(f"{folder}: {len(reader)} images, layout {reader.layout}")
+        say(f"{folder}: {counted(len(reader), 'image')}, layout {reader.layout}")
     for lack in lacks:
         say(f"  {lack}")
     if lacks:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from infraspot.cli.console import hear, note, progress, say, warn
 from infraspot.cli.detector import detector_options
 from infraspot.core.compiled import announce_compiling
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import UsageError, counted
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
@@ -216,7 +216,8 @@ def _follow(
         drop=drop,
         tell=hear,
     )
-    parts = [f"{run.detected} frames detected", f"{run.dropped} dropped", f"{run.failed} could not be read"]
+    frames = counted(run.detected, "frame")
+    parts = [f"{frames} detected", f"{run.dropped} dropped", f"{run.failed} could not be read"]
     note(f"{'stopped: ' if run.stopped else ''}{', '.join(parts)}")
     return 0 if run.whole and not run.failed else 1
 
@@ -259,20 +260,19 @@ def _detect_by_ray(
 
 
 def _show_rows(run: "ShardRun | ArchiveRun", where: object) -> int:
-    found = f"{run.frames} frames, {run.targets} targets, {run.errors} errors"
-    say(f"{found}; {run.before} frames were done before")
+    targets, errors = counted(run.targets, "target"), counted(run.errors, "error")
+    before = counted(run.before, "frame was", "frames were")
+    say(f"{counted(run.frames, 'frame')}, {targets}, {errors}; {before} done before")
     say(f"-> {where}")
     return 1 if run.errors else 0
 
 
 def _show(found: "Detection", frames: int) -> None:
     height, width = found.prediction.shape
-    count = len(found.targets)
-    name = found.source if found.page is None else found.name
-    plural = "" if count == 1 else "s"
+    name = (found.source if found.page is None else found.name).replace("\n", "\\n")
     pace = f"{1000 * found.seconds:.0f} ms"
-    say(f"{name} {width}x{height} {found.bit_depth}-bit   {count} target{plural}   {pace}")
-    if frames > LISTED_FRAMES or not count:
+    say(f"{name} {width}x{height} {found.bit_depth}-bit   {counted(len(found), 'target')}   {pace}")
+    if frames > LISTED_FRAMES or not found.targets:
         return
     say("  id       x       y   area  score    SCR")
     for number, target in enumerate(found.targets, 1):
@@ -285,7 +285,7 @@ def _show_sum(run: "DetectionRun", where: str) -> None:
     frames, targets = len(run.records), sum(len(record["targets"]) for record in run.records)
     if frames > 1:
         pace = f"{run.seconds:.1f} s, {run.seconds / frames * 1000:.0f} ms a frame"
-        say(f"{frames} frames, {targets} targets, {pace}")
+        say(f"{frames} frames, {counted(targets, 'target')}, {pace}")
     say(f"-> {where}")
     if failed := len(run.failures):
-        warn(f"{failed} input{'' if failed == 1 else 's'} failed, as said above; the others are done")
+        warn(f"{counted(failed, 'input')} failed, as said above; the others are done")

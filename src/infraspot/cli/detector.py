@@ -8,15 +8,25 @@ import click
 
 from infraspot.cli.trust import trust_option
 
+MODEL_HELP = (
+    "Packaged model, .onnx or .safetensors file, or run folder; default: compact-sirst1, unless --method is"
+    " given."
+)
 POSITIVE = click.FloatRange(0, min_open=True)
 
 _OPTIONS = (
-    click.option("--model", help="Packaged model, .onnx or .safetensors file, or run folder."),
+    click.option("--model", help=MODEL_HELP),
     click.option("--method", help="A classical detector instead of a model; see `infraspot models`."),
     click.option(
-        "--threshold", type=click.FloatRange(0, 1), help="Score above which a pixel belongs to a target."
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        help="Score above which a pixel belongs to a target; default: the model's own.",
     ),
-    click.option("--operating-point", help="Threshold by name, such as quiet, balanced or keen."),
+    click.option(
+        "--operating-point",
+        help="Threshold by name: quiet, balanced, keen, or what else the card names. Default: the model's own"
+        " threshold, which is that of balanced where there is one.",
+    ),
     click.option("--fa-per-mpx", type=POSITIVE, help="Choose the threshold by false alarms per megapixel."),
     click.option(
         "--sigmas", type=POSITIVE, help="With --method: threshold in standard deviations above the mean."

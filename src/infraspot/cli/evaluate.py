@@ -6,7 +6,7 @@ import click
 
 from infraspot.cli.console import hear, progress, say, table, warn
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import UsageError, counted
 from infraspot.core.extras import require
 
 
@@ -134,7 +134,8 @@ def command(
     for path in written:
         say(f"-> {path}")
     if failed := len(run.result["left_out"]):
-        warn(f"{failed} images are left out; the numbers are those of the other {run.result['n_images']}")
+        left_out = counted(failed, "image is", "images are")
+        warn(f"{left_out} left out; the numbers are those of the other {run.result['n_images']}")
         return 1
     return 0
 

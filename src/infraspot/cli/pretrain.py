@@ -50,7 +50,8 @@ def command(
     FRAMES is a folder of images, stacks or videos, one such file, or a data set, of which the images alone
     are read. Begin from the result with `infraspot train RECIPE --set network.start=OUT`.
 
-    Ctrl-C saves and stops; --resume --out OUT goes on from there.
+    Ctrl-C saves and stops; --resume --out OUT goes on from there. Without --epochs, --batch, --seed and
+    --device, the values of the recipe pretrain/METHOD hold.
     """
     require("train", "`infraspot pretrain`")
     from infraspot import training

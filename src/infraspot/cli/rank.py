@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from infraspot.cli.console import hear, progress, say, table
+from infraspot.core.errors import counted
 from infraspot.core.extras import require
 
 SHOWN = 20
@@ -24,7 +25,10 @@ SHOWN = 20
     show_default=True,
     help="Whole frames, a detector's candidates, or the best place of each frame.",
 )
-@click.option("--model", help="Detector of the candidates: packaged model, weight file or run folder.")
+@click.option(
+    "--model",
+    help="Detector of the candidates: packaged model, weight file or run folder; default: compact-sirst1.",
+)
 @click.option("--method", help="Or a classical detector; see `infraspot models`.")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Score from which there is a candidate; a model's: 0.1."
@@ -70,7 +74,7 @@ def command(
     if rows:
         table(columns, rows)
     more = len(ranking.rows) - SHOWN
-    say(f"{len(ranking.rows)} rows" + (f", {more} of them not shown" if more > 0 else ""))
+    say(f"{counted(len(ranking.rows), 'row')}" + (f", {more} of them not shown" if more > 0 else ""))
     if not rows:
         say("the detector has no candidate in these frames; lower --threshold")
     if out is not None:

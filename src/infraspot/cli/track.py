@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from infraspot.cli.console import hear, progress, say, warn
+from infraspot.cli.detector import MODEL_HELP
 from infraspot.cli.trust import trust_option
+from infraspot.core.errors import counted
 
 SCORE = click.FloatRange(0, 1)
 
@@ -15,7 +17,7 @@ SCORE = click.FloatRange(0, 1)
 @click.command()
 @click.argument("source", nargs=-1, required=True)
 @click.option("--out", default="infraspot-tracks", show_default=True, help="Folder for the results.")
-@click.option("--model", help="Packaged model, .onnx or .safetensors file, or run folder.")
+@click.option("--model", help=MODEL_HELP)
 @click.option("--method", help="A classical detector instead of a model; see `infraspot models`.")
 @click.option(
     "--sigmas",
@@ -139,12 +141,12 @@ def command(
         counts = Counter(entry["motion"] for entry in tracks)
         marked = {"standing still": counts["still"] + counts["fixed"], "doubtful": counts["doubtful"]}
         of_these = "".join(f", {count} {mark}" for mark, count in marked.items() if count)
-        plural = "" if len(tracks) == 1 else "s"
-        say(f"{name}: {found['frames']} frames, {len(tracks)} track{plural}{of_these}")
-        if lost := found["unregistered"]:
-            warn(f"{name}: the motion of the background is not known in {lost} frames (see frames.csv)")
+        say(f"{name}: {counted(found['frames'], 'frame')}, {counted(len(tracks), 'track')}{of_these}")
+        if found["unregistered"]:
+            lost = counted(found["unregistered"], "frame")
+            warn(f"{name}: the motion of the background is not known in {lost} (see frames.csv)")
     say(f"-> {out}/ (output {options['output']})")
     if failed := len(run.failures):
-        warn(f"{failed} input{'' if failed == 1 else 's'} failed, as said above; the others are done")
+        warn(f"{counted(failed, 'input')} failed, as said above; the others are done")
         return 1
     return 0

@@ -11,7 +11,7 @@ import click
 
 from infraspot.cli.console import progress, say, warn
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import UsageError, named
+from infraspot.core.errors import UsageError, counted, named
 from infraspot.core.extras import is_installed, require
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def command(
     """Train a network by RECIPE, a TOML file or the name of a packaged one.
 
     Ctrl-C saves and stops; --resume goes on from there, and from a crash, as if nothing had happened.
-    --epochs, --batch, --seed and --device are short for --set train.epochs=... and so on.
+    --epochs, --batch, --seed and --device are short for --set train.epochs=... and so on; the recipe's own
+    values hold where they are left out.
     """
     require("train", "`infraspot train`")
     from infraspot import training
@@ -226,8 +227,9 @@ def _introduction(run: "Run") -> str:
     parameters = sum(p.numel() for p in run.module.parameters()) / 1e6
     place = f", from epoch {run.done:.1f}" if run.at.begun else ""
     judged = f", {len(run.val)} to validate" if len(run.val) else ""
+    frames = counted(len(run.samples), "frame")
     return (
-        f"{run.recipe.network.name}  {parameters:.3f} M parameters   {len(run.samples)} frames to train on"
+        f"{run.recipe.network.name}  {parameters:.3f} M parameters   {frames} to train on"
         f"{judged}   {run.epochs} epochs on {run.device}{place}"
     )
 

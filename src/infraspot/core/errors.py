@@ -28,6 +28,13 @@ class UsageError(InfraspotError):
     exit_code = 2
 
 
+class Caution(str):
+    """A remark on something that was done, but perhaps not as the user means it.
+
+    The command line prints it as a warning, and other remarks as they are.
+    """
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Error for a name that is not in a family, with the nearest known name.
 
@@ -48,3 +55,12 @@ def named(names: Sequence[str], most: int = 5) -> str:
     """
     first = ", ".join(name[:100] for name in names[:most])
     return f"{first} and {len(names) - most} more" if len(names) > most else first
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun, or with its noun and verb.
+
+    >>> counted(1, "frame"), counted(1000, "frame"), counted(2, "shot has", "shots have")
+    ('1 frame', '1000 frames', '2 shots have')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -7,7 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
-from infraspot.core.errors import DataError, InfraspotError, InputError, named
+from infraspot.core.errors import Caution, DataError, InfraspotError, InputError, counted, named
 from infraspot.data.listing import RAW_SUFFIXES, is_frame_name, natural_key
 
 _KINDS = 6
@@ -64,6 +64,8 @@ def _at(place: Path, recursive: bool, raw: bool, leave_out: Path | None, found: 
         return _frames_among(tree.files(), place, place, raw, found, tree.unread)
     if has_magic(str(place)) and not place.exists():
         matches = sorted(map(Path, glob(str(place), recursive=True)), key=natural_key)  # noqa: PTH207 (it takes absolute patterns)
+        if not matches:
+            raise DataError(f"no file matches {place}; check the pattern")
         return _frames_among([path for path in matches if not path.is_dir()], place, None, raw, found, 0)
     if not place.exists() and not os.path.lexists(place):
         if is_frame_name(place, raw=True):
@@ -85,7 +87,8 @@ def _frames_among(
     if others:
         found.remarks.append(_passed_over(place, others))
     if unread:
-        found.remarks.append(f"{place}: {unread} subfolders are not read; add --recursive to read them")
+        folders = counted(unread, "subfolder is", "subfolders are")
+        found.remarks.append(Caution(f"{place}: {folders} not read; add --recursive to read them"))
     if not frames:
         hint = "; its subfolders are read with --recursive" if unread else ""
         raise DataError(
@@ -109,8 +112,9 @@ def _passed_over(place: Path, others: list[Path]) -> str:
     ]
     more = f", and {len(kinds) - _KINDS} more kinds" if len(kinds) > _KINDS else ""
     raw = "; raw files are read with --raw" if not RAW_SUFFIXES.isdisjoint(kinds) else ""
-    plural = "file holds" if len(others) == 1 else "files hold"
-    return f"{place}: {len(others)} {plural} no frames, passed over: {', '.join(parts)}{more}{raw}"
+    files = counted(len(others), "file holds", "files hold")
+    said = f"{place}: {files} no frames, passed over: {', '.join(parts)}{more}{raw}"
+    return Caution(said) if raw else said
 
 
 class _Tree:
@@ -172,7 +176,8 @@ class _Tree:
             self.unread = sum(_identity(path) != self._left_out for path in inner)
             return files, []
         if hidden:
-            self.found.remarks.append(f"{folder}: {hidden} hidden folders are not read")
+            folders = counted(hidden, "hidden folder is", "hidden folders are")
+            self.found.remarks.append(f"{folder}: {folders} not read")
         return files, sorted(inner, key=lambda path: natural_key(path.name), reverse=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import InputError
+from infraspot.core.errors import InputError, counted
 from infraspot.data.decoding import decode, decode_pages
 from infraspot.data.pillow import picture_raster
 from infraspot.data.raster import MAX_PAGES, MAX_PIXELS, Raster, check_size, explained, page_name
@@ -221,7 +221,8 @@ def _stretched(values: NDArray[Any], where: str) -> NDArray[np.float32]:
     """Values without a full scale (see :func:`read_image`) brought into [0, 1]."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = int(values.size - np.isfinite(values).sum())
-        raise InputError(f"{where} holds {count} pixels that are NaN or infinite; replace them and try again")
+        pixels = counted(count, "pixel that is", "pixels that are")
+        raise InputError(f"{where} holds {pixels} NaN or infinite; replace and try again")
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         return values.astype(np.float32)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infraspot.core.errors import InfraspotError, named
+from infraspot.core.errors import InfraspotError, counted, named
 from infraspot.data.layouts import LAYOUTS
 from infraspot.data.reader import Reader, open_dataset
 
@@ -203,7 +203,7 @@ def find_lacks(known: PublicSet, folder: Path) -> tuple[Reader | None, list[str]
     if known.annotation.startswith("masks"):
         bare = [reader.ids[index] for index in range(len(reader)) if not reader.has_mask(index)]
         if bare:
-            lacks.append(f"{len(bare)} images have no mask: {named(bare)}")
+            lacks.append(f"{counted(len(bare), 'image has', 'images have')} no mask: {named(bare)}")
     return reader, lacks
 
 

@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, InputError, UsageError, named
+from infraspot.core.errors import DataError, InputError, UsageError, counted, named
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data.boxes import read_point_lines, read_targets
@@ -99,7 +99,7 @@ class Reader(Sequence[Sample]):
 
     def __repr__(self) -> str:
         split = f", split {self.split!r}" if self.split else ""
-        return f"<Reader {self.name!r}, layout {self.layout!r}{split}: {len(self)} images>"
+        return f"<Reader {self.name!r}, layout {self.layout!r}{split}: {counted(len(self), 'image')}>"
 
     @property
     def sections(self) -> list[str]:
@@ -162,8 +162,9 @@ class Reader(Sequence[Sample]):
         absent = [name for name in ids if name not in known]
         if absent:
             raise DataError(
-                f"{self.root}: {split or 'the selection'} names {len(absent)} images that are not there "
-                f"({named(absent)}); add them, or take them out of the list ('infraspot data check' lists"
+                f"{self.root}: {split or 'the selection'} names"
+                f" {counted(len(absent), 'image that is', 'images that are')} not there"
+                f" ({named(absent)}); add them, or take them out of the list ('infraspot data check' lists"
                 " all)"
             )
         return self._with([known[name] for name in ids], split)

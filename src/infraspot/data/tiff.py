@@ -24,6 +24,8 @@ _INFLATERS: Mapping[str, Callable[[], Any]] = {
     "ADOBE_DEFLATE": zlib.decompressobj,
     "LZMA": lzma.LZMADecompressor,
 }
+# Colours that only Pillow turns into red, green and blue.
+_COLOURS = frozenset({"PALETTE", "YCBCR", "SEPARATED", "CIELAB", "ICCLAB", "ITULAB"})
 _MOST_TAGS = 4096
 
 # tifffile reports damage through logging, and Python prints records that nobody handles.
@@ -166,7 +168,7 @@ def _page(file: BinaryIO, index: int, page: Any, where: str, max_pixels: int) ->
     """One page by tifffile, or by Pillow for the compressions and palettes that tifffile leaves to others."""
     _check_page(page, where, max_pixels)
     known = page.compression.name in _CODECS and page.bitspersample in (1, 8, 16, 32, 64)
-    if not known or page.photometric.name in ("PALETTE", "YCBCR", "CIELAB"):
+    if not known or page.photometric.name in _COLOURS:
         return pillow_page(file, index, where, max_pixels)
     _check_segments(file, page)
     values = page.asarray()

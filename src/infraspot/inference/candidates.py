@@ -67,10 +67,9 @@ def candidates_of(engine: Engine | TargetEngine, frame: Frame, low: float, outli
         scores = np.array([target.score for target in found], np.float64)
         return Candidates(places, scores, scores, _stand_alone(frame.image, places))
     polarity = getattr(engine, "polarity", "bright")
-    image = prepare_frame(frame.image, frame.bit_depth)
     parts = [
-        _in_view(engine, view, stored, low, outline)
-        for view, stored in zip(seen_as(image, polarity), seen_as(frame.image, polarity), strict=True)
+        _in_view(engine, prepare_frame(stored, frame.bit_depth), stored, low, outline)
+        for stored in seen_as(frame.image, polarity)
     ]
     return Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, UsageError, counted
 from infraspot.core.sample import Sample
-from infraspot.data import Frame
 from infraspot.inference.predictor import TargetEngine, predict
 
 CONFIDENCE = 0.95
+SURE = 0.9  # the chance of a target, by a calibrated score, that an empty frame should not hold
 CERTAIN = -math.log(1 - CONFIDENCE)  # false alarms that show with this confidence, if there are any
 
 if TYPE_CHECKING:
@@ -115,6 +115,16 @@ def threshold_for(fa_per_mpx: float, card: dict[str, Any], model: str) -> float:
     return float(found[0])
 
 
+def known_at(threshold: float, fa_per_mpx: float, card: dict[str, Any]) -> str:
+    """What the card says of a threshold that :func:`threshold_for` chose, as a sentence."""
+    calibration = card["false_alarms"]
+    _, rate, pd = next(row for row in calibration["curve"] if row[0] == threshold)
+    return (
+        f"asked for up to {fa_per_mpx:g} false alarms a megapixel: on {calibration['data']}, the threshold"
+        f" {threshold:g} gave {rate:.3g}, and {100 * pd:.0f} % of the targets were found"
+    )
+
+
 def lowest_within(rate: float, curve: Sequence[Sequence[float]]) -> Sequence[float] | None:
     """Of the highest range of thresholds that keeps to a rate, the row of the lowest one."""
     falling = dropwhile(lambda row: row[1] > rate, reversed(curve))
@@ -135,7 +145,7 @@ def _unmet(fa_per_mpx: float, useful: Sequence[Sequence[float]], data: str, mode
 
 
 def calibrate_on(
-    engine: "Engine | TargetEngine", frames: Iterable[Frame], fa_per_mpx: float
+    engine: "Engine | TargetEngine", frames: Iterable[Sample], fa_per_mpx: float
 ) -> dict[str, Any]:
     """The threshold at which frames without any target gave no more than a rate of false alarms.
 
@@ -155,8 +165,9 @@ def calibrate_on(
 
     Returns
     -------
-    ``threshold``, ``frames``, ``megapixels``, ``asked``, ``false_alarms`` and ``rate`` at the threshold, and
-    ``upper``: with 95 % confidence the rate is below.
+    ``threshold``, ``frames``, ``megapixels``, ``asked``, ``false_alarms`` and ``rate`` at the threshold;
+    ``upper``: with 95 % confidence the rate is below; and ``sure``: the names of frames in which something
+    scores above 0.9, where the model's scores are calibrated. A target in a frame raises the threshold.
 
     Raises
     ------
@@ -165,17 +176,21 @@ def calibrate_on(
     """
     from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 
-    empty = (
-        Sample(str(k), one.image, _nothing(one), bit_depth=one.bit_depth) for k, one in enumerate(frames)
-    )
-    counts = sum(count_frames(engine, empty, DEFAULT_THRESHOLDS), start=SweepCounts.empty(DEFAULT_THRESHOLDS))
+    counts, sure = SweepCounts.empty(DEFAULT_THRESHOLDS), []
+    surely = int(np.searchsorted(DEFAULT_THRESHOLDS, SURE)) if engine.card.get("calibration") else None
+    for frame in frames:
+        empty = frame.replace(mask=np.zeros(frame.shape, bool))
+        (own,) = count_frames(engine, [empty], DEFAULT_THRESHOLDS)
+        counts += own
+        if surely is not None and own.column("false")[surely]:
+            sure.append(frame.id)
     megapixels = counts.pixels / 1e6
     least = upper_rate(0, megapixels) if megapixels else float("inf")
     if fa_per_mpx < least:
         raise UsageError(
-            f"{counts.frames} frames of {megapixels:.3g} Mpx are too few to show {fa_per_mpx:g} false alarms"
-            f" a megapixel: were there none at all, the rate could still be {least:.2g}; calibrate on"
-            f" {CERTAIN / fa_per_mpx:.3g} Mpx or more, or ask for more"
+            f"{counted(counts.frames, 'frame')} of together {megapixels:.3g} Mpx cannot show {fa_per_mpx:g}"
+            f" false alarms a megapixel: were there none at all, the rate could still be {least:.2g};"
+            f" calibrate on {CERTAIN / fa_per_mpx:.3g} Mpx or more, or ask for more"
         )
     curve = list(zip(counts.thresholds, counts.column("false") / megapixels, strict=True))
     found = lowest_within(fa_per_mpx, [(float(at), float(rate)) for at, rate in curve if at < 1])
@@ -194,6 +209,7 @@ def calibrate_on(
         "false_alarms": false,
         "rate": round(found[1], 4),
         "upper": round(upper_rate(false, megapixels), 4),
+        "sure": sure,
     }
 
 
@@ -202,7 +218,3 @@ def upper_rate(false_alarms: int, megapixels: float) -> float:
     from scipy.special import gammaincinv
 
     return float(gammaincinv(false_alarms + 1, CONFIDENCE)) / megapixels
-
-
-def _nothing(frame: Frame) -> NDArray[np.bool_]:
-    return np.zeros(frame.image.shape, bool)

@@ -43,9 +43,8 @@ def score_frame(
     -------
     (H, W) float32 in [0, 1].
     """
-    image = prepare_frame(image, bit_depth)
     views = seen_as(image, getattr(engine, "polarity", "bright"))
-    looks = [_score_view(engine, view, tile, overlap) for view in views]
+    looks = [_score_view(engine, prepare_frame(view, bit_depth), tile, overlap) for view in views]
     return looks[0] if len(looks) == 1 else np.maximum(*looks)
 
 
@@ -53,7 +52,8 @@ def seen_as(image: NDArray[np.float32], polarity: str) -> tuple[NDArray[np.float
     """The frames in which targets of this polarity are bright.
 
     A dark target of ``image`` is a bright one of ``1 - image``; ``"both"`` gives two frames, and costs twice
-    the time.
+    the time. Frames are turned before they are stretched (:func:`prepare_frame`), which leaves room for
+    bright targets and would clip dark ones.
 
     Raises
     ------

@@ -57,6 +57,15 @@ def predict(engine: "Engine | TargetEngine", frame: Frame | Sample, id: str = ""
     return Prediction(name, score_frame(engine, image, frame.bit_depth), parted=parted)
 
 
+def predict_displayed(engine: "Engine | TargetEngine", frame: Frame, shown: Frame, id: str) -> Prediction:
+    """As :func:`predict`, where the frame is at hand at the contrast of a display
+    (:func:`infraspot.inference.frames.as_displayed`): engines that seek bright targets in it need not stretch
+    it once more.
+    """
+    stretches = isinstance(engine, TargetEngine) or getattr(engine, "polarity", "bright") != "bright"
+    return predict(engine, frame if stretches else shown, id)
+
+
 def _united(predictions: Sequence[Prediction]) -> Prediction:
     """The targets of one frame, seen once or twice."""
     if len(predictions) == 1:

@@ -109,12 +109,14 @@ class Streaming(FrameByFrame):
     engine
         What looks at the registered stack.
     polarity
-        As in :func:`infraspot.inference.frames.seen_as`.
+        As in :func:`infraspot.inference.frames.seen_as`. With ``"dark"``, frames come turned. With
+        ``"both"``, the stack is turned here, after the stretch, which clips dark targets of deep frames:
+        seek those by themselves.
     """
 
     def __init__(self, engine: SequenceEngine, polarity: str = "bright") -> None:
         self.engine, self.name, self.card = engine, engine.name, engine.card
-        self._views = polarity
+        self.polarity, self._views = ("bright", "both") if polarity == "both" else (polarity, "bright")
         super().__init__()
 
     def begin(self) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError, InfraspotError, named
-from infraspot.core.noise import noise_of
+from infraspot.core.errors import Caution, DataError, InfraspotError, counted, named
 from infraspot.core.sample import Sample
 from infraspot.data import open_dataset
 from infraspot.inference.stream import NamedFile, stream_frames
+from infraspot.jobs.cameras import cameras_of
 from infraspot.jobs.places import frames_at
 from infraspot.jobs.watching import Tell
 
@@ -26,8 +26,6 @@ MOST_OLD = 32  # frames of --source
 SCENES = 16  # that stand in for them
 MANY = 20
 NAMED = 3
-LEAST_NOISE = 1e-5
-APART = 3.0  # standard deviations within, by which the noise of two cameras differs
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +81,10 @@ def gather(
     cameras = cameras_of(frames)
     if cameras:
         tell(
-            f"{to} seems to hold frames of {len(cameras)} cameras: {'; '.join(cameras)}; a model for each"
-            f" of them,"
-            " from a folder of its own, will do better"
+            Caution(
+                f"{to} seems to hold frames of {len(cameras)} cameras: {'; '.join(cameras)}; a model for each"
+                " of them, from a folder of its own, will do better"
+            )
         )
     labelled, without = ([], []) if shots is None else _read_shots(shots, frames, tell)
     empties = without + ([] if empty is None else read_frames_of(empty, "--empty", tell))
@@ -132,38 +131,38 @@ def _read_shots(place: str | Path, frames: Sequence[Sample], tell: Tell) -> tupl
     if len(reader) > MOST_SHOTS:
         raise DataError(
             f"--shots {place} has {len(reader)} frames, and adapting is made for 1 to {MANY}; train on so"
-            f" many with"
-            " `infraspot train compact --start MODEL --data DIR`"
+            " many with `infraspot train compact --start MODEL --data DIR`"
         )
     samples = [reader[index] for index in range(len(reader))]
     bare = [sample.id for sample in samples if sample.mask is None]
     if bare:
+        some = counted(len(bare), "frame has", "frames have")
         raise DataError(
-            f"--shots {place}: {named(bare, NAMED)} have no mask; label them with `infraspot annotate`, or"
-            " leave them out"
+            f"--shots {place}: {some} no mask ({named(bare, NAMED)}); label with `infraspot annotate`, or"
+            " leave out"
         )
     samples = _once(samples, tell)
     shots = [sample for sample in samples if sample.mask is not None and sample.mask.any()]
     if not shots:
         raise DataError(
-            f"--shots {place}: none of the {len(samples)} frames holds a target; name them with --empty,"
-            f" or label"
-            " frames that hold one"
+            f"--shots {place} has no target in {counted(len(samples), 'frame')}; name frames without targets"
+            " with --empty, and label some that hold one"
         )
     without = [sample for sample in samples if sample.mask is not None and not sample.mask.any()]
     if without:
-        tell(
-            f"{len(without)} of the {len(samples)} shots hold no target; they count as frames without targets"
-        )
+        some = counted(len(without), "shot holds no target and counts", "shots hold no target and count")
+        tell(f"of {len(samples)} shots, {some} as without targets")
     if len(shots) == 1:
         tell(
-            "there is one shot with targets: nothing can be held out, and nothing shows whether adapting"
-            " helps"
+            Caution(
+                "there is one shot with targets: nothing can be held out, and nothing shows whether adapting"
+                " helps"
+            )
         )
     elif len(shots) > MANY:
         tell(
-            f"there are {len(shots)} shots; from about {MANY} on, `infraspot train --start` learns more"
-            f" from them"
+            f"there are {len(shots)} shots; from about {MANY} on, `infraspot train --start` learns more from"
+            " them"
         )
     _compare(shots, frames, tell)
     return shots, without
@@ -175,7 +174,8 @@ def _once(samples: Sequence[Sample], tell: Tell) -> list[Sample]:
     for sample in samples:
         key = blake2b(np.ascontiguousarray(sample.image).tobytes(), digest_size=16).digest()
         if key in seen:
-            tell(f"the shots {seen[key].id} and {sample.id} are the same frame; the second is left out")
+            first = seen[key].id
+            tell(Caution(f"the shots {first} and {sample.id} are the same frame; the second is left out"))
         else:
             seen[key] = sample
     return list(seen.values())
@@ -191,9 +191,11 @@ def _compare(shots: Sequence[Sample], frames: Sequence[Sample], tell: Tell) -> N
         others = [shot for shot in shots if of(shot) not in known]
         if others:
             tell(
-                f"{len(others)} shots have a {what} that no frame of --to has ({of(others[0])}, such as"
-                f" {others[0].id};"
-                f" --to has {', '.join(sorted(known)[:NAMED])}): are they of the same camera?"
+                Caution(
+                    f"{counted(len(others), 'shot has', 'shots have')} a {what} that no frame of --to has"
+                    f" ({of(others[0])}, such as {others[0].id}; --to has {named(sorted(known), NAMED)}):"
+                    " is it the same camera?"
+                )
             )
 
 
@@ -220,36 +222,3 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
     if len(items) <= most:
         return list(items)
     return [items[int(k)] for k in np.linspace(0, len(items) - 1, most).round()]
-
-
-def cameras_of(frames: Sequence[Sample]) -> list[str]:
-    """A sentence for each camera, where size, depth or noise show several; else none."""
-    kinds: dict[tuple[int, int, int], list[Sample]] = {}
-    for frame in frames:
-        kinds.setdefault((*frame.shape, frame.bit_depth), []).append(frame)
-    if len(kinds) == 1:
-        (alike,) = kinds.values()
-        return [_described(part) for part in _by_noise(alike)] if len(_by_noise(alike)) > 1 else []
-    return [_described(part) for part in sorted(kinds.values(), key=len, reverse=True)]
-
-
-def _by_noise(frames: Sequence[Sample]) -> list[list[Sample]]:
-    """Frames of one size, in two parts where the noise of the parts lies far apart (Ashman's D)."""
-    if len(frames) < 4:
-        return [list(frames)]
-    levels = np.log([max(noise_of(frame.image), LEAST_NOISE) for frame in frames])
-    order = np.argsort(levels)
-    cut = int(np.argmax(np.diff(levels[order]))) + 1
-    low, high = levels[order[:cut]], levels[order[cut:]]
-    within = np.sqrt((low.var() + high.var()) / 2) + 0.05
-    if min(len(low), len(high)) < 2 or high.mean() - low.mean() < max(APART * within, np.log(2)):
-        return [list(frames)]
-    return [[frames[k] for k in sorted(part)] for part in (order[:cut].tolist(), order[cut:].tolist())]
-
-
-def _described(frames: Sequence[Sample]) -> str:
-    height, width = frames[0].shape
-    noise = float(np.median([noise_of(frame.image) for frame in frames]))
-    first = Path(frames[0].id).name
-    form = f"{width}x{height}, {frames[0].bit_depth} bits"
-    return f"{len(frames)} frames of {form}, noise {noise:.2g} ({first}, ...)"

@@ -24,7 +24,7 @@ from infraspot.annotators.profile.learning_curve import learning_curve
 from infraspot.annotators.profile.level import automatic
 from infraspot.annotators.profile.level_file import save_level
 from infraspot.annotators.surroundings import LEVELS
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import Caution, DataError, UsageError, counted
 from infraspot.core.options import shown
 from infraspot.data import Reader, open_dataset
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
@@ -135,15 +135,16 @@ def calibrate(
 
 def _check_enough(data: str | Path, count: int, images: int, fit: str, tell: Tell) -> None:
     """Refuse a fit to too few labelled targets, and tell where they are few."""
+    targets = counted(count, "labelled target")
     if count < MIN_TARGETS or images < 2:
         raise DataError(
-            f"{data} has {count} labelled targets in {images} images; "
+            f"{data} has {targets} in {counted(images, 'image')}; "
             f"calibrating takes {MIN_TARGETS} or more, in two or more images"
         )
     if count < FEW and fit == "scorer":
-        raise DataError(f"{data} has {count} labelled targets; a scorer of its own takes {FEW} or more")
+        raise DataError(f"{data} has {targets}; a scorer of its own takes {FEW} or more")
     if count < FEW:
-        tell(f"{count} labelled targets are few; the figures get steady from about {FEW}")
+        tell(Caution(f"{targets} are few; the figures get steady from about {FEW}"))
 
 
 def _fits(examples: Examples, judged: NDArray[np.bool_]) -> dict[str, Fit]:

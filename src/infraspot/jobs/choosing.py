@@ -1,20 +1,17 @@
 """Which model or method detects, and at which threshold: what the options of a command come to."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from copy import copy
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import InfraspotError, UsageError, unknown_name
+from infraspot.core.errors import UsageError, unknown_name
 from infraspot.core.options import require_number, require_text, require_whole, shown
-from infraspot.data import Frame, Reading
+from infraspot.data import Reading
 from infraspot.inference import DEFAULT_MODEL, Engine, open_engine
-from infraspot.inference.frames import POLARITIES, as_displayed
+from infraspot.inference.frames import POLARITIES
 from infraspot.inference.predictor import TargetEngine
 from infraspot.inference.sequences import ClassicalSequence, FrameByFrame, streaming
-from infraspot.inference.stream import NamedFile, stream_frames
-from infraspot.jobs.places import frames_at
 from infraspot.jobs.watching import Tell, tell_nobody
 
 MOST_THREADS = 4096
@@ -103,36 +100,21 @@ def choose_engine(
         opened = copy(opened)
         opened.polarity = polarity  # type: ignore[union-attr]
     if calibrate_on is None:
+        if fa_per_mpx is not None and method is None:
+            from infraspot.inference.false_alarms import known_at
+
+            tell(known_at(level, fa_per_mpx, opened.card))
         return opened, level
-    from infraspot.inference.false_alarms import calibrate_on as calibrate_on_frames
     from infraspot.inference.operating_points import DEFAULT_POINT, rate_at
+    from infraspot.jobs.empty_frames import calibrated  # loads SciPy
 
     rate = fa_per_mpx or rate_at(operating_point or DEFAULT_POINT, opened.card, opened.name)
-    found = calibrate_on_frames(opened, _frames_of(calibrate_on, reading), rate)
-    opened = copy(opened)
-    opened.card = {**opened.card, "calibrated_on": found}
-    tell(
-        f"calibrated on {found['frames']} frames ({found['megapixels']:.3g} Mpx): {found['false_alarms']}"
-        f" false alarms above {found['threshold']:g}, {found['rate']:.3g} a megapixel; with 95 % confidence"
-        f" below {found['upper']:.3g}"
-    )
-    return opened, float(found["threshold"])
+    return calibrated(opened, calibrate_on, rate, reading=reading, tell=tell)
 
 
 def _refuse_beside_calibration(**options: object) -> None:
     for name in _given(**options):
         raise UsageError(f"the options {name} and calibrate-on each set the threshold; give one of them")
-
-
-def _frames_of(places: str | Path | Iterable[str | Path], reading: Reading | None) -> Iterator[Frame]:
-    """The frames to calibrate on; one that cannot be read is an error, since the bound counts them all."""
-    for place in [places] if isinstance(places, str | Path) else places:
-        found = frames_at(place, reading=reading)
-        files = [NamedFile(file.path, file.path.stem, str(file.path)) for file in found.files]
-        for item in chain(found.errors, stream_frames(files, reading)):
-            if isinstance(item, InfraspotError):
-                raise item
-            yield as_displayed(item.frame)
 
 
 def _open_at(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import DataError, InfraspotError, UsageError, unknown_name
+from infraspot.core.errors import Caution, DataError, InfraspotError, UsageError, counted, named, unknown_name
 from infraspot.core.files import check_writable
 from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw, write_grey
 from infraspot.data.recordings import expected_frames
-from infraspot.inference import Engine, predict
+from infraspot.inference import Engine
 from infraspot.inference.frames import as_displayed
-from infraspot.inference.predictor import TargetEngine, gives_maps
+from infraspot.inference.predictor import TargetEngine, gives_maps, predict_displayed
 from infraspot.inference.sequences import FrameByFrame
 from infraspot.inference.stream import StreamedFrame, one_ahead, stream_frames
 from infraspot.jobs.choosing import choose_engine
@@ -47,8 +47,9 @@ class DetectionRun:
     seconds: float = 0.0
 
     def __repr__(self) -> str:
-        targets = sum(len(record["targets"]) for record in self.records)
-        return f"<DetectionRun {len(self.records)} frames, {targets} targets, {len(self.failures)} failures>"
+        targets = counted(sum(len(record["targets"]) for record in self.records), "target")
+        failures = counted(len(self.failures), "failure")
+        return f"<DetectionRun {counted(len(self.records), 'frame')}, {targets}, {failures}>"
 
 
 def detect_files(
@@ -191,7 +192,7 @@ def run_engine(
     files = name_results(found.files, reserved=[name for name in formats if name == "coco"])
     refuse_overwriting(files, out, [FRAME_FORMATS[name].ending for name in formats if name in FRAME_FORMATS])
     total = sum(expected_frames(file.path, reading) for file in files)
-    whole = RunFiles()
+    whole, blank = RunFiles(), list[str]()
     written: Future[None] | None = None
     try:
         with ThreadPoolExecutor(1) as writer:
@@ -206,6 +207,8 @@ def run_engine(
                     written.result()
                 written = writer.submit(write_frame, detection, out, formats)
                 whole.add(detection)
+                if detection.blank:
+                    blank.append(item.name)
                 if show is not None:
                     show(detection, total)
             if written is not None:
@@ -213,7 +216,11 @@ def run_engine(
     finally:
         whole.write(out, formats)
     if not whole.records:
-        raise DataError(f"no frame could be read, so nothing was detected; the first error: {failures[0]}")
+        why = f"; the first error: {failures[0]}" if tell is tell_nobody else ""
+        raise DataError(f"no frame could be read, so nothing was detected{why}")
+    if blank:
+        frames = counted(len(blank), "frame has", "frames have")
+        tell(Caution(f"{frames} one value in every pixel, where nothing can be found: {named(blank)}"))
     return DetectionRun(whole.records, failures, time.perf_counter() - started)
 
 
@@ -241,7 +248,7 @@ def detect_in(item: StreamedFrame, engine: Engine | TargetEngine, threshold: flo
     if isinstance(engine, FrameByFrame):
         engine.enter(sequence_of(item.file.path, item.page))
     frame, shown = item.frame, as_displayed(item.frame)
-    prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, item.name)
+    prediction = predict_displayed(engine, frame, shown, item.name)
     targets = prediction.find_targets(threshold, frame.image)
     return Detection(
         name=item.name,

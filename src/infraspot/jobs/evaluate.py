@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named
+from infraspot.core.errors import Caution, DataError, InfraspotError, InputError, UsageError, counted, named
 from infraspot.data import find_frames
 from infraspot.jobs.comparing import compare_evaluations
 from infraspot.jobs.watching import Progress, Tell, no_progress, tell_nobody
@@ -307,11 +307,17 @@ def _write_plots(run: EvaluationRun, folder: Path, fps: float) -> list[Path]:
 def _tell_missing(found: PairList, missing: str, tell: Tell) -> list[str]:
     """Name the truths without prediction and the predictions without truth; returns what is left out."""
     if found.surplus:
-        tell(f"{len(found.surplus)} predictions have no truth and are not scored: {named(found.surplus)}")
+        surplus = counted(
+            len(found.surplus), "prediction has no truth and is", "predictions have no truth and are"
+        )
+        tell(Caution(f"{surplus} not scored: {named(found.surplus)}"))
     if not found.missing:
         return []
     if missing == "empty":
-        tell(f"{len(found.missing)} images have no prediction and count as empty: {named(found.missing)}")
+        empty = counted(
+            len(found.missing), "image has no prediction and counts", "images have no prediction and count"
+        )
+        tell(f"{empty} as empty: {named(found.missing)}")
         return []
     for name in found.missing[:TOLD]:
         tell(InputError(f"{name}: there is no prediction; add it, or count it as empty with --missing empty"))
@@ -343,7 +349,7 @@ def _score(
             failed.append(pair.id)
             continue
         for remark in scored.remarks:
-            tell(remark)
+            tell(Caution(remark))
         faint += 0 < scored.highest < FAINT
         evaluation.add(scored.measure)
         if scored.other is not None:
@@ -351,7 +357,7 @@ def _score(
         if book is not None and scored.view is not None:
             book.add(scored.view)
     if faint and faint == len(evaluation.records):
-        tell("no stored value exceeds 1; if the predictions are masks of 0 and 1, add --max-value 1")
+        tell(Caution("no stored value exceeds 1; if the predictions are masks of 0 and 1, add --max-value 1"))
     return failed
 
 

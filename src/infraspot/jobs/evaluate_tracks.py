@@ -3,13 +3,13 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from infraspot.core.errors import DataError, InfraspotError, UsageError
+from infraspot.core.errors import Caution, DataError, InfraspotError, UsageError, counted, named
 from infraspot.core.options import require_number
 from infraspot.data.opening import read_text
 from infraspot.data.sequences import open_sequences
@@ -78,12 +78,13 @@ def evaluate_tracks(
         pairs = [(runs[name], truths[name]) for name in runs if name in truths]
     left_out = sorted(truths.keys() - runs.keys()) if len(truths) > len(pairs) else []
     if not pairs:
-        raise DataError(
-            f"no sequence is both in {pred} ({_named(runs)}) and in {truth} ({_named(truths)}); name them"
-            " alike"
-        )
+        here, there = named(list(runs), 3), named(list(truths), 3)
+        raise DataError(f"no sequence is both in {pred} ({here}) and in {truth} ({there}); name them alike")
     if left_out:
-        tell(f"{len(left_out)} true sequences have no tracks and are left out: {_named(left_out)}")
+        absent = counted(
+            len(left_out), "true sequence has no tracks and is", "true sequences have no tracks and are"
+        )
+        tell(Caution(f"{absent} left out: {named(left_out, 3)}"))
     sequences: dict[str, list[TrackedSequence]] = {"after": [], "sure": [], "moving": []}
     megapixels, seconds, before = 0.0, 0.0, np.zeros(3)
     for folder, true in pairs:
@@ -110,11 +111,6 @@ def evaluate_tracks(
             for name, members in sequences.items()
         },
     }
-
-
-def _named(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
 
 
 def _runs(place: Path) -> dict[str, Path]:

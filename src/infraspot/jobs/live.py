@@ -11,9 +11,9 @@ from infraspot.core.errors import InfraspotError, InputError
 from infraspot.core.options import require_whole
 from infraspot.data import Reading
 from infraspot.data.live import LiveFrame, is_live, live_frames
-from infraspot.inference import Engine, predict
+from infraspot.inference import Engine
 from infraspot.inference.frames import as_displayed
-from infraspot.inference.predictor import TargetEngine
+from infraspot.inference.predictor import TargetEngine, predict_displayed
 from infraspot.jobs.watching import Tell, tell_nobody
 from infraspot.report.detection import Detection
 
@@ -111,7 +111,7 @@ def _record(live: LiveFrame, source: str, engine: Engine | TargetEngine, thresho
         return {"error": str(frame)}
     name, shown = f"{live.number}", as_displayed(frame)
     try:
-        prediction = predict(engine, frame if isinstance(engine, TargetEngine) else shown, name)
+        prediction = predict_displayed(engine, frame, shown, name)
     except InputError as error:
         return {"error": f"frame {live.number}: {error}"}
     targets = prediction.find_targets(threshold, frame.image)

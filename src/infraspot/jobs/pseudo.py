@@ -12,7 +12,7 @@ import numpy as np
 from infraspot.annotators import ADAPTERS, ANNOTATORS, annotate, find_annotator
 from infraspot.annotators.profile.level import make_chooser
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, named
+from infraspot.core.errors import Caution, DataError, InfraspotError, InputError, UsageError, counted, named
 from infraspot.core.files import write_json, write_text
 from infraspot.core.sample import Sample
 from infraspot.core.version import VERSION
@@ -315,7 +315,8 @@ def _tell_left_out(reader: Reader, source: ClickSource, tell: Tell) -> None:
             f" {named(sorted(source.listed))}; pass the points of these images"
         )
     if missing:
-        tell(f"{source.kind} has no points for {len(missing)} images, which are left out: {named(missing)}")
+        images = counted(len(missing), "image, which is", "images, which are")
+        tell(Caution(f"{source.kind} has no points for {images} left out: {named(missing)}"))
 
 
 def _strangers(reader: Reader, source: ClickSource, split: str | None) -> list[str]:
@@ -323,7 +324,8 @@ def _strangers(reader: Reader, source: ClickSource, split: str | None) -> list[s
     unknown = sorted(set(source.listed) - set(reader.ids))
     if not unknown or split is not None:
         return []
-    return [f"{source.kind} has points for {len(unknown)} images that are not in the data: {named(unknown)}"]
+    images = counted(len(unknown), "image that is", "images that are")
+    return [f"{source.kind} has points for {images} not in the data: {named(unknown)}"]
 
 
 def _processes(workers: int, options: LabelOptions) -> int:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from infraspot.core.errors import DataError, UsageError, unknown_name
+from infraspot.core.errors import DataError, UsageError, counted, unknown_name
 from infraspot.core.extras import require
 from infraspot.core.files import check_writable
 from infraspot.core.options import require_number, require_whole
 from infraspot.data import MAX_PAGES, MAX_PIXELS, FrameFile, Reading, parse_raw
 from infraspot.jobs.choosing import choose_engine
-from infraspot.jobs.places import frames_at
+from infraspot.jobs.places import list_frames
 from infraspot.jobs.sequences import find_sequences
 from infraspot.jobs.track_overlay import write_overlays
 from infraspot.jobs.track_sequence import Detector, SequenceWork
@@ -40,8 +40,9 @@ class TrackRun:
     seconds: float = 0.0
 
     def __repr__(self) -> str:
-        tracks = sum(len(one["tracks"]) for one in self.sequences.values())
-        return f"<TrackRun {len(self.sequences)} sequences, {tracks} tracks, {len(self.failures)} failures>"
+        tracks = counted(sum(len(one["tracks"]) for one in self.sequences.values()), "track")
+        failures = counted(len(self.failures), "failure")
+        return f"<TrackRun {counted(len(self.sequences), 'sequence')}, {tracks}, {failures}>"
 
 
 def track(
@@ -174,13 +175,6 @@ def _files(
     failures: list[str],
     tell: Tell,
 ) -> list[FrameFile]:
-    files: list[FrameFile] = []
-    for place in places:
-        found = frames_at(place, recursive=recursive, reading=reading, out=out)
-        files.extend(found.files)
-        for remark in found.remarks:
-            tell(remark)
-        for error in found.errors:
-            tell(error)
-            failures.append(str(error))
-    return files
+    found = list_frames(places, recursive, reading, out, tell)
+    failures.extend(map(str, found.errors))
+    return found.files

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.core.errors import Caution, DataError, InfraspotError, InputError, UsageError
 from infraspot.data import Reading
 from infraspot.data.recordings import expected_frames
 from infraspot.inference import Engine
@@ -165,10 +165,10 @@ class SequenceWork:
                 " frame is left out: track frames of one size at a time"
             )
         if before is not None and np.array_equal(image, before):
-            return "doubled", f"{item.name} is the frame before once more; such frames are left out"
+            return "doubled", Caution(f"{item.name} is the frame before once more; such frames are left out")
         top = image.max()
         if top == image.min() or np.count_nonzero(image == top) > _SATURATED * image.size:
-            return "saturated", (
+            return "saturated", Caution(
                 f"{item.name} has one value in more than half of its pixels (saturated or covered); such"
                 " frames are left out"
             )

@@ -9,7 +9,8 @@ from infraspot.core.errors import InfraspotError
 T = TypeVar("T")
 
 Tell = Callable[[InfraspotError | str], None]
-"""Hears, as they come, the error of each input that could not be used, and remarks as plain sentences."""
+"""Hears, as they come, the error of each input that could not be used, and remarks as plain sentences; those
+that are a :class:`infraspot.core.errors.Caution` want a second look."""
 
 
 class Progress(Protocol):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from infraspot.core.errors import counted
 from infraspot.core.prediction import Prediction, Target
 from infraspot.report.overlay import draw_targets, plot_targets
 
@@ -65,6 +66,11 @@ class Detection(Sequence[Target]):
     def shape(self) -> tuple[int, int]:
         """Height and width of the frame in pixels."""
         return self.prediction.shape
+
+    @property
+    def blank(self) -> bool:
+        """Whether every pixel of the frame has the same value, so that nothing can be found."""
+        return bool(self.image.min() == self.image.max())
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -176,7 +182,8 @@ class Detection(Sequence[Target]):
     def __str__(self) -> str:
         height, width = self.shape
         name = self.source if self.page is None else f"{self.source}#{self.page}"
-        return f"{name} {width}x{height}: {len(self)} target{'' if len(self) == 1 else 's'}"
+        blank = ", one value in every pixel" if self.blank else ""
+        return f"{name} {width}x{height}: {counted(len(self), 'target')}{blank}"
 
     def __repr__(self) -> str:
         return f"<Detection {self}>"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError
+from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, counted
 from infraspot.core.prediction import Prediction
 from infraspot.data import FrameKey, Reader, open_dataset, read_image, read_mask
 from infraspot.data.decoding import decode
@@ -151,7 +151,9 @@ def pair_boxes(
             f" expected {known[0].id}.png or the like"
         )
     surplus = [name for name in found if name not in used]
-    return PairList(pairs, absent, surplus, f"boxes of {len(used)} images of {predictions} against {truth}")
+    return PairList(
+        pairs, absent, surplus, f"boxes of {counted(len(used), 'image')} of {predictions} against {truth}"
+    )
 
 
 def _box_loader(truth: Truth, stored: StoredBoxes | None) -> Callable[[], LoadedPair]:
@@ -195,7 +197,7 @@ def pair_engine(
         return load
 
     pairs = [Pair(name, loader(index)) for index, name in enumerate(reader.ids)]
-    taken = f"{engine.name} on {len(pairs)} images of {reader.name}, layout {reader.layout}"
+    taken = f"{engine.name} on {counted(len(pairs), 'image')} of {reader.name}, layout {reader.layout}"
     points = {name: float(at["threshold"]) for name, at in engine.card.get("operating_points", {}).items()}
     return PairList(
         pairs,
@@ -279,7 +281,8 @@ def _loader(truth: Truth, key: FrameKey | None, full_scale: float | None) -> Cal
 def _remarks(mask: FrameKey | None) -> Iterable[str]:
     if mask is not None and (grey := read_stored_mask(mask.path, page=mask.page).strays):
         name = mask.path.name if mask.page is None else f"{mask.path.name}#{mask.page}"
-        yield (f"{name}: {len(grey)} grey values in the truth; above half of full scale is target")
+        values = counted(len(grey), "grey value")
+        yield f"{name}: {values} in the truth; above half of full scale is target"
 
 
 def read_score_map(path: Path, page: int | None = None, *, full_scale: float | None = None) -> NDArray[Any]:

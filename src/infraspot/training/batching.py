@@ -10,7 +10,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from infraspot.augment.transforms import Transform
-from infraspot.core.errors import DataError, UsageError
+from infraspot.core.errors import DataError, UsageError, counted
 from infraspot.core.sample import Sample
 from infraspot.losses import Batch
 from infraspot.schemes import LabelStore
@@ -114,8 +114,8 @@ class Loader:
         """
         if len(self.labels.active) < self.world:
             raise DataError(
-                f"the scheme left {len(self.labels.active)} frames to train on in epoch {epoch + 1}, and each"
-                f" of {self.world} devices needs one; keep more frames active"
+                f"the scheme left {counted(len(self.labels.active), 'frame')} to train on in epoch"
+                f" {epoch + 1}, and each of {self.world} devices needs one; keep more frames active"
             )
         active = np.array([self._places[id] for id in self.labels.active], np.intp)
         order = self._order(epoch, active)

@@ -10,7 +10,8 @@ from infraspot.core.errors import InfraspotError
 from infraspot.core.extras import require
 from infraspot.core.sample import Sample
 from infraspot.jobs.adapt import Adaptation, adapt_to
-from infraspot.jobs.adapt_frames import LOOKED_AT, MANY, Gathered, cameras_of, evenly, generated_frames
+from infraspot.jobs.adapt_frames import LOOKED_AT, MANY, Gathered, evenly, generated_frames
+from infraspot.jobs.cameras import cameras_of
 from infraspot.web.session import RefusedError, Session
 from infraspot.web.transfer import annotated
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from infraspot.core.errors import Caution, counted
 from infraspot.core.sample import Sample
 from infraspot.training.adapting.clock import Clock, Plan, plan
 from infraspot.training.adapting.judging import Counts, judge, worth
@@ -119,11 +120,14 @@ def adapt_to_shots(
 
 def _announced(planned: Plan, shots: int) -> str:
     if not planned.steps:
-        return "the time is over before the network could be tuned; its weights stay as they are"
+        return Caution("the time is over before the network could be tuned; its weights stay as they are")
     if not planned.trials:
         reason = "one shot" if shots == 1 else f"the time for {shots} shots"
-        return f"{reason} allows no trial: {planned.steps} steps, and nothing shows whether they help"
-    return f"{planned.trials} trials of {planned.steps} steps with held-out shots, then one with all of them"
+        return Caution(
+            f"{reason} allows no trial: {planned.steps} steps, and nothing shows whether they help"
+        )
+    trials = counted(planned.trials, "trial")
+    return f"{trials} of {planned.steps} steps with held-out shots, then one with all of them"
 
 
 def _trials(known: Known, recipe: Recipe, planned: Plan, clock: Clock) -> list["_Trial"]:

@@ -232,6 +232,16 @@ def test_wrong_usage_ends_with_two(folders, capsys, options, words):
     assert words in capsys.readouterr().err
 
 
+def test_pictures_are_no_truth(folders, capsys):
+    noise = np.random.default_rng(0).integers(1, 255, (64, 64)).astype(np.uint8)
+    save(folders / "truth" / "Misc_1_pixels0.png", noise)
+    scores = evaluate(folders, status=1)
+    said = capsys.readouterr().err
+    assert "Misc_1_pixels0.png is no mask: 100 % of its pixels are neither 0 nor the largest" in said
+    assert scores["n_images"] == 2
+    assert scores["iou"] == 1
+
+
 def test_without_truth_and_data_the_usage_is_wrong(folders, capsys):
     assert main(["evaluate", str(folders / "pred")]) == 2
     assert "expected TRUTH" in capsys.readouterr().err

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import infraspot
 from infraspot.cli.main import main
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import InputError, UsageError
 from infraspot.core.extras import EXTRAS, extra_of, require
+from infraspot.data import write_grey
 
 SLIM = """
 import sys
@@ -32,6 +35,40 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch, 
     with pytest.raises(UsageError, match=EXTRAS[extra][-1]) as refusal:
         require(extra, "this")
     assert f"pip install 'infraspot[{extra}]'" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "modules", "extra"),
+    [
+        ("film.mkv", b"\x1aE\xdf\xa3", ["av", "av.error"], "video"),
+        ("array.h5", b"\x89HDF\r\n\x1a\n", ["h5py"], "hdf5"),
+    ],
+)
+def test_a_file_that_needs_an_extra_does_not_keep_the_others_from_being_read(
+    monkeypatch, tmp_path, capsys, name, head, modules, extra
+):
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    frames = tmp_path / "frames"
+    for still in ("a.png", "z.png"):
+        write_grey(frames / still, np.tile(np.linspace(0.2, 0.6, 40), (30, 1)), bits=8)
+    (frames / name).write_bytes(head + bytes(100))
+    command = [
+        "detect",
+        str(frames),
+        "--method",
+        "tophat",
+        "--format",
+        "json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.err.count(f"pip install 'infraspot[{extra}]'") == 1
+    assert "2 frames" in said.out
+    with pytest.raises(InputError, match=f"needs {modules[0]}, which"):
+        infraspot.read_image(frames / name)
 
 
 @pytest.mark.parametrize(

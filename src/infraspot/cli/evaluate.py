@@ -198,7 +198,8 @@ def _show(result: dict[str, Any]) -> None:
 
     say(f"protocol {result['protocol']}: {result['definition']}")
     own = " (the model's own, as in detect)" if result["source"].get("threshold") == "model" else ""
-    say(f"{result['n_images']} images, {result['n_targets']} targets, threshold {result['threshold']:g}{own}")
+    images, targets = counted(result["n_images"], "image"), counted(result["n_targets"], "target")
+    say(f"{images}, {targets}, threshold {result['threshold']:g}{own}")
     say()
     table(["", "value", "95 % interval"], score_rows(result))
     if "sets" in result:

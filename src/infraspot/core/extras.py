@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import InfraspotError, UsageError
 
 # From an extra of the package to the modules that it brings.
 EXTRAS = {
@@ -32,7 +32,7 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def require(extra: str, purpose: str) -> None:
+def require(extra: str, purpose: str, kind: type[InfraspotError] = UsageError) -> None:
     """Check that the packages of an extra are installed, before any work.
 
     Parameters
@@ -41,20 +41,24 @@ def require(extra: str, purpose: str) -> None:
         A key of :data:`EXTRAS`.
     purpose
         What needs them; the first words of the sentence.
+    kind
+        Of the error: ``InputError`` where one input needs them, and the others can be used.
 
     Raises
     ------
-    UsageError
-        If one is missing; the sentence has the line that installs it.
+    InfraspotError
+        Of that kind, if one is missing; the sentence has the line that installs it.
     """
     missing = [module for module in EXTRAS[extra] if not is_installed(module)]
     if missing:
-        raise missing_extra(extra, purpose, missing)
+        raise missing_extra(extra, purpose, missing, kind)
 
 
-def missing_extra(extra: str, purpose: str, missing: list[str]) -> UsageError:
+def missing_extra(
+    extra: str, purpose: str, missing: list[str], kind: type[InfraspotError] = UsageError
+) -> InfraspotError:
     """The error for packages that are not installed."""
-    return UsageError(
+    return kind(
         f"{purpose} needs {' and '.join(missing)}, which this installation does not have; install with"
         f" `pip install 'infraspot[{extra}]'`"
     )

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from infraspot.core.errors import InputError, UsageError, named
+from infraspot.core.errors import InputError, named
 from infraspot.core.extras import require
 from infraspot.data.arrays import planes_of
 from infraspot.data.raster import Raster, attempted, check_pages, check_size, explained, page_name
@@ -45,10 +45,7 @@ def _array(path: Path, file: BinaryIO, reading: Reading) -> Iterator[tuple[Any, 
     """The array, and its number of frames; nothing outside this file is opened."""
     if isinstance(file, BytesIO):
         raise InputError(f"{path} is an HDF5 file, which is read from a disk only; send its frames as .npy")
-    try:
-        require("hdf5", f"the file {path}")
-    except UsageError as error:
-        raise InputError(str(error)) from error
+    require("hdf5", f"the file {path}", InputError)
     import h5py
 
     file.seek(0)

@@ -47,9 +47,14 @@ class StoredMask:
         return np.asarray(self.values > self.full_scale / 2)
 
     @property
+    def grey_share(self) -> float:
+        """The share of pixels that are neither 0 nor the full scale."""
+        return float(((self.values != 0) & (self.values != self.full_scale)).mean())
+
+    @property
     def strays(self) -> list[float]:
         """The values that are neither 0 nor the full scale, ascending."""
-        if not ((self.values != 0) & (self.values != self.full_scale)).any():  # quicker than sorting
+        if not self.grey_share:  # quicker than sorting
             return []
         return [float(value) for value in np.unique(self.values) if value not in (0, self.full_scale)]
 

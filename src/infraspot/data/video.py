@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from infraspot.core.errors import InputError, UsageError
+from infraspot.core.errors import InputError
 from infraspot.core.extras import require
 from infraspot.data.raster import Raster, check_pages, check_size, explained, page_name
 from infraspot.data.reading import Reading
@@ -44,10 +44,10 @@ def video_pages(
     InputError
         If PyAV is absent, the file cannot be opened, has too many frames, or ends too early.
     """
-    from av.error import FFmpegError
-
     number, end, fresh = 0, 0.0, 0
     with _opened(path, file, reading) as (container, stream):
+        from av.error import FFmpegError  # not before it is known that PyAV is there
+
         rate = float(stream.average_rate or 25)
         for packet in _packets(path, container, stream):
             end = max(end, packet_end(packet, stream, rate))
@@ -85,10 +85,7 @@ def count_video(path: Path, file: BinaryIO, reading: Reading) -> int:
 @contextmanager
 def _opened(path: Path, file: BinaryIO, reading: Reading) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream, both checked against the limits."""
-    try:
-        require("video", f"the video {path}")
-    except UsageError as error:
-        raise InputError(str(error)) from error
+    require("video", f"the video {path}", InputError)
     import av
 
     file.seek(0)

@@ -1,26 +1,25 @@
 """Predictions and truth side by side: which files belong together, and how each pair is read."""
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.core.errors import DataError, InfraspotError, InputError, UsageError, counted
 from infraspot.core.prediction import Prediction
-from infraspot.data import FrameKey, Reader, open_dataset, read_image, read_mask
-from infraspot.data.decoding import decode
+from infraspot.data import FrameKey, Reader, open_dataset, read_mask
 from infraspot.data.detections import StoredBoxes, read_coco_boxes
 from infraspot.data.images import read_stored_mask
 from infraspot.data.listing import is_frame_name
+from infraspot.report.score_maps import read_score_map
 from infraspot.report.stored import Predictions, stem_of, stored_frames
 
-_MAYBE_FLOAT = frozenset({".tif", ".tiff", ".npy", ".npz"})
+MOST_GREY = 0.5  # of a mask's pixels, as soft edges may have them
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,49 +278,16 @@ def _loader(truth: Truth, key: FrameKey | None, full_scale: float | None) -> Cal
 
 
 def _remarks(mask: FrameKey | None) -> Iterable[str]:
-    if mask is not None and (grey := read_stored_mask(mask.path, page=mask.page).strays):
-        name = mask.path.name if mask.page is None else f"{mask.path.name}#{mask.page}"
+    """What is odd about a mask file; one that is mostly grey is a picture, and refused."""
+    if mask is None:
+        return
+    stored = read_stored_mask(mask.path, page=mask.page)
+    name = mask.path.name if mask.page is None else f"{mask.path.name}#{mask.page}"
+    if stored.grey_share > MOST_GREY:
+        raise InputError(
+            f"{name} is no mask: {100 * stored.grey_share:.0f} % of its pixels are neither 0 nor the largest"
+            " value; name the folder of the masks, or a data set"
+        )
+    if grey := stored.strays:
         values = counted(len(grey), "grey value")
         yield f"{name}: {values} in the truth; above half of full scale is target"
-
-
-def read_score_map(path: Path, page: int | None = None, *, full_scale: float | None = None) -> NDArray[Any]:
-    """A stored score map or mask, (H, W) in [0, 1]; of a stack one page.
-
-    Integers are divided by the largest value of their depth, or by ``full_scale``; floating-point files are
-    taken as they are, so that logits are noticed instead of being stretched.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or is not (H, W).
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".npy" and page is None:
-        scores = _read_array(path)
-    elif suffix in _MAYBE_FLOAT and (raster := decode(path, page=page or 1)).values.dtype.kind == "f":
-        scores = raster.values
-    else:
-        frame = read_image(path, page)
-        largest = float(2**frame.bit_depth - 1)
-        scores = frame.image if full_scale is None else frame.image * np.float32(largest / full_scale)
-        return np.minimum(scores, 1.0)
-    if scores.ndim != 2:
-        raise InputError(f"{path}: a score map must be (height, width), and its shape is {scores.shape}")
-    if scores.dtype.kind in "iu" and full_scale is None:
-        full_scale = float(np.iinfo(scores.dtype).max) if scores.size and scores.max() > 1 else 1.0
-    return scores if full_scale is None else scores.astype(np.float32) / np.float32(full_scale)
-
-
-def _read_array(path: Path) -> NDArray[Any]:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise InputError(f"{path} is not a readable .npy file ({error}); write it with numpy.save") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        raise InputError(f"{path} does not hold one array of numbers; write the score map with numpy.save")
-    squeezed: NDArray[Any] = (
-        array.reshape(array.shape[-2:]) if array.size == np.prod(array.shape[-2:]) else array
-    )
-    return squeezed

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -71,6 +71,13 @@ class ExportBody(_Body):
 
     format: str
 
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in EXPORTS:
+            raise ValueError(f"unknown format {name!r}; known: {', '.join(EXPORTS)}")
+        return name
+
 
 def cookie_name(port: int) -> str:
     """The name of the token's cookie; browsers share cookies among the ports of a host."""
@@ -95,9 +102,9 @@ def make_app(session: Session, token: str, port: int, background: Background) ->
         Route(
             at + "/clicks", _answer(session, partial(_clicks, background), ClicksRequest), methods=["POST"]
         ),
-        Route("/api/learning", partial(_learning, session), methods=["POST"]),
-        Route("/api/adapt", partial(_adapt, background), methods=["POST"]),
-        Route("/api/export", partial(_export, session), methods=["POST"]),
+        Route("/api/learning", _deed(partial(_learning, session), LearningBody), methods=["POST"]),
+        Route("/api/adapt", _deed(partial(_adapt, background), AdaptBody), methods=["POST"]),
+        Route("/api/export", _deed(partial(_export, session), ExportBody), methods=["POST"]),
     ]
     hint = "open the address that `infraspot annotate` printed"
     hosts, cookie = loopback_hosts(port), cookie_name(port)
@@ -133,6 +140,16 @@ def _answer(
                 return read
             arguments.append(read)
         return await _guarded(work, *arguments)
+
+    return endpoint
+
+
+def _deed(work: Callable[..., Any], body: type[BaseModel]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint on the whole folder: read the body, work in a thread, say what went wrong."""
+
+    async def endpoint(request: Request) -> Response:
+        read = await _read(request, body)
+        return read if isinstance(read, Response) else await _guarded(work, read)
 
     return endpoint
 
@@ -187,43 +204,20 @@ async def _images(session: Session, background: Background, request: Request) ->
     )
 
 
-async def _learning(session: Session, request: Request) -> Response:
-    body = await _read(request, LearningBody)
-    if isinstance(body, Response):
-        return body
-
-    def work() -> dict[str, Any]:
-        session.switch_learning(body.window, body.on)
-        return session.learning.shown()
-
-    return await _guarded(work)
+def _learning(session: Session, body: LearningBody) -> dict[str, Any]:
+    session.switch_learning(body.window, body.on)
+    return session.learning.shown()
 
 
-async def _adapt(background: Background, request: Request) -> Response:
-    body = await _read(request, AdaptBody)
-    if isinstance(body, Response):
-        return body
-
-    def work() -> dict[str, Any]:
-        adapting = background.adapting
-        adapting.begin() if body.work == "begin" else adapting.stop()
-        return adapting.shown()
-
-    return await _guarded(work)
+def _adapt(background: Background, body: AdaptBody) -> dict[str, Any]:
+    adapting = background.adapting
+    adapting.begin() if body.work == "begin" else adapting.stop()
+    return adapting.shown()
 
 
-async def _export(session: Session, request: Request) -> Response:
-    body = await _read(request, ExportBody)
-    if isinstance(body, Response):
-        return body
-    if body.format not in EXPORTS:
-        return JSONResponse({"error": f"unknown format {body.format!r}; known: {', '.join(EXPORTS)}"}, 400)
-
-    def work() -> dict[str, str]:
-        target = session.out / "export" / body.format
-        return {"message": f"{EXPORTS[body.format](session, target).sentence} -> {target}"}
-
-    return await _guarded(work)
+def _export(session: Session, body: ExportBody) -> dict[str, str]:
+    target = session.out / "export" / body.format
+    return {"message": f"{EXPORTS[body.format](session, target).sentence} -> {target}"}
 
 
 def _thumbnail(session: Session, image: str) -> Response:

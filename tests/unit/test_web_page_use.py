@@ -161,6 +161,9 @@ def test_a_click_on_a_row_shows_its_target_in_the_middle(page, server):
     box = page.locator("#view").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("#readout")).to_have_text(re.compile(r"^(1[89]|2[0-2]), (7[89]|8[0-2]) "))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#title")).to_have_text("b")
+    expect(page.locator("#readout")).to_have_text("")  # of the image before
 
 
 def test_j_goes_to_the_next_doubtful_target_and_on_to_later_images(page, server):

@@ -125,7 +125,7 @@ function leaveImage(next) {
   Object.assign(view, { chosen: null, rings: [], line: [], waiting: [] });
   view.clear();
   $("title").textContent = `${next} …`;
-  $("looking").textContent = "";
+  $("looking").textContent = $("readout").textContent = "";
   draw();
   list.current = next;
   list.draw();

@@ -44,8 +44,10 @@ export class View {
     this.fit();
   }
 
+  // Nothing of the frame before stays: not the pixel under the mouse either, until the mouse moves again.
   clear() {
-    Object.assign(this, { frame: null, targets: [], skyPicture: null });
+    Object.assign(this, { frame: null, targets: [], skyPicture: null, cursor: null });
+    this.loupe.getContext("2d").reset();
     this.draw();
   }
 

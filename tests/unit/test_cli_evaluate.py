@@ -179,7 +179,7 @@ def test_a_damaged_truth_is_named_too(folders, capsys):
 def test_predictions_without_truth_are_mentioned_and_harmless(folders, capsys):
     save(folders / "pred" / "other.png", target(1, 1))
     assert evaluate(folders)["n_images"] == 3
-    assert "1 predictions have no truth and are not scored: other.png" in capsys.readouterr().err
+    assert "1 prediction has no truth and is not scored: other.png" in capsys.readouterr().err
 
 
 def test_a_grey_border_in_the_truth_gives_a_warning_and_the_right_score(tmp_path, capsys):
@@ -188,7 +188,7 @@ def test_a_grey_border_in_the_truth_gives_a_warning_and_the_right_score(tmp_path
     save(tmp_path / "truth" / "a.png", stored)
     save(tmp_path / "pred" / "a.png", target(10, 10))
     assert evaluate(tmp_path)["iou"] == 1
-    assert "grey values" in capsys.readouterr().err
+    assert "1 grey value in" in capsys.readouterr().err
 
 
 def test_masks_of_zero_and_one_are_noticed_and_read_when_asked(folders, capsys):
@@ -379,7 +379,7 @@ def test_pages_of_stacks_are_scored_against_pages_of_the_same_number(tmp_path, t
     assert [one["id"] for one in scores["per_image"]] == ["film-0001", "film-0002", "film-0003"]
     assert (scores["iou"], scores["n_targets"]) == (1, 3)
     surplus = "film-0004.mask.png" if predictions == "files" else f"{predictions}#4"
-    assert f"1 predictions have no truth and are not scored: {surplus}" in capsys.readouterr().err
+    assert f"1 prediction has no truth and is not scored: {surplus}" in capsys.readouterr().err
 
 
 def test_a_page_without_prediction_is_missing_and_a_damaged_one_is_named(tmp_path, capsys):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from infraspot.annotators import annotate
     from infraspot.api import Detections, Detector, detect, load
     from infraspot.classical.sky import find_sky
+    from infraspot.core.errors import InfraspotError
     from infraspot.core.prediction import Prediction, Target
     from infraspot.core.sample import Sample
     from infraspot.data import open_dataset, read_image, read_mask
@@ -34,6 +35,7 @@ _PUBLIC = {
     "Detection": "infraspot.report.detection",
     "Detections": "infraspot.api",
     "Detector": "infraspot.api",
+    "InfraspotError": "infraspot.core.errors",
     "Prediction": "infraspot.core.prediction",
     "Sample": "infraspot.core.sample",
     "Target": "infraspot.core.prediction",
@@ -61,6 +63,7 @@ __all__ = [
     "Detection",
     "Detections",
     "Detector",
+    "InfraspotError",
     "Prediction",
     "Sample",
     "Target",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import infraspot
 from infraspot.data import LAYOUTS
 from infraspot.detection import DETECTORS
 from infraspot.networks import NETWORKS
@@ -38,3 +39,25 @@ def test_the_readme_counts_what_there_is() -> None:
     assert f"{len(LAYOUTS)} layouts" in text
     assert f"{len(NETWORKS)} networks of masks" in text
     assert f"{len(DETECTORS)} detectors of boxes" in text
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    public = [getattr(infraspot, name) for name in infraspot.__all__ if name != "__version__"]
+    missing = [
+        f"{one.__module__}.{one.__qualname__}"
+        for one in public
+        if f"::: {one.__module__}.{one.__qualname__}\n" not in page and f"::: {one.__module__}\n" not in page
+    ]
+    assert missing == []
+
+
+def test_the_rates_of_the_operating_points_are_those_of_the_card() -> None:
+    said = re.search(
+        r"false alarms a megapixel of held-out frames: ([\d., and]+)\.\n",
+        (ROOT / "docs" / "metrics.md").read_text(),
+    )
+    assert said is not None
+    points = infraspot.load().card["operating_points"]
+    rates = [points[name]["fa_per_mpx"] for name in ("quiet", "balanced", "keen")]
+    assert [float(number) for number in re.findall(r"[\d.]+", said[1])] == rates

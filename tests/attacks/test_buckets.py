@@ -17,7 +17,8 @@ from infraspot.core.errors import DataError
 from infraspot.data import Reading, write_grey
 from infraspot.data.storage import open_storage
 from infraspot.inference.engines import ClassicalEngine
-from infraspot.jobs.archive import PART, Plan, Worker, _read_done
+from infraspot.jobs.archive import PART, _read_done
+from infraspot.jobs.archive_worker import Plan, Worker
 from infraspot.jobs.rows import settings_of
 from infraspot.report.parquet import read_parquet
 

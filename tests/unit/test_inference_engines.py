@@ -74,7 +74,7 @@ def test_the_exported_model_gives_the_same_scores_at_every_size(network, tmp_pat
 
 
 def test_an_export_that_differs_is_not_kept(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("infraspot.inference.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("infraspot.inference.export_check.TOLERANCE", -1.0)
     with pytest.raises(InfraspotError, match="differs from torch"):
         export_onnx(network, CARD, tmp_path / "tiny.onnx")
     assert not list(tmp_path.iterdir())

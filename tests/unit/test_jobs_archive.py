@@ -12,8 +12,9 @@ from infraspot.core.errors import DataError, InputError, UsageError
 from infraspot.data import Reading, write_grey
 from infraspot.data.storage import open_storage
 from infraspot.inference.engines import ClassicalEngine
-from infraspot.jobs import archive
-from infraspot.jobs.archive import PART, Plan, Weights, Worker, _read_done
+from infraspot.jobs import archive_worker
+from infraspot.jobs.archive import PART, _read_done
+from infraspot.jobs.archive_worker import Plan, Weights, Worker
 from infraspot.jobs.detect import run_engine
 from infraspot.jobs.rows import settings_of
 from infraspot.report.parquet import read_parquet
@@ -74,7 +75,7 @@ def test_a_worker_writes_the_rows_of_the_folder_run_and_an_error_for_what_is_dam
 
 
 def test_pages_that_are_done_are_left_out_when_a_file_is_taken_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "ROWS_OF_A_PART", 3)
+    monkeypatch.setattr(archive_worker, "ROWS_OF_A_PART", 3)
     worker = worker_of(folder, tmp_path / "out")
     worker.work(["film.npy"])
     parts = sorted((tmp_path / "out").iterdir(), key=lambda path: sum(1 for _ in read_parquet(path)[1]))

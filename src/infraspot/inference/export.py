@@ -3,26 +3,28 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from infraspot.core.catalog import imported_names
-from infraspot.core.errors import InfraspotError, InputError, UsageError
+from infraspot.core.errors import UsageError
 from infraspot.core.files import replacing
 from infraspot.core.sample import Sample
 from infraspot.data import Frame
-from infraspot.inference.engines import TorchEngine
-from infraspot.inference.frames import prepare_frame, segment_frame
+from infraspot.inference.export_check import (
+    checked_gap,
+    difference_of_pixels,
+    difference_of_scores,
+    not_exported,
+)
 from infraspot.inference.onnx_engines import OnnxEngine, PixelEngine
-from infraspot.inference.onnx_file import read_onnx, texts_for
-from infraspot.inference.scores import first_line
+from infraspot.inference.onnx_file import texts_for
 from infraspot.inference.second_look import NEAR, SEEN, encode_graph
 from infraspot.inference.self_contained import FromPixels, take_pixels
 from infraspot.inference.self_test import make_self_test
@@ -30,9 +32,6 @@ from infraspot.networks import SegmentationNetwork
 from infraspot.weights import CARD, LEFT_OUT, PREPROCESSING, SELF_TEST
 from infraspot.weights.second_look import SecondLookNetwork
 
-TOLERANCE = 1e-4
-CHECKED_PLACES = 20
-NOISE_SHAPES = ((97, 131), (64, 50))
 FREE = {2: "height", 3: "width"}
 NO_SECOND_LOOK = (
     "the second look, which judges every candidate from its surroundings: the scores are those of the"
@@ -101,7 +100,7 @@ def export_onnx(
             _Scores(network.deployed()), {"image": example}, "scores", {"image": FREE, "scores": FREE}, path
         )
         save_model(model, temporary, texts)
-        difference = _gap_of(path, _difference, network, temporary, frames, second_look)
+        difference = checked_gap(path, difference_of_scores, network, temporary, frames, second_look)
         keep_self_test(temporary, model, texts, "uint8")
     return difference
 
@@ -155,7 +154,7 @@ def export_self_contained(
         model = graph_of(module, {"frame": example}, "scores", ends, path)
         take_pixels(model, pixels)
         save_model(model, temporary, texts)
-        difference = _gap_of(path, _difference_of_pixels, network, temporary, pixels, frames)
+        difference = checked_gap(path, difference_of_pixels, network, temporary, pixels, frames)
         keep_self_test(temporary, model, texts, pixels)
     return difference
 
@@ -184,27 +183,6 @@ def keep_self_test(path: Path, model: Any, texts: dict[str, str], pixels: str) -
     trusted = imported_names(json.loads(texts[CARD])["network"])
     kind = PixelEngine if "frame" in (end.name for end in model.graph.input) else OnnxEngine
     save_model(model, path, {**texts, SELF_TEST: make_self_test(pixels, kind(path, trust=[*trusted]).answer)})
-
-
-def _gap_of(path: Path | str, measure: Any, *arguments: Any) -> float:
-    """The difference that was measured, if it is small."""
-    try:
-        difference: float = measure(*arguments)
-    except InputError as error:  # the file does not load, or fails on a frame
-        raise _cannot(path, error) from error
-    if difference > TOLERANCE:
-        raise InfraspotError(
-            f"{path}: the exported model differs from torch by {difference:.1e}, more than"
-            f" {TOLERANCE:.0e}; it was not written"
-        )
-    return difference
-
-
-def _cannot(path: Path | str, error: Exception) -> InfraspotError:
-    return InfraspotError(
-        f"{path}: this network could not be exported for frames of any size; its weights run in torch"
-        f" ({type(error).__name__}: {first_line(error)})"
-    )
 
 
 def _second_look_graph(network: SecondLookNetwork) -> bytes:
@@ -257,65 +235,5 @@ def graph_of(
                 dynamo=False,
             )
         except RuntimeError as error:  # of tracing, and the base of the exporter's own
-            raise _cannot(path, error) from error
+            raise not_exported(path, error) from error
         return onnx.load(file)
-
-
-def _noise() -> list[Frame]:
-    rng = np.random.default_rng(0)
-    return [Frame(rng.random(shape, np.float32), 8) for shape in NOISE_SHAPES]
-
-
-def _difference(
-    network: SegmentationNetwork,
-    path: Path,
-    frames: Iterable[Sample | Frame],
-    second_look: SecondLookNetwork | None,
-) -> float:
-    """The largest difference between torch and the file, loaded as a stranger's would be.
-
-    The scores of pixels are compared, and the scores of candidates, each at places of the same frames: a map
-    after the second look may jump where a pixel lies on an outline.
-    """
-    rng = np.random.default_rng(0)
-    card = json.loads(read_onnx(path).card)
-    engines = (
-        TorchEngine(network, card, "torch", second_look),
-        OnnxEngine(path, trust=[*imported_names(card["network"])]),
-    )
-    gaps = []
-    for frame in (*_noise(), *frames):
-        image = prepare_frame(frame.image, frame.bit_depth)
-        stack = image
-        if network.frames > 1:
-            past = rng.normal(0, 0.02, (network.frames, *image.shape))
-            stack = np.clip(image + past, 0, 1).astype(np.float32)
-        reference, exported = (segment_frame(engine, stack) for engine in engines)
-        gaps.append(np.abs(reference - exported).max())
-        if second_look is not None:
-            places = rng.random((CHECKED_PLACES, 2)) * (np.array(image.shape) - 1)
-            looks = (engine.second_look for engine in engines)
-            peaks = np.full(len(places), 0.9, np.float32)
-            judged, again = (look.probabilities(look.logits(image, places), peaks) for look in looks if look)
-            gaps.append(np.abs(judged - again).max())
-    return float(max(gaps))
-
-
-def _difference_of_pixels(
-    network: SegmentationNetwork, path: Path, pixels: str, frames: Iterable[Sample | Frame]
-) -> float:
-    """The largest difference between torch and a self-contained file, frame by frame and two at a time."""
-    card = json.loads(read_onnx(path).card)
-    reference = TorchEngine(network, card, "torch")
-    exported = PixelEngine(path, trust=[*imported_names(card["network"])])
-    most = np.iinfo(pixels).max
-    depth = 8 * np.dtype(pixels).itemsize
-    gaps = []
-    for frame in (*_noise(), *frames):
-        whole = np.rint(frame.image * most).astype(pixels)
-        image = (whole / np.float32(most)).astype(np.float32)
-        wanted = segment_frame(reference, image, depth, tile=max(image.shape))
-        pair: Sequence[NDArray[Any]] = (whole, whole[:, ::-1])
-        alone, turned = (exported.answer(one) for one in pair)
-        gaps += [np.abs(wanted - alone).max(), *np.abs(exported.answers(pair) - (alone, turned)).max((1, 2))]
-    return float(max(gaps))

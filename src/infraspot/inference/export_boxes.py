@@ -16,7 +16,8 @@ from infraspot.data import Frame
 from infraspot.detection import Detector
 from infraspot.inference.box_engines import BoxEngine, TorchBoxEngine
 from infraspot.inference.engines import open_engine
-from infraspot.inference.export import NOISE_SHAPES, TOLERANCE, graph_of, save_model
+from infraspot.inference.export import graph_of, save_model
+from infraspot.inference.export_check import NOISE_SHAPES, TOLERANCE
 from infraspot.inference.frames import prepare_frame
 from infraspot.inference.onnx_file import texts_for
 from infraspot.inference.scores import first_line

@@ -14,15 +14,8 @@ from infraspot.core.sample import Clip, Sample
 from infraspot.data import Frame
 from infraspot.inference.box_engines import OnnxBoxEngine
 from infraspot.inference.frames import prepare_frame, with_past
-from infraspot.inference.onnx_file import (
-    OnnxTexts,
-    read_onnx,
-    second_look_graph,
-    try_out,
-    try_out_boxes,
-    try_out_second_look,
-    try_out_stateful,
-)
+from infraspot.inference.onnx_file import OnnxTexts, read_onnx, second_look_graph
+from infraspot.inference.onnx_trial import try_out, try_out_boxes, try_out_second_look, try_out_stateful
 from infraspot.inference.peaks import parting_of
 from infraspot.inference.run_times import open_graph
 from infraspot.inference.scores import check_scores, first_line

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from infraspot.core.catalog import imported_names
 from infraspot.core.errors import InfraspotError
 from infraspot.core.files import replacing
-from infraspot.inference.export import FREE, TOLERANCE, graph_of, save_model
+from infraspot.inference.export import FREE, graph_of, save_model
+from infraspot.inference.export_check import TOLERANCE
 from infraspot.inference.onnx_engines import open_onnx
 from infraspot.inference.stateful import StatefulEngine
 from infraspot.networks.sequences.rfr import RFR

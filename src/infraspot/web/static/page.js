@@ -248,7 +248,7 @@ async function whenReady(places, work) {
     if (error.status !== NOT_READY) throw error;
     tell(error.message, "wait");
   }
-  page.waiting.push({ image: page.current, places, work });
+  page.waiting.push({ image: page.current, places, work, since: performance.now() });
   return showWaiting();
 }
 
@@ -268,6 +268,9 @@ async function retryWaiting() {
 
 // Whether a click that waited need not wait any more: it was taken, or cannot be.
 async function isTaken(click) {
+  const now = performance.now();
+  page.since = Math.min(now, page.since + now - click.since); // to wait is no work on a target
+  click.since = now;
   try {
     await click.work();
   } catch (error) {

@@ -154,7 +154,7 @@ function showRings() {
     has(maskOf(target), ...near(ring)) || Math.hypot(target.x - ring.x, target.y - ring.y) < 0.5);
   view.rings = page.rings.filter((ring) => !page.dismissed.has(ring) && !marked(ring));
   const left = view.rings.length;
-  const none = page.rings.length ? "no proposals left" : "the model sees no target here";
+  const none = page.rings.length ? "no proposals left" : "no proposals: the model sees no target here";
   $("looking").textContent = left ? `${left} proposal${left === 1 ? "" : "s"} left (A accepts all)` : none;
   view.draw();
 }

@@ -9,8 +9,8 @@ Each row trains two networks. One never sees the cameras left out, and is judged
 false targets a frame where at least 0.85 or 0.8 of the targets are found, and the average precision of
 targets. The other learns from every frame of train, and is judged on both val sets: average precision, and
 the false targets a frame of SIRST-V2 where at least 0.9 of its targets are found. Candidates keep the
-outlines of the map. Rows are appended to --out as they come; ``--gather`` prints their means and deviations
-alone.
+outlines of the map. Rows are appended to --out as they come, and none is made twice. Without --starts, the
+means and deviations of those in --out are printed alone.
 """
 
 import argparse
@@ -78,17 +78,22 @@ FIGURES = (
 def main() -> None:
     options = _options()
     torch.set_num_threads(1)
-    if not options.gather:
-        for seed, start in enumerate(options.starts.split(",")):
-            bench = Bench(Path(options.data), start, seed)
-            for name in options.rows.split(","):
-                began = time.process_time()
-                row = {"row": name, "seed": seed, **bench.judged(ROWS[name])}
-                row["CPU s"] = round(time.process_time() - began, 1)
-                print(json.dumps(row), flush=True)
-                with options.out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-    print_table([json.loads(line) for line in options.out.read_text().splitlines()])
+    for seed, start in enumerate(options.starts.split(",") if options.starts else ()):
+        known = {row["row"] for row in read_rows(options.out) if row["seed"] == seed}
+        missing = [name for name in options.rows.split(",") if name not in known]
+        bench = Bench(Path(options.data), start, seed) if missing else None
+        for name in missing:
+            began = time.process_time()
+            row = {"row": name, "seed": seed, **bench.judged(ROWS[name])}
+            row["CPU s"] = round(time.process_time() - began, 1)
+            print(json.dumps(row), flush=True)
+            with options.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    print_table(read_rows(options.out))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class Bench:
@@ -181,7 +186,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--starts", help="weight files, with commas between them")
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--out", type=Path, default=Path("second-look.jsonl"))
-    parser.add_argument("--gather", action="store_true")
     return parser.parse_args()
 
 

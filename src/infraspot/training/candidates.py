@@ -109,7 +109,7 @@ def examples_to_learn(
     """
     found = find_examples(engine, stream(sets, progress, "to learn from"), part)
     if part.augment:
-        frames = stream(sets, progress, "changed")
+        frames = chain.from_iterable(stream(sets, progress, "changed") for _ in range(part.changed))
         found += find_changed(engine, frames, part, np.random.default_rng((seed, 1)))
     if part.scenes:
         scenes = draw_scenes(part.scenes, seed, part.scene_options)
@@ -150,7 +150,7 @@ def examples_in(engine: Engine, samples: Iterable[Sample], part: SecondLookPart)
 
 
 def find_changed(engine: Engine, samples: Iterable[Sample], part: SecondLookPart, rng: Generator) -> Examples:
-    """The candidates of frames with masks, each changed once as ``part.augment`` says."""
+    """The candidates of frames with masks, each changed as ``part.augment`` says."""
     change = build_transform(part.augment, donors=())
     whole = (sample for sample in samples if sample.mask is not None)
     return examples_in(engine, (_as_stored(change(sample, rng)) for sample in whole), part)

@@ -57,7 +57,6 @@ CHANGES = [
 ROWS: dict[str, dict[str, Any]] = {
     "plain": {},
     "changed": {"augment": CHANGES},
-    "changed twice": {"augment": CHANGES, "changed": 2},
     "unpasted": {"pasted": 0},
     "generated": {"scenes": 300},
     "wider": {"wide": 256},
@@ -119,9 +118,9 @@ class Bench:
         return find_pasted(self.engine, self.frames, donors, SecondLookPart(wide=WIDEST), rng)
 
     @cached_property
-    def changed(self) -> list[Examples]:
+    def changed(self) -> Examples:
         part, rng = SecondLookPart(wide=WIDEST, augment=CHANGES), np.random.default_rng((self.seed, 1))
-        return [find_changed(self.engine, self.frames, part, rng) for _ in range(2)]
+        return find_changed(self.engine, self.frames, part, rng)
 
     @cached_property
     def scenes(self) -> Examples:
@@ -134,7 +133,7 @@ class Bench:
         part = SecondLookPart(mirrored=False, outlines="map", **changes)
         learnt = self.learnt + self.pasted if part.pasted else self.learnt
         learnt = learnt + self.scenes if part.scenes else learnt
-        learnt = sum(self.changed[: part.changed], start=learnt) if part.augment else learnt
+        learnt = learnt + self.changed if part.augment else learnt
         learnt, held = _narrowed(learnt, part.wide), _narrowed(self.held, part.wide)
         apart = [one.touch(LEFT_OUT) for one in (learnt, held)]
         sibling = self._fitted(learnt[~apart[0]], held[~apart[1]], part)

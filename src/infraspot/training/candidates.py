@@ -109,7 +109,7 @@ def examples_to_learn(
     """
     found = find_examples(engine, stream(sets, progress, "to learn from"), part)
     if part.augment:
-        frames = chain.from_iterable(stream(sets, progress, "changed") for _ in range(part.changed))
+        frames = stream(sets, progress, "changed")
         found += find_changed(engine, frames, part, np.random.default_rng((seed, 1)))
     if part.scenes:
         scenes = draw_scenes(part.scenes, seed, part.scene_options)

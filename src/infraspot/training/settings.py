@@ -157,8 +157,8 @@ class SecondLookPart(Part):
     random changes of a candidate's size and brightness, ``noise`` is in deviations of the window. The weights
     are a running mean that keeps ``ema`` at each step.
 
-    Candidates of all frames changed by ``augment``, ``changed`` times each, and of ``scenes`` generated ones
-    are learnt from too; nothing is chosen on them.
+    Candidates of all frames changed by ``augment``, once each, and of ``scenes`` generated ones are learnt
+    from too; nothing is chosen on them.
 
     ``points`` names operating points by their false alarms in 10^6 pixels of the held-out frames. A sibling
     is trained without the frames whose names begin with one of ``left_out``, and without targets cut out of
@@ -173,7 +173,6 @@ class SecondLookPart(Part):
     wide: Literal[128, 192, 256] = 128
     widths: tuple[int, int, int] = (16, 28, 40)
     augment: list[Named] = []
-    changed: int = Field(default=1, ge=0)
     scenes: int = Field(default=0, ge=0)
     scene_options: dict[str, Any] = {
         "kinds": ["street", "roofs", "towers"],

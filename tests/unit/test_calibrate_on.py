@@ -77,12 +77,12 @@ def test_too_few_frames_are_refused_with_what_would_do():
         calibrate_on(Given(), [], 1.0)
 
 
-def test_frames_that_hold_what_a_calibrated_model_is_sure_of_are_named():
+def test_frames_that_likely_hold_a_target_by_calibrated_scores_are_named():
     engine = Given()
-    frames = [spotted([0.95, 0.7]).replace(id="a"), spotted([0.9, 0.8]).replace(id="b")]
-    assert calibrate_on(engine, frames, 2.0)["sure"] == []  # its scores say nothing about chances
+    frames = [spotted([0.95, 0.7]).replace(id="a"), spotted([0.5, 0.3]).replace(id="b")]
+    assert calibrate_on(engine, frames, 2.0)["likely"] == []  # its scores say nothing about chances
     engine.card["calibration"] = {"error": 0.01}
-    assert calibrate_on(engine, frames, 2.0)["sure"] == ["a"]
+    assert calibrate_on(engine, frames, 2.0)["likely"] == ["a"]
 
 
 def test_doubtful_frames_to_calibrate_on_are_warned_of(rng):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from infraspot.cli.main import main
-from infraspot.data import LAYOUTS, write_grey, write_mask
+from infraspot.core.errors import DataError
+from infraspot.data import LAYOUTS, open_dataset, write_grey, write_mask
 from infraspot.data.public_sets import PUBLIC_SETS, PublicSet, find_lacks
 
 
@@ -69,6 +70,22 @@ def test_a_whole_copy_is_told_and_what_a_part_lacks_is_said(tmp_path, monkeypatc
     assert "2 of 3 images are here; 1 are missing" in shown
     assert "1 image has no mask: Misc_2" in shown
     assert "not a whole copy" in shown
+
+
+def test_a_set_is_opened_by_its_name_where_no_folder_here_has_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INFRASPOT_DATA", raising=False)
+    with pytest.raises(DataError, match=r"no folder tiny; .* or the name of one within \$INFRASPOT_DATA"):
+        open_dataset("tiny")
+    write_copy(tmp_path / "sets" / "tiny", 3)
+    monkeypatch.setenv("INFRASPOT_DATA", str(tmp_path / "sets"))
+    assert (open_dataset("tiny").name, len(open_dataset("tiny"))) == ("tiny", 3)
+    assert main(["pseudo", "tiny", "--out", "masks", "--workers", "1"]) == 0
+    assert len([*(tmp_path / "masks").glob("*.png")]) == 3
+    write_copy(tmp_path / "tiny", 2)
+    assert len(open_dataset("tiny")) == 2  # a folder here comes first
+    with pytest.raises(DataError, match="data set$"):
+        open_dataset("sets/other")
 
 
 def test_another_layout_too_many_images_and_no_folder_are_said_in_sentences(tmp_path) -> None:

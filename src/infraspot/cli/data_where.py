@@ -23,8 +23,9 @@ def where(name: str | None, folder: Path | None, as_json: bool) -> int:
     """Say where each public data set, or SET, is had, and check a copy of it.
 
     infraspot downloads nothing. Put a set into a folder of its key, such as sirst-v1, and name the folder
-    above in the environment variable INFRASPOT_DATA: recipes then find it. Exit status with --check: 0 whole,
-    1 something is missing.
+    above in the environment variable INFRASPOT_DATA: recipes and commands then find it by its key.
+
+    Exit status with --check: 0 whole, 1 something is missing.
     """
     from infraspot.data.public_sets import PUBLIC_SETS
 
@@ -59,7 +60,8 @@ def where(name: str | None, folder: Path | None, as_json: bool) -> int:
 
 
 def _record(key: str) -> dict[str, Any]:
-    from infraspot.data.public_sets import PUBLIC_SETS, place_of
+    from infraspot.data.places import place_of
+    from infraspot.data.public_sets import PUBLIC_SETS
 
     known, place = PUBLIC_SETS[key], place_of(key)
     return {

@@ -13,7 +13,10 @@ from infraspot.core.extras import require
 @click.command()
 @click.argument("pred")
 @click.argument("truth", required=False)
-@click.option("--data", help="Data set to run a model on, instead of TRUTH.")
+@click.option(
+    "--data",
+    help="Data set to run a model on, instead of TRUTH: its folder, or its name within $INFRASPOT_DATA.",
+)
 @click.option("--split", help="Split of the data set: train, val, test or a list file.")
 @click.option(
     "--protocol", default="infraspot", show_default=True, help="Definition of the metrics; see --list."

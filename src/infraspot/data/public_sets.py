@@ -4,7 +4,6 @@ Addresses, licences and numbers are those of the authors' pages; what a page doe
 infraspot downloads nothing.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from infraspot.core.errors import InfraspotError, counted, named
 from infraspot.data.layouts import LAYOUTS
 from infraspot.data.reader import Reader, open_dataset
 
-DATA_FOLDER = "INFRASPOT_DATA"
 NONE_STATED = "none stated"
 NOT_KNOWN = "not known"
 
@@ -174,12 +172,6 @@ PUBLIC_SETS: Mapping[str, PublicSet] = {
         note="the number of sequences is a survey's",
     ),
 }
-
-
-def place_of(key: str) -> Path | None:
-    """Where infraspot looks for a set: the folder of its key within INFRASPOT_DATA, if that is set."""
-    folder = os.environ.get(DATA_FOLDER)
-    return Path(folder) / key if folder else None
 
 
 def find_lacks(known: PublicSet, folder: Path) -> tuple[Reader | None, list[str]]:

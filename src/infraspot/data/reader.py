@@ -19,6 +19,7 @@ from infraspot.data.entries import Entry, folder_entries, refuse_repeats
 from infraspot.data.images import read_image, read_mask, read_stored_mask
 from infraspot.data.layouts import LAYOUTS, Layout
 from infraspot.data.listing import natural_key
+from infraspot.data.places import DATA_FOLDER, is_bare, set_at
 from infraspot.data.points import read_points
 from infraspot.data.raster import MAX_PIXELS
 from infraspot.data.segments import Segments
@@ -181,7 +182,8 @@ def open_dataset(
     Parameters
     ----------
     path
-        Its folder, or a COCO file.
+        Its folder, or a COCO file; or the name of a folder within the one that the environment variable
+        INFRASPOT_DATA names, as recipes have it.
     split
         ``train``, ``val``, ``test``, ``trainval``, the name of a list such as ``50_50/train``, the path of a
         list file, or None for every image.
@@ -195,7 +197,7 @@ def open_dataset(
     UsageError
         If the layout or the split is unknown.
     """
-    path = Path(path)
+    path = set_at(Path(path))
     root, layout = _recognised(path, layout)
     entries = _entries(root, layout)
     if not entries:
@@ -216,7 +218,8 @@ def _recognised(path: Path, layout: str) -> tuple[Path, str]:
     if path.is_file() and path.suffix.lower() == ".json" and layout in ("auto", "coco"):
         return path, "coco"
     if not path.is_dir():
-        raise DataError(f"there is no folder {path}; expected the folder of a data set")
+        or_name = f", or the name of one within ${DATA_FOLDER}" if is_bare(path) else ""
+        raise DataError(f"there is no folder {path}; expected the folder of a data set{or_name}")
     try:
         inner = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
         for root in [path, *inner[: len(inner) == 1]]:

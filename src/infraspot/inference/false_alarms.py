@@ -13,7 +13,7 @@ from infraspot.core.sample import Sample
 from infraspot.inference.predictor import TargetEngine, predict
 
 CONFIDENCE = 0.95
-SURE = 0.9  # the chance of a target, by a calibrated score, that an empty frame should not hold
+LIKELY = 0.5  # the chance of a target, by a calibrated score, from which a frame may well not be empty
 CERTAIN = -math.log(1 - CONFIDENCE)  # false alarms that show with this confidence, if there are any
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def calibrate_on(
     Returns
     -------
     ``threshold``, ``frames``, ``megapixels``, ``asked``, ``false_alarms`` and ``rate`` at the threshold;
-    ``upper``: with 95 % confidence the rate is below; and ``sure``: the names of frames in which something
-    scores above 0.9, where the model's scores are calibrated. A target in a frame raises the threshold.
+    ``upper``: with 95 % confidence the rate is below; and ``likely``: the names of frames in which something
+    scores above 0.5, where the model's scores are calibrated. A target in a frame raises the threshold.
 
     Raises
     ------
@@ -176,14 +176,14 @@ def calibrate_on(
     """
     from infraspot.metrics.sweep import DEFAULT_THRESHOLDS, SweepCounts
 
-    counts, sure = SweepCounts.empty(DEFAULT_THRESHOLDS), []
-    surely = int(np.searchsorted(DEFAULT_THRESHOLDS, SURE)) if engine.card.get("calibration") else None
+    counts, likely = SweepCounts.empty(DEFAULT_THRESHOLDS), list[str]()
+    row = int(np.searchsorted(DEFAULT_THRESHOLDS, LIKELY)) if engine.card.get("calibration") else None
     for frame in frames:
         empty = frame.replace(mask=np.zeros(frame.shape, bool))
         (own,) = count_frames(engine, [empty], DEFAULT_THRESHOLDS)
         counts += own
-        if surely is not None and own.column("false")[surely]:
-            sure.append(frame.id)
+        if row is not None and own.column("false")[row]:
+            likely.append(frame.id)
     megapixels = counts.pixels / 1e6
     least = upper_rate(0, megapixels) if megapixels else float("inf")
     if fa_per_mpx < least:
@@ -209,7 +209,7 @@ def calibrate_on(
         "false_alarms": false,
         "rate": round(found[1], 4),
         "upper": round(upper_rate(false, megapixels), 4),
-        "sure": sure,
+        "likely": likely,
     }
 
 

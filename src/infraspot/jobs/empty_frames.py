@@ -48,7 +48,7 @@ def calibrated(
         f" {counted(found['false_alarms'], 'false alarm')} above {found['threshold']:g},"
         f" {found['rate']:.3g} a megapixel; with 95 % confidence below {found['upper']:.3g}"
     )
-    for doubt in _doubts(found["sure"], told_apart(sights)):
+    for doubt in _doubts(found["likely"], told_apart(sights)):
         tell(Caution(doubt))
     return engine, float(found["threshold"])
 
@@ -68,12 +68,12 @@ def _frames_at(
             yield frame
 
 
-def _doubts(sure: list[str], cameras: list[str]) -> Iterator[str]:
+def _doubts(likely: list[str], cameras: list[str]) -> Iterator[str]:
     """What speaks against frames that a threshold was chosen on."""
-    if sure:
-        frames = counted(len(sure), "frame to calibrate on holds", "frames to calibrate on hold")
+    if likely:
+        frames = counted(len(likely), "frame to calibrate on holds", "frames to calibrate on hold")
         yield (
-            f"{frames} what this model takes for a sure target ({named(sure, NAMED)}): where it is one, leave"
+            f"{frames} what is likely a target to this model ({named(likely, NAMED)}): where it is one, leave"
             " the frame out, since it raises the threshold"
         )
     if cameras:

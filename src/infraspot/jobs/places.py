@@ -17,6 +17,7 @@ from infraspot.data import (
 from infraspot.data.entries import Entry
 from infraspot.data.finding import Found
 from infraspot.data.listing import PAGED_SUFFIXES
+from infraspot.data.places import set_at
 from infraspot.data.reader import open_split
 from infraspot.data.reading import DEFAULT
 from infraspot.inference.stream import NamedFile
@@ -70,7 +71,7 @@ def open_set(
     DataError
         If there is no frame, or the data set cannot be read.
     """
-    place = Path(place)
+    place = set_at(Path(place))
     if not recursive and (place.is_dir() or place.suffix.lower() == ".json"):
         reader = _known_set(place)
         if reader is not None:

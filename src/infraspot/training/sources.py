@@ -13,7 +13,7 @@ from infraspot.core.sample import Sample
 from infraspot.data import FrameFile, FrameKey, find_frames, frame_keys, numbered, open_dataset, read_points
 from infraspot.data.clicks import sample_boxes, sample_points
 from infraspot.data.finding import Found
-from infraspot.data.public_sets import DATA_FOLDER
+from infraspot.data.places import DATA_FOLDER
 from infraspot.synth import SceneRanges, generate
 from infraspot.training.frames import Frames
 from infraspot.training.settings import DataPart, FurtherPart

@@ -84,7 +84,7 @@ def test_a_set_is_opened_by_its_name_where_no_folder_here_has_it(tmp_path, monke
     assert len([*(tmp_path / "masks").glob("*.png")]) == 3
     write_copy(tmp_path / "tiny", 2)
     assert len(open_dataset("tiny")) == 2  # a folder here comes first
-    with pytest.raises(DataError, match="data set$"):
+    with pytest.raises(DataError, match=r"data set$"):
         open_dataset("sets/other")
 
 

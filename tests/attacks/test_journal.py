@@ -54,6 +54,16 @@ def test_any_file_name_can_be_read_back(tmp_path, name):
     assert [entry.image for entry in Journal(tmp_path / "journal.jsonl").entries] == [name]
 
 
+def test_nothing_is_called_saved_in_a_journal_that_was_deleted(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.add("a", "w", DONE)
+    (tmp_path / "journal.jsonl").unlink()
+    with pytest.raises(DataError, match="was deleted while it was open"):
+        journal.add("a", "w", REJECTED)
+    assert journal.history("a").state().status == "done"
+    journal.close()
+
+
 def test_half_a_last_line_is_set_aside_wherever_it_was_cut(tmp_path):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)

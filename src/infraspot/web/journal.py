@@ -88,7 +88,7 @@ class Journal:
         Raises
         ------
         DataError
-            If the disk refuses it. Then nothing of the action stays in the file.
+            If the disk refuses it, or the file was deleted meanwhile. Then nothing of the action stays.
         """
         self._put(Entry(time=time.time(), window=window, image=image, action=action, seconds=seconds))
         return self.histories[image]
@@ -107,6 +107,11 @@ class Journal:
 
     def _put(self, line: Line) -> None:
         """Write a line down, then take it in."""
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise DataError(
+                f"the journal {self.path} was deleted while it was open, and nothing can be saved any more;"
+                " put it back from a copy, and start `infraspot annotate` again"
+            )
         data = line.model_dump_json(exclude_none=True).encode() + b"\n"
         try:
             self._write(data)

@@ -49,7 +49,7 @@ def rate_at(point: str, card: Mapping[str, Any], model: str) -> float:
 def _point(point: str, card: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     points: Mapping[str, Mapping[str, Any]] | None = card.get("operating_points")
     if not points:
-        raise UsageError(f"the model {model} names no operating points; give --threshold")
+        raise UsageError(f"the model {model} names no operating points; without one, its own threshold holds")
     if point not in points:
         raise unknown_name("operating point", point, points)
     return points[point]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from infraspot.data import Reading
     from infraspot.inference import Engine
     from infraspot.inference.predictor import TargetEngine
-    from infraspot.jobs.archive import ArchiveRun
+    from infraspot.jobs.archive_worker import ArchiveRun
     from infraspot.jobs.detect import DetectionRun
-    from infraspot.jobs.shards import ShardRun
+    from infraspot.jobs.shards import Shard, ShardRun
     from infraspot.report.detection import Detection
 
 # Frames up to this many are listed target by target on the screen; more get one line each.
@@ -112,11 +112,9 @@ def command(
     wrong usage.
     """
     from infraspot.data import MAX_PAGES, MAX_PIXELS, Reading, parse_raw
-    from infraspot.data.storage import is_url
-    from infraspot.inference.engines import DEFAULT_MODEL, locate
     from infraspot.jobs.choosing import choose_engine
-    from infraspot.jobs.detect import check_formats, make_demo, run_engine
-    from infraspot.jobs.shards import detect_shard, parse_shard
+    from infraspot.jobs.detect import check_formats
+    from infraspot.jobs.shards import parse_shard
 
     if bool(paths) == demo:
         raise UsageError("expected images, folders or globs to detect in, or else --demo")
@@ -124,62 +122,42 @@ def command(
     check_formats(wanted)
     form = None if raw is None else parse_raw(raw)
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
-    if stream:
-        _refuse_beside_stream(context, paths)
-    elif drop is not None:
-        raise UsageError("--drop and --no-drop are for --stream")
-    named = () if stream else (*paths, out)  # a stream may be an address
-    if ray is None and (actors is not None or resume or any(is_url(place) for place in named)):
-        raise UsageError("--actors, --resume and URLs need --ray; give --ray auto")
-    if shard is not None and ray is not None:
-        raise UsageError("--shard and --ray each divide an archive; give one of them")
-    if shard is not None or ray is not None:
-        _refuse_beside_parquet(context, demo, "archive" if ray is None else "ray")
-    if ray is not None and len(paths) != 1:
-        raise UsageError(f"--ray takes one folder or URL, and {len(paths)} came")
+    _refuse_contradictions(context)
     part = None if shard is None else parse_shard(shard)
     announce_compiling(note)
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     if stream:
         return _follow(engine, threshold, paths[0], reading, drop)
-    folder = Path(out)
+    how: dict[str, Any] = {"recursive": recursive, "reading": reading, "progress": progress, "tell": hear}
     if ray is not None:
-        rows = _detect_by_ray(
-            paths[0], out, engine, threshold, options, ray, actors, resume, recursive, reading
-        )
-        return _show_rows(rows, out)
+        far = {"address": ray, "actors": actors, "resume": resume}
+        return _show_rows(_detect_by_ray(paths[0], out, engine, threshold, options, **far, **how), out)
     if part is not None:
-        weights = None if options["method"] else locate(options["model"] or DEFAULT_MODEL, options["engine"])
-        done = detect_shard(
-            engine,
-            threshold,
-            paths,
-            folder,
-            part,
-            weights=weights,
-            recursive=recursive,
-            reading=reading,
-            progress=progress,
-            tell=hear,
-        )
-        return _show_rows(done, done.path)
-    if demo:
-        paths = (str(make_demo(folder / "demo", seed)),)
-    run = run_engine(
-        engine,
-        threshold,
-        paths,
-        folder,
-        formats=wanted,
-        recursive=recursive,
-        reading=reading,
-        progress=progress,
-        tell=hear,
-        show=_show,
-    )
-    say(f"threshold {threshold:g}")
-    _show_sum(run, f"{folder}/ ({', '.join(wanted)})")
-    return 1 if run.failures else 0
+        rows = _detect_shard(paths, Path(out), engine, threshold, part, options, **how)
+        return _show_rows(rows, rows.path)
+    scenes = seed if demo else None
+    return _detect_here(paths, Path(out), engine, threshold, wanted, scenes, **how)
+
+
+def _refuse_contradictions(context: click.Context) -> None:
+    """Refuse options that do not go together, before anything is opened."""
+    from infraspot.data.storage import is_url
+
+    given = context.params
+    if given["stream"]:
+        _refuse_beside_stream(context, given["paths"])
+    elif given["drop"] is not None:
+        raise UsageError("--drop and --no-drop are for --stream")
+    places = () if given["stream"] else (*given["paths"], given["out"])  # a stream may be an address
+    of_ray = given["actors"] is not None or given["resume"] or any(map(is_url, places))
+    if given["ray"] is None and of_ray:
+        raise UsageError("--actors, --resume and URLs need --ray; give --ray auto")
+    if given["shard"] is not None and given["ray"] is not None:
+        raise UsageError("--shard and --ray each divide an archive; give one of them")
+    if given["shard"] is not None or given["ray"] is not None:
+        _refuse_beside_parquet(context, given["demo"], "archive" if given["ray"] is None else "ray")
+    if given["ray"] is not None and len(given["paths"]) != 1:
+        raise UsageError(f"--ray takes one folder or URL, and {len(given['paths'])} came")
 
 
 def _refuse_beside_parquet(context: click.Context, demo: bool, extra: str) -> None:
@@ -222,22 +200,51 @@ def _follow(
     return 0 if run.whole and not run.failed else 1
 
 
+def _detect_here(
+    paths: Sequence[str],
+    out: Path,
+    engine: "Engine | TargetEngine",
+    threshold: float,
+    formats: Sequence[str],
+    demo: int | None,
+    **how: Any,
+) -> int:
+    """Detect in every frame, or in the scenes of the seed ``demo``, and show what was found."""
+    from infraspot.jobs.detect import make_demo, run_engine
+
+    if demo is not None:
+        paths = (str(make_demo(out / "demo", demo)),)
+    run = run_engine(engine, threshold, paths, out, formats=formats, show=_show, **how)
+    say(f"threshold {threshold:g}")
+    _show_sum(run, f"{out}/ ({', '.join(formats)})")
+    return 1 if run.failures else 0
+
+
+def _detect_shard(
+    paths: Sequence[str],
+    out: Path,
+    engine: "Engine | TargetEngine",
+    threshold: float,
+    part: "Shard",
+    options: dict[str, Any],
+    **how: Any,
+) -> "ShardRun":
+    from infraspot.jobs.shards import detect_shard
+
+    return detect_shard(engine, threshold, paths, out, part, weights=_weights(options), **how)
+
+
 def _detect_by_ray(
     source: str,
     out: str,
     engine: "Engine | TargetEngine",
     threshold: float,
     options: dict[str, Any],
-    address: str,
-    actors: int | None,
-    resume: bool,
-    recursive: bool,
-    reading: "Reading",
+    **how: Any,
 ) -> "ArchiveRun":
-    from infraspot.inference.engines import DEFAULT_MODEL, locate, packaged_models
+    from infraspot.inference.engines import DEFAULT_MODEL, packaged_models
     from infraspot.jobs.archive import detect_archive
 
-    chosen = options["model"] or DEFAULT_MODEL
     by_method = options["method"] is not None
     kept = ("method", "sigmas", "fa_per_mpx", "polarity", "trust") if by_method else _OF_MODELS
     level = {} if by_method else {"threshold": threshold}
@@ -247,16 +254,19 @@ def _detect_by_ray(
         engine,
         threshold,
         {**{name: options[name] for name in kept}, **level},
-        weights=None if by_method else locate(chosen, options["engine"]),
-        ship=chosen not in packaged_models(),
-        address=address,
-        actors=actors,
-        resume=resume,
-        recursive=recursive,
-        reading=reading,
-        progress=progress,
-        tell=hear,
+        weights=_weights(options),
+        ship=(options["model"] or DEFAULT_MODEL) not in packaged_models(),
+        **how,
     )
+
+
+def _weights(options: dict[str, Any]) -> Path | None:
+    """The file of the model's weights; None of a classical method."""
+    from infraspot.inference.engines import DEFAULT_MODEL, locate
+
+    if options["method"] is not None:
+        return None
+    return locate(options["model"] or DEFAULT_MODEL, options["engine"])
 
 
 def _show_rows(run: "ShardRun | ArchiveRun", where: object) -> int:

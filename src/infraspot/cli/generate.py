@@ -10,7 +10,7 @@ from infraspot.cli.generate_dense import command as dense
 from infraspot.cli.groups import CommandGroup
 from infraspot.cli.ranges import counts
 from infraspot.core.cores import available_cores
-from infraspot.core.errors import UsageError
+from infraspot.core.errors import UsageError, counted
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -166,7 +166,7 @@ def command(
         clutter=None if clutter is None else counts("--clutter", clutter),
     )
     made = write_scenes(out, scenes, seed, ranges, workers=workers or available_cores(), progress=progress)
-    say(f"{scenes} scenes ({scenes - made} were there already) -> {out}")
+    say(f"{counted(scenes, 'scene')} ({scenes - made} were there already) -> {out}")
     if compare is not None:
         _compare(compare, compare_split, out)
     return 0

@@ -7,6 +7,7 @@ import click
 from infraspot.cli.console import hear, progress, say
 from infraspot.cli.ranges import counts
 from infraspot.core.cores import available_cores
+from infraspot.core.errors import counted
 
 
 @click.command()
@@ -102,7 +103,8 @@ def command(
         progress=progress,
         tell=hear,
     )
-    say(f"{run.made + run.kept} frames ({run.kept} were there already), {run.targets} targets -> {out}")
+    frames, targets = counted(run.made + run.kept, "frame"), counted(run.targets, "target")
+    say(f"{frames} ({run.kept} were there already), {targets} -> {out}")
     if run.unchanged:
         say(f"{run.unchanged} of them got no cluster: their sky has no room for an area")
     return 1 if run.problems else 0

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from infraspot.cli.console import fail, hear, progress, say, table
+from infraspot.core.errors import counted
 
 
 @click.command()
@@ -56,7 +57,7 @@ def command(data: str, methods: str, compare: bool, out: str, **options: Any) ->
     run = label_dataset(data, out, methods=names, progress=progress, tell=hear, **options)
     if run.resumed:
         say(f"{run.resumed} of {run.images} images were finished before")
-    say(f"{run.images} images, {run.clicks} clicks -> {out}")
+    say(f"{counted(run.images, 'image')}, {counted(run.clicks, 'click')} -> {out}")
     if any(figure["iou"] is not None for figure in run.figures.values()):
         _show(run.figures, compare)
     for problem in run.problems:

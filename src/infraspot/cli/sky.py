@@ -6,6 +6,7 @@ import click
 
 from infraspot.cli.console import hear, progress, say
 from infraspot.core.cores import available_cores
+from infraspot.core.errors import counted
 
 
 @click.command()
@@ -28,5 +29,5 @@ def command(data: Path, out: Path, workers: int | None) -> int:
     from infraspot.jobs.sky import write_skies
 
     run = write_skies(data, out, workers=workers or available_cores(), progress=progress, tell=hear)
-    say(f"{run.made + run.kept} automatic sky masks ({run.kept} were there already) -> {out}")
+    say(f"{counted(run.made + run.kept, 'automatic sky mask')} ({run.kept} were there already) -> {out}")
     return 1 if run.problems else 0

@@ -182,6 +182,13 @@ def test_progress_is_told_how_many_frames_there_are(detector, folder):
     assert told == [(3, "detecting")]
 
 
+def test_tensors_that_hold_no_plain_pixels_are_refused_in_a_sentence(detector, image):
+    torch = pytest.importorskip("torch")
+    for tensor in (torch.tensor(image).to_sparse(), torch.empty(5, 6, device="meta")):
+        with pytest.raises(InputError, match=r"^expected a dense tensor .*torch.float32"):
+            detector(tensor)
+
+
 def test_an_input_that_cannot_be_used_stops_the_run_or_is_left_out_and_named(detector, folder, image):
     (folder / "f1.png").write_text("no image")
     with pytest.raises(InputError, match=r"f1\.png"):

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from infraspot.cli.main import app, main
+from infraspot.inference import DEFAULT_MODEL
 
 Path = tuple[str, ...]
 
@@ -67,3 +68,10 @@ def test_a_group_names_every_command_with_its_whole_first_sentence(capsys, monke
     for path, command in COMMANDS.items():
         if len(path) == 1:
             assert f" {path[0]} {command.get_short_help_str(1000)}" in text
+
+
+def test_the_model_that_is_taken_unasked_is_named_wherever_one_may_be() -> None:
+    for path in (("detect",), ("track",), ("serve",), ("rank",)):
+        (model,) = (one for one in COMMANDS[path].params if one.name == "model")
+        assert isinstance(model, click.Option)
+        assert f"default: {DEFAULT_MODEL}" in (model.help or ""), path

@@ -13,6 +13,7 @@ from infraspot.core.frames import as_grey, as_plane
 from infraspot.core.options import shown
 from infraspot.core.sample import Sample
 from infraspot.data import Frame, FrameFile, Reader, Reading, picture_frame
+from infraspot.inference.scores import first_line
 from infraspot.inference.stream import NamedFile, StreamedFrame, stream_frames
 from infraspot.jobs.naming import may_hold_pages, name_results
 from infraspot.jobs.places import frames_at
@@ -162,10 +163,16 @@ def _to_frame(item: Any) -> Frame:
 def _to_numpy(item: Any) -> Any:
     """Tensors of torch leave their graph and their device; everything else stays what it is."""
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(item, torch.Tensor):
+    if torch is None or not isinstance(item, torch.Tensor):
+        return item
+    try:
         tensor = item.detach().cpu()
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-    return item
+    except (TypeError, RuntimeError) as error:  # sparse, quantised, or without values
+        raise InputError(
+            f"expected a dense tensor of uint8, uint16 or floats, and the image is {item.dtype},"
+            f" {item.layout}, on {item.device}: {first_line(error)}"
+        ) from error
 
 
 def _is_path(given: Any) -> bool:

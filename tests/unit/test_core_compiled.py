@@ -111,7 +111,12 @@ def test_annotators_compile_each_kernel_for_one_type_of_arguments() -> None:
 
 
 def test_the_first_compilation_is_announced_and_loading_is_silent(kernel):
-    before = "from infraspot.core.compiled import announce_compiling\nannounce_compiling(print)\n"
+    before = "from infraspot.core.compiled import announcing\nheard = announcing(print)\nheard.__enter__()\n"
     first, second = kernel(before).split(), kernel(before).split()
     assert (first[0], first[-1]) == ("preparing,", "10")
     assert second == ["10"]
+
+
+def test_nobody_hears_of_compiling_once_the_command_has_ended(kernel):
+    before = "from infraspot.core.compiled import announcing\nwith announcing(print):\n    pass\n"
+    assert kernel(before).split() == ["10"]

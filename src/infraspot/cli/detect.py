@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from infraspot.cli.console import hear, note, progress, say, warn
 from infraspot.cli.detector import detector_options
-from infraspot.core.compiled import announce_compiling
+from infraspot.core.compiled import announcing
 from infraspot.core.errors import UsageError, counted
 from infraspot.core.extras import require
 
@@ -124,7 +124,7 @@ def command(
     reading = Reading(max_pixels or MAX_PIXELS, max_pages or MAX_PAGES, form, array)
     _refuse_contradictions(context)
     part = None if shard is None else parse_shard(shard)
-    announce_compiling(note)
+    context.with_resource(announcing(note))
     engine, threshold = choose_engine(**options, reading=reading, tell=hear)
     if stream:
         return _follow(engine, threshold, paths[0], reading, drop)

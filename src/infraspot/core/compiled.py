@@ -1,6 +1,7 @@
 """Functions as machine code where numba is installed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -9,9 +10,14 @@ COMPILING = "preparing, once: loops are being compiled, which takes some seconds
 _listeners: list[Callable[[str], object]] = []
 
 
-def announce_compiling(say: Callable[[str], object]) -> None:
-    """Let ``say`` hear a sentence when this process compiles its first function; loading one is silent."""
+@contextmanager
+def announcing(say: Callable[[str], object]) -> Iterator[None]:
+    """Let ``say`` hear a sentence at the first function that is compiled within; loading one is silent."""
     _listeners[:] = [say]
+    try:
+        yield
+    finally:
+        _listeners.clear()
 
 
 def compiled(function: Function) -> Function:

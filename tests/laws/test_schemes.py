@@ -154,7 +154,7 @@ def test_the_state_brings_a_fresh_scheme_to_the_same_point(make: type[Scheme], t
 def test_full_supervision_names_the_frames_without_a_mask() -> None:
     samples = _samples()
     samples[1] = samples[1].replace(mask=None)
-    with pytest.raises(DataError, match=r"each of the 3 frames, and 1 have none: frame1; add them"):
+    with pytest.raises(DataError, match=r"every frame, and 1 of 3 frames have none: frame1; add them"):
         SCHEMES["full"]().begin(_Run(samples))
 
 

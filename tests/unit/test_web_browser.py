@@ -64,7 +64,7 @@ def export_masks(page, out):
     """The folder of masks that the page's export wrote."""
     page.locator("#format").select_option("masks")
     page.locator("#export").click()
-    expect(page.locator("#message")).to_contain_text("1 images")
+    expect(page.locator("#message")).to_contain_text("1 image")
     return out / "export" / "masks"
 
 

@@ -102,7 +102,7 @@ def test_a_doubtful_target_whose_mask_changes_stays_doubtful(client, session):
 def test_what_was_only_taken_in_costs_no_time(client, session, tmp_path):
     finish(client)
     session.journal.add("two", "import", PutTarget(target=session.state("one")[0].targets[0]))
-    assert EXPORTS["timing"](session, tmp_path / "t").sentence == "1 images, 1 targets, 4 s, 4.0 s a target"
+    assert EXPORTS["timing"](session, tmp_path / "t").sentence == "1 image, 1 target, 4 s, 4.0 s a target"
     assert "two" not in (tmp_path / "t" / "timing.csv").read_text()
 
 
@@ -276,7 +276,7 @@ def test_every_export_can_be_written_twice_and_says_what_it_holds(client, sessio
     for _ in range(2):
         answer = client.post("/api/export", json={"window": "w", "format": form})
         assert answer.status_code == 200, answer.text
-        assert "1 images, 1 targets" in answer.json()["message"]
+        assert "1 image, 1 target" in answer.json()["message"]
     assert any((session.out / "export" / form).rglob("*"))
     assert client.post("/api/export", json={"window": "w", "format": "xls"}).status_code == 400
 
@@ -291,7 +291,7 @@ def test_what_was_exported_can_be_taken_in_again(client, session, folder, tmp_pa
     single = {"points": "points.json", "label-studio": "label-studio.json"}
     source = session.out / form / single[form] if form in single else session.out / form
     fresh = Session(folder, tmp_path / "fresh")
-    assert take_in(fresh, source).sentence.startswith("1 images taken in")
+    assert take_in(fresh, source).sentence.startswith("1 image taken in")
     found = sorted((round(t.y), round(t.x)) for t in fresh.state("one")[0].targets)
     assert found == [(20, 30), (40, 60)]
     assert take_in(fresh, source).sentence.startswith("0 images taken in, 1 left as they were")
@@ -316,7 +316,7 @@ def test_an_export_of_nothing_that_is_settled_is_refused_and_leaves_the_last_one
     act(client, {"kind": "status", "status": "open"}, 2)
     answer = export(client, form)
     if form == "timing":  # of work, whatever became of it
-        assert "1 images, 1 targets" in answer.json()["message"]
+        assert "1 image, 1 target" in answer.json()["message"]
         return
     assert answer.status_code == 422
     assert "1 open images with targets left out; Enter marks one as done" in answer.json()["error"]
@@ -349,7 +349,7 @@ def test_an_export_holds_what_is_finished_now_and_nothing_else(client, session, 
     assert "2 images, 2 targets" in export(client, form).json()["message"]
     open_image(client, "two")
     act(client, {"kind": "status", "status": "open"}, 2, "two")
-    assert "1 images, 1 targets" in export(client, form).json()["message"]
+    assert "1 image, 1 target" in export(client, form).json()["message"]
     folder = session.out / "export" / form
     text = "".join(path.read_text() for path in folder.rglob("*") if path.suffix in (".json", ".txt", ".xml"))
     assert "two" not in names_in(folder)

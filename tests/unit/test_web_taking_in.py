@@ -111,7 +111,7 @@ def test_marks_beyond_the_frame_are_left_out_with_a_sentence(session, tmp_path, 
     write_grey(tmp_path / "small" / "three.png", rng.random((20, 20)))
     other = Session(tmp_path / "small", tmp_path / "small-out")
     taken = take_in(other, session.out / "points")
-    assert "1 images taken in" in taken.sentence
+    assert "1 image taken in" in taken.sentence
     assert "20x20" in taken.problems[0]
     other.journal.close()
 

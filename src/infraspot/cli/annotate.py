@@ -11,7 +11,7 @@ import click
 
 from infraspot.cli.console import fail, say, warn
 from infraspot.cli.trust import trust_option
-from infraspot.core.errors import unknown_name
+from infraspot.core.errors import counted, unknown_name
 from infraspot.core.extras import require
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _serve(session: "Session", port: int, open_browser: bool, background: "Backg
         token = secrets.token_urlsafe(16)
         app = make_app(session, token, port, background)
         address = f"http://127.0.0.1:{port}/?token={token}"
-        say(f"{len(session.images)} images; journal in {session.out}")
+        say(f"{counted(len(session.images), 'image')}; journal in {session.out}")
         say(f"annotate at {address}   (Ctrl-C stops)")
         background.start()
         if open_browser:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from infraspot.core.errors import DataError, named
+from infraspot.core.errors import DataError, counted, named
 from infraspot.data.clicks import filled_boxes
 from infraspot.detection import Detector, Wanted
 from infraspot.losses import Batch
@@ -31,9 +31,9 @@ class Boxes(Scheme):
         missing = [sample.id for sample in run.samples if sample.boxes is None]
         if missing:
             raise DataError(
-                f"a detector needs boxes or a mask for each of the {len(run.samples)} frames, and"
-                f" {len(missing)} have neither: {named(missing)}; annotate them, or leave"
-                " them out"
+                f"a detector needs boxes or a mask for every frame, and {len(missing)} of"
+                f" {counted(len(run.samples), 'frame has', 'frames have')} neither: {named(missing)};"
+                " annotate them, or leave them out"
             )
         count = 0
         for sample in run.samples:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import annotate
-from infraspot.core.errors import DataError, named
+from infraspot.core.errors import DataError, counted, named
 from infraspot.core.sample import Sample
 
 APART = 2.0
@@ -34,9 +34,9 @@ def require_clicks(samples: Sequence[Sample], purpose: str) -> None:
             outside.append(sample.id)
     if missing:
         raise DataError(
-            f"{purpose} needs the clicks of each of the {len(samples)} frames, and {len(missing)} have none:"
-            f" {named(missing)}; put them into points.json of the set (an empty list says that a frame holds"
-            " no target)"
+            f"{purpose} needs the clicks of every frame, and {len(missing)} of"
+            f" {counted(len(samples), 'frame has', 'frames have')} none: {named(missing)}; put them into"
+            " points.json of the set (an empty list says that a frame holds no target)"
         )
     if outside:
         raise DataError(

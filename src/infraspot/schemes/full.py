@@ -1,6 +1,6 @@
 """Full supervision: every frame has its mask."""
 
-from infraspot.core.errors import DataError, named
+from infraspot.core.errors import DataError, counted, named
 from infraspot.schemes.base import Scheme, Trainee
 
 # How many frames an error names before it only counts.
@@ -27,9 +27,9 @@ class Full(Scheme):
                 run.labels[sample.id] = sample.mask
         if missing:
             raise DataError(
-                f"full supervision needs a mask for each of the {len(run.samples)} frames, and {len(missing)}"
-                f" have none: {named(missing)}; add them, or make them from clicks with"
-                " `infraspot pseudo`"
+                f"full supervision needs a mask for every frame, and {len(missing)} of"
+                f" {counted(len(run.samples), 'frame has', 'frames have')} none: {named(missing)}; add them,"
+                " or make them from clicks with `infraspot pseudo`"
             )
         if not any(run.labels.mass(sample.id) for sample in run.samples):
             raise DataError(

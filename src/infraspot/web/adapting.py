@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Literal, TypeVar
 
-from infraspot.core.errors import InfraspotError
+from infraspot.core.errors import InfraspotError, counted
 from infraspot.core.extras import require
 from infraspot.core.sample import Sample
 from infraspot.jobs.adapt import Adaptation, adapt_to
@@ -179,7 +179,7 @@ class Adapting:
 
 def _sentence(made: Adaptation) -> str:
     held, shots = made.figures["held_out_shots"], made.figures["shots"]
-    learnt = f"adapted to {shots} images; the proposals are those of {made.path.name}"
+    learnt = f"adapted to {counted(shots, 'image')}; the proposals are those of {made.path.name}"
     if held is None:
         return learnt
     after, before = (

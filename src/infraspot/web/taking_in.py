@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infraspot.annotators import annotate
-from infraspot.core.errors import DataError, InfraspotError, InputError
+from infraspot.core.errors import DataError, InfraspotError, InputError, counted
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
 from infraspot.data import Reader, find_frames, open_dataset, read_mask, read_points
@@ -83,7 +83,7 @@ def take_in(session: Session, path: Path) -> TakenIn:
     if not known:
         raise DataError(f"{path}: names none of the {len(session.images)} images in {session.folder}")
     without = f", {bare} in which nothing was found" if bare else ""
-    sentence = f"{taken} images taken in{without}, {kept} left as they were{source.remark}"
+    sentence = f"{counted(taken, 'image')} taken in{without}, {kept} left as they were{source.remark}"
     return TakenIn(sentence, tuple(problems))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from infraspot.annotators import save_level
-from infraspot.core.errors import DataError, InfraspotError
+from infraspot.core.errors import DataError, InfraspotError, counted
 from infraspot.core.files import write_json, write_text
 from infraspot.core.geometry import find_components
 from infraspot.core.sample import Sample
@@ -94,7 +94,8 @@ def _summary(session: Session, found: Annotated) -> Exported:
     note = f" ({left}mark them done)" if (left := _left(session)) else ""
     if found.problems:
         note += f" ({len(found.problems)} left out that cannot be read: {found.problems[0]})"
-    return Exported(f"{len(samples)} images, {targets} targets{note}", found.problems)
+    images, marked = counted(len(samples), "image"), counted(targets, "target")
+    return Exported(f"{images}, {marked}{note}", found.problems)
 
 
 def _left(session: Session) -> str:
@@ -210,7 +211,8 @@ def _timing(session: Session, folder: Path) -> Exported:
     write_text(folder / "timing.csv", text.getvalue())
     spent = sum(seconds.values())
     pace = f", {spent / total_targets:.1f} s a target" if total_targets else ""
-    return Exported(f"{len(seconds)} images, {total_targets} targets, {spent:.0f} s{pace}")
+    images, marked = counted(len(seconds), "image"), counted(total_targets, "target")
+    return Exported(f"{images}, {marked}, {spent:.0f} s{pace}")
 
 
 def _replacing(write: Export, marks: bool = True) -> Export:

@@ -118,5 +118,5 @@ def test_an_image_that_cannot_be_decoded_does_not_block_the_export_of_the_others
     if form != "timing":  # needs no pixels
         assert len(exported.problems) == 1
         assert "bad.png" in exported.problems[0]
-        assert "1 images" in exported.sentence
+        assert "1 image," in exported.sentence
     assert any((tmp_path / form).rglob("*"))

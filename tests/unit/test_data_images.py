@@ -262,8 +262,8 @@ def _broken(folder: Path, kind: str) -> Path:
         ("header only", "restore it|not a PNG"),
         ("no pixels", "no pixels"),
         ("too large", "20000x20000, 400 million pixels"),
-        ("nan", "1 pixels that are NaN"),
-        ("infinity", "1 pixels that are NaN or infinite"),
+        ("nan", "1 pixel that is NaN"),
+        ("infinity", "1 pixel that is NaN or infinite"),
         ("truncated tiff", "damaged"),
     ],
 )

@@ -67,7 +67,7 @@ def test_true_areas_are_refused(options: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("points", "sentence"),
     [
-        (None, r"clicks of each of the 1 frames, and 1 have none: a; put them into points\.json"),
+        (None, r"clicks of every frame, and 1 of 1 frame has none: a; put them into points\.json"),
         ([[3, 4], [3, 29.5]], "1 of 1 frames have clicks outside: a; clicks are x, y"),
         ([[-0.5, 4]], "clicks outside: a"),
         ([], "none of the 1 frames has a click"),

@@ -351,7 +351,7 @@ def test_without_balance_all_weights_are_one_and_without_beta_val_is_not_learned
 def test_val_needs_clicks_and_options_are_checked() -> None:
     samples = _frames(2)
     run = _run(_Net(), samples=samples, val=[samples[0].replace(points=None)], epoch=0)
-    with pytest.raises(DataError, match="on val, needs the clicks of every frame, and 1 of 1 frame has none: f0"):
+    with pytest.raises(DataError, match=r"on val, needs the clicks .*, and 1 of 1 frame has none: f0"):
         D2D().begin(run)
     with pytest.raises(UsageError, match="variant is 'best'"):
         D2D(variant="best")  # type: ignore[arg-type]

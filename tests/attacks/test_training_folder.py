@@ -166,7 +166,13 @@ def test_files_that_may_not_grow_are_a_sentence(
     errors = capsys.readouterr().err
     assert f"cannot write {tmp_path / 'state.pt'}" in errors
     assert "free the place" in errors
-    assert set(contents(tmp_path)) <= {"recipe.toml", "log.csv", "best.safetensors", "events.tfevents"}
+    assert set(contents(tmp_path)) <= {
+        "recipe.toml",
+        "log.csv",
+        "best.safetensors",
+        "last.safetensors",
+        "events.tfevents",
+    }
 
 
 @pytest.mark.parametrize("name", ["state.pt", "last.safetensors", "best.safetensors", "log.csv"])

@@ -32,6 +32,7 @@ from infraspot.inference.second_look import (
     mirrored,
 )
 from infraspot.networks import NETWORKS
+from infraspot.training import second_look as stage
 from infraspot.training.calibration import as_counted, calibrate, calibration_error, chances, even_odds
 from infraspot.training.candidates import (
     Remembering,
@@ -385,13 +386,18 @@ def looked_twice(tmp_path_factory):
     samples = [*spotted(4, 0), *spotted(4, 1)]
     ids = [sample.id for sample in samples]
     write_dataset(folder / "data", samples, splits={"train": ids[:4], "val": ids[4:], "test": []})
+    assert main(look_at(folder, folder / "run")) == 0
+    return folder
+
+
+def look_at(folder, out):
+    """The command that trains a second look on the frames of ``folder``."""
     scenes = ("scenes=2", "scene_options={kinds=['sky'], weights=[1.0], targets=[2,2], scr=[20,30]}")
     options = ("steps=3", "batch=4", "widths=[2,2,2]", "wide=192", "left_out=['cam']", *scenes)
     options += ("points={balanced=20, keen=200}",)
     changes = [word for option in options for word in ("--set", f"second_look.{option}")]
-    arguments = ["--start", "compact-sirst1", "--data", str(folder / "data"), "--out", str(folder / "run")]
-    assert main(["train", "second_look", *arguments, *changes]) == 0
-    return folder
+    arguments = ["--start", "compact-sirst1", "--data", str(folder / "data"), "--out", str(out)]
+    return ["train", "second_look", *arguments, *changes]
 
 
 def test_a_stage_of_its_own_gives_existing_weights_a_second_look(looked_twice, capsys):
@@ -411,10 +417,27 @@ def test_a_stage_of_its_own_gives_existing_weights_a_second_look(looked_twice, c
     np.testing.assert_allclose(TorchEngine(before, {}, "t").score(frame), packaged.score(frame), atol=1e-6)
 
 
-def test_the_stage_is_the_same_again_when_it_is_resumed(looked_twice):
+def test_a_stage_that_was_done_is_not_done_again(looked_twice, monkeypatch, capsys):
     first = (looked_twice / "run/last.safetensors").read_bytes()
+    monkeypatch.setattr(stage, "fit_network", _stopped)
     assert main(["train", "--resume", "--out", str(looked_twice / "run")]) == 0
+    assert "second look  calibration error" in capsys.readouterr().out
     assert (looked_twice / "run/last.safetensors").read_bytes() == first
+
+
+def test_a_stage_that_was_stopped_ends_as_if_it_had_not_been(looked_twice, monkeypatch, capsys):
+    again = looked_twice / "again"
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "fit_network", _stopped)
+        assert main(look_at(looked_twice, again)) == 130
+    assert f"train --resume --out {again}" in capsys.readouterr().out
+    assert main(["train", "--resume", "--out", str(again)]) == 0
+    first, second = ((place / "last.safetensors").read_bytes() for place in (looked_twice / "run", again))
+    assert first == second
+
+
+def _stopped(*_):
+    raise KeyboardInterrupt
 
 
 def test_detection_takes_the_operating_point_and_its_default(looked_twice, tmp_path, capsys):
@@ -453,6 +476,18 @@ def test_candidates_of_one_kind_teach_nothing():
     frame = np.zeros((9, 9), np.float32)
     with pytest.raises(DataError, match="with and without a target, and of 0 there are 0 with one"):
         find_examples(Given(), [Sample("a", frame, np.zeros((9, 9), bool))], SecondLookPart())
+
+
+def test_of_a_map_full_of_candidates_the_likeliest_and_the_targets_are_learnt_from():
+    image = np.zeros((100, 100), np.float32)
+    image[2::5, 2::5] = np.linspace(0.3, 0.9, 400).reshape(20, 20)
+    mask = np.zeros(image.shape, bool)
+    mask[2, 2] = True  # the faintest
+    found = find_examples(Given(), [Sample("a", image, mask)], SecondLookPart(level=0.2))
+    assert found.true.sum() == 1
+    assert len(found.true) == 1 + 100
+    assert set(found.counts) == {400}
+    assert np.sort(found.peaks)[1] > 0.7, "the brightest quarter"
 
 
 def test_pasted_targets_are_candidates_that_know_their_frame_and_their_donor(rng):

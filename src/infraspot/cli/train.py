@@ -184,8 +184,8 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
     with Screen(run) as screen:
         complete = fit(run, screen, *_logs(run))
     _draw_labels(run.folder)
+    again = again or f"`infraspot train --resume --out {run.folder}` goes on"
     if not complete:
-        again = again or f"`infraspot train --resume --out {run.folder}` goes on"
         say(f"stopped in epoch {run.epoch + 1} of {run.epochs}; {again}")
         return INTERRUPTED
     if run.epoch < run.epochs:
@@ -193,7 +193,12 @@ def train_to_end(run: "Run", again: str | None = None) -> int:
     if run.at.best is not None:
         chosen_on = run.recipe.train.select_on
         say(f"best  {_numbers(run.at.best)}   epoch {run.at.best['epoch']:.0f}, chosen on {chosen_on}")
-    for name, card in run_stages(run, progress).items():
+    try:
+        cards = run_stages(run, progress)
+    except KeyboardInterrupt:
+        say(f"stopped in what follows the last epoch, which is done again; {again}")
+        return INTERRUPTED
+    for name, card in cards.items():
         STAGES[name](card)
     written = [name for name in RESULTS if (run.folder / name).is_file()]
     say(f"-> {run.folder}/{', '.join(written)}")

@@ -23,6 +23,9 @@ from infraspot.training.sources import draw_scenes
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
 PASTED_PER_MPX, MOST_PASTED = 10.0, 8
+MOST_OF_A_FRAME = (
+    100  # candidates without a target, the likeliest; a network that learnt little has thousands
+)
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int, str], Iterable[T]]
@@ -128,7 +131,7 @@ def stream(sets: Sets, progress: Progress[Any], what: str) -> Iterable[Sample]:
 
 
 def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
-    """Every candidate of an engine in frames with masks.
+    """The candidates of an engine in frames with masks; of those without a target, 100 of a frame at most.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def find_examples(engine: Engine, samples: Iterable[Sample], part: SecondLookPar
 
 
 def examples_in(engine: Engine, samples: Iterable[Sample], part: SecondLookPart) -> Examples:
-    """Every candidate of an engine in frames with masks, of whichever kinds there are."""
+    """As :func:`find_examples`, of whichever kinds there are."""
     return _gather(engine, ((sample, "") for sample in samples if sample.mask is not None), part)
 
 
@@ -206,10 +209,13 @@ def _of_frame(
     assert sample.mask is not None
     truth = find_components(sample.mask)
     framed = frame_for_windows(image, part.wide)
+    likely = set(np.argsort(-peaks, kind="stable")[:MOST_OF_A_FRAME].tolist())
     for number, place in enumerate(found.centroids):
         near = len(truth) > 0 and np.hypot(*(truth.centroids - place).T).min() < NEAREST
         x0, y0, x1, y1 = found.boxes[number]
-        covers = sample.mask[y0:y1, x0:x1][found.mask(number)].any()
+        true = bool(near or sample.mask[y0:y1, x0:x1][found.mask(number)].any())
+        if not true and number not in likely:
+            continue
         y, x = np.rint(place).astype(int)
         patch = framed[y : y + part.wide, x : x + part.wide].astype(np.float16)
-        yield patch, bool(near or covers), float(peaks[number]), len(found)
+        yield patch, true, float(peaks[number]), len(found)

@@ -38,7 +38,15 @@ FREE = {
 
 
 def save_run(run: Run) -> None:
-    """Write the state to go on from, and the weights as they are now; each file in one step."""
+    """Write the weights as they are now, and then the state to go on from; each file in one step.
+
+    The state comes last, so that a run whose state is complete has its weights.
+    """
+    save_weights(run.folder / LAST, run.product.state_dict(), describe_run(run))
+    worth = run.scheme.worth()
+    if worth:
+        lines = ["id,weight", *(f"{_quoted(id)},{weight:.8g}" for id, weight in sorted(worth.items()))]
+        write_text(run.folder / WORTH, "\n".join(lines) + "\n")
     state = {
         "recipe": run.recipe.model_dump_json(),
         "versions": versions(),
@@ -59,11 +67,6 @@ def save_run(run: Run) -> None:
     torch.save(state, content)
     with replacing(run.folder / STATE) as temporary:
         temporary.write_bytes(content.getbuffer())
-    save_weights(run.folder / LAST, run.product.state_dict(), describe_run(run))
-    worth = run.scheme.worth()
-    if worth:
-        lines = ["id,weight", *(f"{_quoted(id)},{weight:.8g}" for id, weight in sorted(worth.items()))]
-        write_text(run.folder / WORTH, "\n".join(lines) + "\n")
 
 
 def save_best(run: Run, row: Row) -> None:

@@ -61,7 +61,7 @@ def fit(run: Run, *watchers: Watcher) -> bool:
     """Train to the last epoch, from wherever the run is.
 
     The state is saved after a batch whenever ``save_seconds`` have passed, when a stop is asked for (Ctrl-C,
-    or a watcher that sets ``run.stopping``), and at the end.
+    or a watcher that sets ``run.stopping``), and at the end. A run that was complete is left as it is.
 
     Returns
     -------
@@ -79,6 +79,8 @@ def fit(run: Run, *watchers: Watcher) -> bool:
     with locked(run.folder):
         if run.leads:
             _claim_folder(run)
+        if run.at.begun and run.complete:
+            return True
         if not run.at.begun:
             begin_run(run)
         clock, pruning = _Clock(run), SoftPruning(run)

@@ -54,6 +54,18 @@ def test_every_frame_knows_its_set(tmp_path: Path) -> None:
     assert [set_of(further, frame.id) for frame in open_training(further)] == ["one", "two"]
 
 
+def test_a_link_to_a_set_gives_it_the_links_name_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = _write_set(tmp_path / "own", {"a": True})
+    (tmp_path / "linked").symlink_to(_write_set(tmp_path / "somewhere/SET-master", {"b": True}))
+    monkeypatch.setenv("INFRASPOT_DATA", str(tmp_path))
+    part = DataPart(path=str(own), sets=["linked"])
+    frames = open_training(part)
+    assert [frame.id for frame in frames] == ["a", "linked/b"]
+    assert [set_of(part, frame.id) for frame in frames] == ["own", "linked"]
+
+
 def test_merged_sets_whose_columns_would_be_one_are_refused(tmp_path: Path) -> None:
     folders = [_write_set(tmp_path / name, {"a": True}) for name in ("my set", "my,set")]
     with pytest.raises(DataError, match=r"data\.merge has folders of one name"):

@@ -31,6 +31,7 @@ from infraspot.metrics.precision_curve import DetectionRanking
 from infraspot.report import score_tables
 from infraspot.report.score_tables import COMPARED, NUMBERS, TARGETS, Figure, PairRow, ScoreRow, ScoreTable
 from infraspot.training.settings import DataPart
+from infraspot.training.sources import name_of_set
 
 Key = tuple[str, str]
 """Network and scheme."""
@@ -87,7 +88,7 @@ def _groups(title: str, data: DataPart, ids: list[str]) -> dict[str, list[str]]:
     """All frames, and where several sets are read as one, those of each."""
     groups = {title: ids}
     for name in data.merge:
-        prefix = f"{Path(name).resolve().name}/"
+        prefix = f"{name_of_set(name)}/"
         groups[prefix[:-1]] = [id for id in ids if id.startswith(prefix)]
     return {name: chosen for name, chosen in groups.items() if chosen}
 

@@ -5,7 +5,6 @@ that was stopped is simply done again.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ from infraspot.training.candidates import (
 from infraspot.training.ema import EMA
 from infraspot.training.run import Run
 from infraspot.training.settings import SecondLookPart
-from infraspot.training.sources import locate_set
+from infraspot.training.sources import locate_set, name_of_set
 from infraspot.weights.files import load_network, save_weights
 from infraspot.weights.second_look import SecondLookNetwork, with_second_look
 
@@ -229,8 +228,8 @@ def _leave_out(
 def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
     """The frames to learn from and those held out, by the names of their sets."""
     data = run.recipe.data
-    own = Path(data.path or data.set or "scenes").name
-    further = tuple(f"{locate_set(name).name}/" for name in data.sets)
+    own = name_of_set(data.path or data.set or "scenes")
+    further = tuple(f"{name_of_set(name)}/" for name in data.sets)
     learnt: Sets = {
         f"{own} {data.split}": [frame for frame in run.frames if not frame.id.startswith(further)]
     }
@@ -238,7 +237,7 @@ def _open_sets(run: Run, part: SecondLookPart) -> tuple[Sets, Sets]:
     for name in dict.fromkeys([*data.sets, *part.sets]):
         folder = locate_set(name)
         for sets, split in ((learnt, data.split), (held, data.val_split)):
-            sets[f"{folder.name} {split}"] = open_dataset(folder, split=split)
+            sets[f"{name_of_set(folder)} {split}"] = open_dataset(folder, split=split)
     return learnt, held
 
 

@@ -132,7 +132,7 @@ def _with_targets(name: str, split: str) -> list[Sample]:
             f"data.sets names {name}, and no frame of its split {split!r} holds a target; leave it out, or"
             " name it in [negatives]"
         )
-    return [sample.replace(id=f"{folder.resolve().name}/{sample.id}") for sample in frames]
+    return [sample.replace(id=f"{name_of_set(folder)}/{sample.id}") for sample in frames]
 
 
 def _has_target(sample: Sample) -> bool:
@@ -145,7 +145,7 @@ def _read(part: DataPart, split: str) -> Sequence[Sample]:
     if part.path is not None or part.set is not None or not part.merge:
         return open_dataset(locate_data(part), split=split, layout=part.layout)
     folders = [locate_set(name) for name in part.merge]
-    names = [folder.resolve().name for folder in folders]
+    names = [name_of_set(folder) for folder in folders]
     if len(set(map(column_name, names))) < len(names):
         raise DataError(f"data.merge has folders of one name: {', '.join(names)}; rename one")
     read = (open_dataset(folder, split=split, layout=part.layout) for folder in folders)
@@ -167,16 +167,21 @@ class MergedSets(Frames):
         return sample.replace(id=f"{name}/{sample.id}")
 
 
+def name_of_set(folder: Path | str) -> str:
+    """What the frames of a set are called by: the name of its folder, as it was given."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100 (resolve() would follow a link to another name)
+
+
 def set_of(part: DataPart, id: str) -> str:
     """The set that a frame of ``[data]`` is from: the name of its folder, or "scenes" of generated frames."""
     own = part.path or part.set
     for name in (*(part.merge if own is None else ()), *part.sets):
-        folder = Path(name).resolve().name
+        folder = name_of_set(name)
         if id.startswith(f"{folder}/"):
             return folder
     if own is None or ((part.scenes or part.val_scenes) and id.startswith(f"scene_{part.scene_seed}_")):
         return SCENES
-    return Path(own).resolve().name
+    return name_of_set(own)
 
 
 def column_name(name: str) -> str:

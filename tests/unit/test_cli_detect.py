@@ -316,6 +316,8 @@ def test_frames_of_one_value_are_told_since_nothing_can_be_found_in_them(folder,
     assert "warning: 2 frames have one value in every pixel, where nothing can be found: black, white" in said
     assert detect(folder / "two.png", "--out", tmp_path / "out") == 0
     assert "one value" not in capsys.readouterr().err
+    records = [json.loads((tmp_path / f"out/{name}.json").read_text()) for name in ("black", "two")]
+    assert [record.get("blank") for record in records] == [True, None]
     assert infraspot.detect(np.zeros((20, 30), np.uint8)).blank
     assert "one value in every pixel" in repr(infraspot.detect(np.full((20, 30), 9, np.uint16)))
 

@@ -105,7 +105,10 @@ class Detection(Sequence[Target]):
         return np.array([target.box for target in self.targets], np.float64).reshape(-1, 4)
 
     def record(self) -> dict[str, Any]:
-        """The JSON of one frame: sizes and boxes in pixels, x to the right, y down, boxes half-open."""
+        """The JSON of one frame: sizes and boxes in pixels, x to the right, y down, boxes half-open.
+
+        ``page`` and ``blank`` are there for a frame of a stack, and for one that is :attr:`blank`.
+        """
         height, width = self.shape
         return {
             "image": self.source,
@@ -113,6 +116,7 @@ class Detection(Sequence[Target]):
             "width": width,
             "height": height,
             "bit_depth": self.bit_depth,
+            **({"blank": True} if self.blank else {}),
             "model": self.model,
             "threshold": self.threshold,
             "targets": [_target_record(number, target) for number, target in enumerate(self.targets, 1)],

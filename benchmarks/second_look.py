@@ -58,6 +58,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "plain": {},
     "changed": {"augment": CHANGES},
     "unpasted": {"pasted": 0},
+    "fewer pasted": {"pasted_share": 0.2},
+    "fewer pasted changed": {"pasted_share": 0.2, "augment": CHANGES},
     "generated": {"scenes": 300},
     "wider": {"wide": 256},
     "larger": {"widths": (24, 40, 64)},

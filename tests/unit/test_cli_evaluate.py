@@ -254,6 +254,13 @@ def test_a_place_that_cannot_be_written_is_a_sentence(folders, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("draws", "headed"), [("0", False), ("20", True)])
+def test_intervals_have_a_column_where_they_were_drawn(folders, capsys, draws, headed):
+    arguments = ["evaluate", str(folders / "pred"), str(folders / "truth"), "--bootstrap", draws]
+    assert main(arguments) == 0
+    assert ("95 % interval" in capsys.readouterr().out) == headed
+
+
 def test_the_csv_has_one_line_an_image(folders):
     save(folders / "pred" / "Misc_0.mask.png", target(30, 30))
     evaluate(folders, "--csv", str(folders / "rows.csv"))

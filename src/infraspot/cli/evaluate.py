@@ -204,7 +204,7 @@ def _show(result: dict[str, Any]) -> None:
     images, targets = counted(result["n_images"], "image"), counted(result["n_targets"], "target")
     say(f"{images}, {targets}, threshold {result['threshold']:g}{own}")
     say()
-    table(["", "value", "95 % interval"], score_rows(result))
+    table(["", "value", "95 % interval" if "intervals" in result else ""], score_rows(result))
     if "sets" in result:
         say()
         table(["folder", "images", "IoU", "nIoU", "Pd", "Fa (10^-6)"], folder_rows(result))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class StoredMask:
         """(H, W) bool, True above half of the full scale."""
         return np.asarray(self.values > self.full_scale / 2)
 
-    @property
+    @cached_property
     def grey_share(self) -> float:
         """The share of pixels that are neither 0 nor the full scale."""
         return float(((self.values != 0) & (self.values != self.full_scale)).mean())

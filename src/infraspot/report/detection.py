@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -67,7 +68,7 @@ class Detection(Sequence[Target]):
         """Height and width of the frame in pixels."""
         return self.prediction.shape
 
-    @property
+    @cached_property
     def blank(self) -> bool:
         """Whether every pixel of the frame has the same value, so that nothing can be found."""
         return bool(self.image.min() == self.image.max())

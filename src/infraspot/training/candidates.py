@@ -23,9 +23,7 @@ from infraspot.training.sources import draw_scenes
 
 NEAREST = 3.0  # pixels, within which a candidate is a target's
 PASTED_PER_MPX, MOST_PASTED = 10.0, 8
-MOST_OF_A_FRAME = (
-    100  # candidates without a target, the likeliest; a network that learnt little has thousands
-)
+MOST_OF_A_FRAME = 100  # candidates without a target: the likeliest
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[T], int, str], Iterable[T]]

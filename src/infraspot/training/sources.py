@@ -13,7 +13,7 @@ from infraspot.core.sample import Sample
 from infraspot.data import FrameFile, FrameKey, find_frames, frame_keys, numbered, open_dataset, read_points
 from infraspot.data.clicks import sample_boxes, sample_points
 from infraspot.data.finding import Found
-from infraspot.data.places import DATA_FOLDER
+from infraspot.data.places import DATA_FOLDER, place_of
 from infraspot.synth import SceneRanges, generate
 from infraspot.training.frames import Frames
 from infraspot.training.settings import DataPart, FurtherPart
@@ -295,13 +295,12 @@ def locate_data(part: DataPart | FurtherPart) -> Path:
         return Path(part.path)
     if part.set is None:
         raise DataError("the recipe names no data; give a folder with --data, or set path in [data]")
-    parent = os.environ.get(DATA_FOLDER)
-    if parent is None:
+    folder = place_of(part.set)
+    if folder is None:
         raise DataError(
             f"the recipe trains on the set {part.set!r}, and its place is not known; give its folder with"
             f" --data, or set {DATA_FOLDER} to the folder that holds it"
         )
-    folder = Path(parent) / part.set
     if not folder.is_dir():
         raise DataError(
             f"the recipe trains on the set {part.set!r}, and {DATA_FOLDER} has no folder {folder}; give its"
